@@ -1,0 +1,120 @@
+/**
+ * A batch: a block of bytes and, per record, the spans of just the fields that a stage reads (docs/architecture.md §3).
+ * Two implementations: `src/ndjson/reference.ts` (readable) and `src/ndjson/wasm.ts` (fast). A differential test holds them together.
+ *
+ * Lifetime: a batch, its bytes and every column are valid only until `processBatch` returns. Keep copies, never views.
+ */
+
+/** What kind of JSON value a field of a row holds. `big`: a number whose exact value a double does not hold (see `text`). */
+export const Kind = {
+  missing: 0,
+  null: 1,
+  false: 2,
+  true: 3,
+  number: 4,
+  string: 5,
+  array: 6,
+  object: 7,
+  big: 8,
+} as const
+export type Kind = (typeof Kind)[keyof typeof Kind]
+
+/** Per row: the kind, and for `Kind.number` the double that the text means (correctly rounded; integers are exact). */
+export interface NumberColumn {
+  readonly kinds: Uint8Array
+  readonly values: Float64Array
+}
+
+/**
+ * Numbers as exact decimals: value = mantissa / 10^scale, where |mantissa| <= 2^53 and scale <= 22.
+ * A number that does not fit (exponent, more digits) has `Kind.big`: read its text.
+ */
+export interface DecimalColumn {
+  readonly kinds: Uint8Array
+  readonly mantissas: Float64Array
+  readonly scales: Uint8Array
+}
+
+export interface RecordBatch {
+  /** How many records. Blank lines and bad records are not rows. */
+  readonly count: number
+  /** The block. All spans are offsets into it. */
+  readonly bytes: Uint8Array
+  /**
+   * Row-major, `stride` entries a row: line start, line end (without the line end bytes), then start and end of each field's
+   * raw JSON text in the order of the stage's `reads`. A missing field is 0, 0. Line spans exclude surrounding white space.
+   */
+  readonly spans: Uint32Array
+  readonly stride: number
+  /** True when every byte of the block is ASCII: then offsets are string indices. */
+  readonly ascii: boolean
+
+  /** The first rows alone: a batch over the same bytes. */
+  head(rows: number): RecordBatch
+
+  /** The block as a latin1 ("binary") string: one char a byte, so spans are substrings. Made once, on demand. */
+  text(): string
+  numbers(field: number): NumberColumn
+  decimals(field: number): DecimalColumn
+  /** Kinds alone, which is cheaper than numbers. */
+  kinds(field: number): Uint8Array
+  /**
+   * Compares a field's string with a constant (UTF-8 without quotes): per row 1 equal, 0 different (also: not a string),
+   * 2 undecided (the text has escapes: decode and compare).
+   */
+  equalsString(field: number, constant: Uint8Array): Uint8Array
+
+  /** The lines of rows `from`..`to` whose mask is 1 (all when no mask), each ended by "\n", byte for byte. A view: write it at once. */
+  lines(mask: Uint8Array | undefined, from: number, to: number): Uint8Array
+  /** One line a row by `template` for rows `from`..`to`. A view: write it at once. */
+  render(template: ObjectTemplate, from: number, to: number): Uint8Array
+
+  /** Position of a record in the whole input (bytes before it, all inputs together): orders records over workers. */
+  position(row: number): number
+  /** Where a record stands, for messages. May cost a pass over the file: only for errors. */
+  locate(row: number): Location
+}
+
+export interface Location {
+  /** File name as given, or "stdin". */
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+}
+
+/** `{"path":…,"slow":true}`: members in order; a member whose value is undefined is left out. */
+export interface ObjectTemplate {
+  readonly members: readonly { readonly name: string; readonly value: TemplateValue }[]
+}
+export type TemplateValue =
+  /** The raw text of a field; missing → the member is left out. */
+  | { readonly kind: 'field'; readonly field: number }
+  /** Per row 0 false, 1 true, 2 null, 3 leave out. */
+  | { readonly kind: 'flags'; readonly flags: Uint8Array }
+  /** The same JSON text in every row. */
+  | { readonly kind: 'constant'; readonly json: string }
+
+/**
+ * Gives each distinct key (the values of one or more fields together) a dense id, in order of first appearance.
+ * Keys are equal as JSON values: numbers by exact value (1 = 1.0, "1" differs), strings by content, objects whatever their
+ * member order, missing = null (src/core/key.ts is the reference). A key is printed as first spelt.
+ */
+export interface KeyTable {
+  readonly size: number
+  /** The id of each row of the batch. A view, valid until the next call. */
+  intern(batch: RecordBatch): Uint32Array
+  /** JSON text of part `part` of key `id`, as first spelt, as a latin1 ("binary") string; a missing one is "null". */
+  text(id: number, part: number): string
+  /** Where the key was first seen (`RecordBatch.position`): orders keys over workers. */
+  position(id: number): number
+  /** Everything, as `structuredClone` takes it; and another table's keys into this one: their id there → their id here. */
+  export(): KeyTableState
+  import(state: KeyTableState): Uint32Array
+}
+export interface KeyTableState {
+  /** Per key and part the JSON text as first spelt, one after the other. */
+  readonly bytes: Uint8Array
+  /** End of each text in `bytes`. */
+  readonly ends: Uint32Array
+  readonly positions: Float64Array
+}

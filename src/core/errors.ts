@@ -1,0 +1,127 @@
+/**
+ * One error class, one table. Code in `src/` throws `new BeckError(code, facts)`; only `src/cli` prints, only `bin` exits.
+ * The table is the single place for the text, the exit code and the way out of every error.
+ */
+
+/** Exit codes (docs/architecture.md §8). */
+export const Exit = { ok: 0, data: 1, usage: 2, outside: 3, fenced: 4, bug: 70 } as const
+export type ExitCode = (typeof Exit)[keyof typeof Exit]
+
+type Facts = Readonly<Record<string, string | number | undefined>>
+interface Row {
+  readonly exit: ExitCode
+  /** What is wrong. */
+  readonly what: (facts: Facts) => string
+  /** What to do next. */
+  readonly hint?: (facts: Facts) => string | undefined
+}
+
+const row = (exit: ExitCode, what: Row['what'], hint?: Row['hint']): Row =>
+  hint ? { exit, what, hint } : { exit, what }
+const suggestion = (facts: Facts): string | undefined =>
+  facts['suggestion'] ? `did you mean "${facts['suggestion']}"?` : undefined
+
+/** Every error of beck, by code. Grouped by exit code; `facts` fill the texts. */
+export const errorTable = {
+  // Exit 1: the data.
+  'bad-record': row(
+    Exit.data,
+    (f) => `${f['problem']}${f['excerpt'] ? `: ${f['excerpt']}` : ''}`,
+    (f) => (f['hint'] as string | undefined) ?? 'keep bad records and go on with --dead-letter FILE',
+  ),
+  'not-sorted': row(Exit.data, (f) => `${f['problem']}`),
+
+  // Exit 2: the command line.
+  usage: row(
+    Exit.usage,
+    (f) => `${f['problem']}`,
+    (f) => (f['hint'] as string | undefined) ?? suggestion(f),
+  ),
+  'unknown-command': row(
+    Exit.usage,
+    (f) => `there is no command "${f['name']}"`,
+    (f) => suggestion(f) ?? 'beck --help lists the commands',
+  ),
+  'bad-option': row(
+    Exit.usage,
+    (f) => `${f['option']}: ${f['problem']}`,
+    (f) => (f['hint'] as string | undefined) ?? suggestion(f),
+  ),
+  'bad-program': row(
+    Exit.usage,
+    (f) => `${f['problem']}`,
+    (f) => (f['hint'] as string | undefined) ?? suggestion(f),
+  ),
+
+  // Exit 3: files, the store, outside systems.
+  'no-such-file': row(
+    Exit.outside,
+    (f) => `${f['file']}: no such file`,
+    () => 'check the path; files are named as the shell expands them',
+  ),
+  file: row(
+    Exit.outside,
+    (f) => `${f['file']}: ${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
+  'disk-full': row(
+    Exit.outside,
+    (f) => `${f['file']}: no space left on the device`,
+    () => 'make space, or choose another place with --tmp or --store',
+  ),
+  store: row(
+    Exit.outside,
+    (f) => `${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
+
+  // Exit 4: a commit was refused.
+  fenced: row(
+    Exit.fenced,
+    (f) => `${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
+} as const satisfies Record<string, Row>
+
+export type ErrorCode = keyof typeof errorTable
+
+/**
+ * The one error that beck throws on purpose. Anything else that reaches `bin` is a bug (exit 70).
+ * Data errors carry `place` ("access.ndjson:1042:17").
+ */
+export class BeckError extends Error {
+  readonly code: ErrorCode
+  readonly facts: Facts
+  constructor(code: ErrorCode, facts: Facts = {}, options?: ErrorOptions) {
+    super(errorTable[code].what(facts), options)
+    this.name = 'BeckError'
+    this.code = code
+    this.facts = facts
+  }
+  get exit(): ExitCode {
+    return errorTable[this.code].exit
+  }
+  get hint(): string | undefined {
+    return (errorTable[this.code] as Row).hint?.(this.facts)
+  }
+}
+
+/** Turns a Node file-system error into ours; anything else comes back as it is. */
+export function fileError(error: unknown, file: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (!code) return error
+  if (code === 'ENOENT') return new BeckError('no-such-file', { file }, { cause: error })
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new BeckError('disk-full', { file }, { cause: error })
+  return new BeckError('file', { file, problem: plain[code] ?? message }, { cause: error })
+}
+
+const plain: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  EISDIR: 'is a directory, not a file',
+  EROFS: 'is on a read-only file system',
+  EIO: 'input/output error: the device could not read or write',
+  EMFILE: 'too many open files: raise the limit with ulimit -n',
+  EFBIG: 'the file is larger than the limit (ulimit -f)',
+  ENOTDIR: 'a part of the path is not a directory',
+}

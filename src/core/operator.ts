@@ -1,0 +1,62 @@
+import type { KeyTable, RecordBatch } from './batch.ts'
+
+/** Milliseconds since the Unix epoch, by the clock of the events. */
+export type EventTime = number & { readonly brand?: 'event time' }
+/** Milliseconds since the Unix epoch, by the wall clock. */
+export type ProcessingTime = number & { readonly brand?: 'processing time' }
+
+/** Where an operator's records go. */
+export interface Collector {
+  /** Passes on the rows `from`..`to` whose mask is 1 (all without a mask), unchanged. */
+  forward(batch: RecordBatch, mask?: Uint8Array, from?: number, to?: number): void
+  /** Emits whole records, each ended by "\n". The bytes are used or copied before this returns. */
+  emit(lines: Uint8Array): void
+  /** The same for a latin1 ("binary") string: char codes are bytes. */
+  emitText(lines: string): void
+}
+
+/**
+ * The one interface of commands, fused pipelines and tests. Synchronous; knows nothing of processes, files, clocks or exit
+ * codes: clock and randomness come from the `StageContext`, waiting belongs to sources and sinks.
+ */
+export interface Operator<Delta = unknown> {
+  /** Handles one batch of input `port` (0 = left). Must not keep `batch` after returning. 'done' stops upstream (head, limit). */
+  processBatch(batch: RecordBatch, out: Collector, port: number): void | 'done'
+  onWatermark?(watermark: EventTime, out: Collector): void
+  onTimer?(now: ProcessingTime, out: Collector): void
+  onEnd?(out: Collector): void
+  /** What changed since the last barrier (all of it the first time), immutable; and back, in order. */
+  snapshot?(): Delta
+  restore?(deltas: Iterable<Delta>): void
+}
+
+/** An operator whose work can be split over workers and put together again. State is what `structuredClone` takes. */
+export interface MergeableOperator<State = unknown> extends Operator {
+  exportState(): State
+  /** Takes in what another worker saw. Records are ordered by `RecordBatch.position`, so any order of merges gives the same result. */
+  mergeState(state: State): void
+}
+
+/** What is wrong with a record, in words; `column` counts bytes from 1, of the line. */
+export interface Problem {
+  readonly problem: string
+  readonly column?: number
+  readonly hint?: string
+}
+
+/** What a stage gets from its driver. */
+export interface StageContext {
+  /**
+   * A record that cannot be processed. Throws `BeckError('bad-record')`, or keeps the line in the dead letters and counts it; then the
+   * operator goes on with the next row. Call it in row order, after emitting everything before that row.
+   */
+  reject(batch: RecordBatch, row: number, problem: Problem): void
+  /** Dense ids for the values of some of the stage's fields (indices into its `reads`). */
+  keyTable(fields: readonly number[]): KeyTable
+  now(): ProcessingTime
+  /** A line on stderr when the stage ends: "late: dropped 3 records". Counted over all workers. */
+  count(what: string, records: number): void
+  /** Bytes that all workers of this stage may hold before they spill. */
+  readonly memoryBytes: number
+  readonly workers: number
+}

@@ -1,0 +1,132 @@
+import type { ErrorCode } from './errors.ts'
+import type { FieldPath } from './field-path.ts'
+import type { MergeableOperator, Operator, StageContext } from './operator.ts'
+
+/**
+ * A command's spec: the single source of its help, docs page, completion, fused stage and example tests.
+ * One command, one file in `commands/`, one spec.
+ */
+export interface CommandSpec {
+  readonly name: string
+  /** One line, for lists. No full stop. */
+  readonly summary: string
+  /** What it does in a few sentences, for help and the docs page. */
+  readonly description?: string
+  /** Positional arguments before the files, as `EXPRESSION` or `AGGREGATES`. */
+  readonly program?: readonly Argument[]
+  /** Whether `[FILE…]` follow. */
+  readonly files: boolean
+  readonly options: readonly OptionSpec[]
+  /** Groups of options every command of that kind has: `dead-letter`, `strict` … (src/cli/common-options.ts). */
+  readonly common: readonly CommonOption[]
+  readonly cost: { readonly time: string; readonly memory: string }
+  readonly errors?: readonly ErrorCode[]
+  readonly examples: readonly Example[]
+  /** Checks the arguments and makes the stage. Called once per worker. @throws BeckError usage */
+  create(args: Arguments): Stage | Promise<Stage>
+}
+
+export interface Argument {
+  readonly name: string
+  readonly description: string
+  readonly optional?: boolean
+  readonly variadic?: boolean
+}
+
+/** `--by KEYS`: `flag` is "by", `value` "KEYS" (none: a switch), `short` "b". */
+export interface OptionSpec {
+  readonly flag: string
+  readonly value?: string
+  readonly short?: string
+  readonly description: string
+  /** Shown in the help; the command itself applies it. */
+  readonly default?: string
+  /** May be given several times; the value is then a list. */
+  readonly repeat?: boolean
+  /** Words that completion offers and that are the only ones allowed. */
+  readonly choices?: readonly string[]
+}
+
+/** Options that mean the same in every command that has them. */
+export type CommonOption = 'input' | 'args' | 'workers' | 'memory' | 'tmp' | 'store'
+
+/** Every example runs in the tests: `command` in a shell where `beck` is on the PATH, in a folder that holds the fixtures. */
+export interface Example {
+  readonly says: string
+  readonly command: string
+  /** Standard output, when it is worth showing. Compared exactly. */
+  readonly output?: string
+}
+
+/** What was typed, after the command line's own checks. */
+export interface Arguments {
+  readonly program: readonly string[]
+  readonly files: readonly string[]
+  readonly options: Readonly<Record<string, string | boolean | readonly string[] | undefined>>
+  /** `--arg name=value`. */
+  readonly args: Readonly<Record<string, string>>
+}
+
+/** What a command is, for the driver and for the planner. */
+export type Stage =
+  /** Records in, records out. */
+  | OperatorStage
+  /** Bytes of some other format in, records out (`from`). */
+  | DecoderStage
+  /** Records in, text for people or other programs out (`to`). */
+  | EncoderStage
+  /** Does its own input and output (`topic list`, `replay` …). */
+  | ToolStage
+
+export interface OperatorStage {
+  readonly role: 'operator'
+  /** The fields to extract; a batch's field index is the index here. */
+  readonly reads: readonly FieldPath[]
+  open(context: StageContext): Operator | MergeableOperator
+  /** 'stateless': batches may be processed by several workers. 'merge': the operator is a MergeableOperator. Default: one worker. */
+  readonly parallel?: 'stateless' | 'merge'
+  /** Asks for onTimer, so the input must be read without blocking the thread. */
+  readonly timers?: boolean
+}
+
+/** Turns bytes into records. Pure: chunks may be cut anywhere. */
+export interface Decoder {
+  /** Takes the next bytes of the current file, and emits whole lines of NDJSON. */
+  push(chunk: Uint8Array, emit: Emit): void
+  /** The current file ended. A new file follows or nothing. */
+  endFile(emit: Emit): void
+}
+/** Lines of NDJSON, each ended by "\n", UTF-8 in a Buffer or as a JavaScript string. */
+export type Emit = (lines: Uint8Array | string) => void
+
+export interface DecoderStage {
+  readonly role: 'decoder'
+  open(context: DecoderContext): Decoder
+}
+export interface DecoderContext {
+  /** A bad line: throws, or keeps `bytes` in the dead letters and goes on. Everything before it must have been emitted. */
+  reject(line: number, bytes: Uint8Array, problem: import('./operator.ts').Problem): void
+}
+
+/** Turns records into text. */
+export interface Encoder {
+  processBatch(batch: import('./batch.ts').RecordBatch, write: (text: Uint8Array | string) => void): void
+  onEnd?(write: (text: Uint8Array | string) => void): void
+}
+export interface EncoderStage {
+  readonly role: 'encoder'
+  readonly reads: readonly FieldPath[]
+  open(context: StageContext & { readonly terminal?: { readonly columns: number; readonly color: boolean } }): Encoder
+}
+
+export interface ToolStage {
+  readonly role: 'tool'
+  run(io: ToolIo): Promise<void>
+}
+export interface ToolIo {
+  /** Standard output: short writes, EAGAIN and EPIPE are handled. Returns false when the reader has gone. */
+  write(bytes: Uint8Array | string): boolean
+  /** A line for people on stderr. */
+  say(line: string): void
+  readonly terminal: { readonly stdout: boolean; readonly stderr: boolean; readonly columns: number }
+}

@@ -1,0 +1,55 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { FieldPath } from '../core/field-path.ts'
+import type { Problem } from '../core/operator.ts'
+
+/**
+ * Cuts a stream of bytes into batches. The scanner owns the input memory: sources read straight into `room()`.
+ * It drops a BOM at the start of each input and blank lines, accepts CRLF, and hands malformed lines out as `bad`.
+ */
+export interface Scanner {
+  readonly name: 'reference' | 'wasm'
+  /** Starts an input; what was pending must have been scanned with `last`. `origin` says where its bytes stand. */
+  begin(origin: Origin): void
+  /** Free space after the pending bytes of an unfinished line; read input into it. At least 64 KiB, normally a block. */
+  room(): Uint8Array
+  /**
+   * `filled` bytes of `room()` are new input. Scans all whole lines; an unfinished one stays pending, unless this is the `last` of
+   * the input, where it counts as a line. The result is valid until the next call of `room`.
+   */
+  scan(filled: number, last: boolean): Scanned
+  /** Length of the unfinished line. The reader turns one beyond `--max-line` into a data error. */
+  readonly pendingBytes: number
+  /** Takes the pending bytes out (a view): the reader streams an over-long line away itself. */
+  takePending(): Uint8Array
+  /** Ids for the values of some fields together. */
+  keyTable(fields: readonly number[]): KeyTable
+}
+
+export interface Scanned {
+  readonly batch: RecordBatch
+  /** Malformed lines, in order. They are not rows of the batch. */
+  readonly bad: readonly BadLine[]
+}
+
+export interface BadLine extends Problem {
+  /** The number of rows of the batch before it. */
+  readonly row: number
+  /** Span of the whole line in the block, without its line end. */
+  readonly start: number
+  readonly end: number
+}
+
+/** Where the bytes of an input stand: for positions and messages. */
+export interface Origin {
+  readonly file: string
+  /** Bytes of all inputs before the first byte handed to `room`. */
+  readonly base: number
+  /** Number of the line that starts at `offset` bytes after `base`. Costs a pass over the input where lines were not counted. */
+  lineAt(offset: number): number
+}
+
+export interface ScannerOptions {
+  readonly reads: readonly FieldPath[]
+  /** Parse every line whole (RFC 8259). */
+  readonly strict: boolean
+}
