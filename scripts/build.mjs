@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Bundles beck into dist/. `--if-stale` builds only when a source is newer than the bundle.
 import { build } from 'esbuild'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -31,4 +31,3 @@ await build({
   logLevel: 'warning',
 })
 chmodSync(target, 0o755)
-;(void rmSync, writeFileSync)
