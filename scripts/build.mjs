@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Bundles beck into dist/. `--if-stale` builds only when a source is newer than the bundle.
 import { build } from 'esbuild'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -16,9 +16,10 @@ if (process.argv.includes('--if-stale') && existsSync(target)) {
     process.exit()
 }
 mkdirSync('dist', { recursive: true })
+const fresh = `${target}.${process.pid}` // put in place by rename: several test files may build at once
 await build({
   entryPoints: ['bin/beck.ts'],
-  outfile: target,
+  outfile: fresh,
   bundle: true,
   platform: 'node',
   format: 'cjs',
@@ -30,4 +31,5 @@ await build({
   banner: { js: '#!/usr/bin/env node' },
   logLevel: 'warning',
 })
-chmodSync(target, 0o755)
+chmodSync(fresh, 0o755)
+renameSync(fresh, target)
