@@ -1,0 +1,53 @@
+import type { DecimalColumn, NumberColumn, RecordBatch } from '../core/batch.ts'
+import type { Problem } from '../core/operator.ts'
+
+/** The slot of a row that an aggregate is to skip. */
+export const NONE = 0xffffffff
+
+/**
+ * What some slots of an aggregate hold, as columns: `structuredClone` takes it, and so does JSON (numbers are finite,
+ * strings are latin1 "binary" strings). An array read back from JSON is as good as the typed array it was.
+ */
+export interface AggregateState {
+  readonly [column: string]: Numbers | readonly string[]
+}
+export type Numbers = Float64Array | Uint32Array | Uint8Array | readonly number[]
+
+/**
+ * The values that an aggregate reads: a field, an expression or a constant. Columns are views, valid for the current batch.
+ * Texts are raw JSON as latin1 "binary" strings.
+ */
+export interface Input {
+  /** Equal ids are equal values, so that their state is shared. */
+  readonly id: string
+  kinds(batch: RecordBatch): Uint8Array
+  numbers(batch: RecordBatch): NumberColumn
+  decimals(batch: RecordBatch): DecimalColumn
+  text(batch: RecordBatch, row: number): string
+  /** Dense ids of equal values, and the text of an id as first spelt; missing and null have ids too. */
+  ids(batch: RecordBatch): Uint32Array
+  textOf(id: number): string
+  idOf(text: string): number
+}
+
+/**
+ * The state of one aggregate for many groups at once: a *slot* is a group (reduce) or a window of a group (window), a small
+ * dense number that the caller gives out, frees with `clear`, and may use again. Tight loops over columns, no object a record.
+ *
+ * State is mergeable, and never depends on the order of merges: what speaks of order (`first`, `list` …) keeps
+ * `RecordBatch.position` with its values.
+ */
+export interface Aggregate {
+  /** Makes room: slots below `slots` exist from now on, new ones empty. */
+  reserve(slots: number): void
+  /** Adds each row to its slot; `NONE` skips the row. Rows were checked before. */
+  add(batch: RecordBatch, slots: Uint32Array): void
+  /** Adds what `from` holds to `into`, and leaves `from` as it is. */
+  merge(into: number, from: number): void
+  clear(slot: number): void
+  exportSlots(slots: Uint32Array): AggregateState
+  /** Adds the state's slots, in order, to the slots that `mapping` names. */
+  importSlots(state: AggregateState, mapping: Uint32Array): void
+  /** What is wrong with a row that `add` could not take; kinds that the input does not accept are found before. */
+  check?(batch: RecordBatch, row: number): Problem | undefined
+}
