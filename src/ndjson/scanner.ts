@@ -29,6 +29,8 @@ export interface Scanned {
   readonly batch: RecordBatch
   /** Malformed lines, in order. They are not rows of the batch. */
   readonly bad: readonly BadLine[]
+  /** Lines of the block, blank and bad ones too: keeps line numbers of inputs that cannot be read again. */
+  readonly lines: number
 }
 
 export interface BadLine extends Problem {
@@ -44,7 +46,10 @@ export interface Origin {
   readonly file: string
   /** Bytes of all inputs before the first byte handed to `room`. */
   readonly base: number
-  /** Number of the line that starts at `offset` bytes after `base`. Costs a pass over the input where lines were not counted. */
+  /**
+   * Number (from 1) of the line that starts `offset` bytes after `base`, which is always the first byte of a scanned block: the
+   * scanner itself counts from there to a row. May cost a pass over the file: only for errors.
+   */
   lineAt(offset: number): number
 }
 

@@ -1,0 +1,95 @@
+import { readSync, writeSync } from 'node:fs'
+import { fileError } from '../core/errors.ts'
+
+/**
+ * Reads and writes on bare descriptors. `process.stdout` and `console` are not used for data: they cut output at exit and make
+ * descriptors non-blocking. A sibling process may have done that to ours all the same, so EAGAIN is part of life here.
+ */
+
+const pause = new Int32Array(new SharedArrayBuffer(4))
+/** Sleeps without using the processor. */
+export const sleep = (ms: number): void => void Atomics.wait(pause, 0, 0, ms)
+
+/** Reads what is there, at least one byte unless the input has ended (0). */
+export function readSome(fd: number, into: Uint8Array, name: string): number {
+  for (let waitMs = 0.1; ; waitMs = Math.min(waitMs * 2, 5)) {
+    try {
+      return readSync(fd, into, 0, into.length, null)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EOF') return 0
+      if (code !== 'EAGAIN' && code !== 'EINTR') throw fileError(error, name)
+    }
+    sleep(waitMs)
+  }
+}
+
+/** Writes all of it. False when the reader at the other end has gone (EPIPE): stop quietly then. */
+export function writeAll(fd: number, bytes: Uint8Array, name: string): boolean {
+  let waitMs = 0.1
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at, bytes.length - at)
+      waitMs = 0.1
+      continue
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EPIPE') return false
+      if (code !== 'EAGAIN' && code !== 'EINTR') throw fileError(error, name)
+    }
+    sleep(waitMs)
+    waitMs = Math.min(waitMs * 2, 5)
+  }
+  return true
+}
+
+/** Thrown to unwind when nobody reads our output any more. Never an error for the user: `head` is a fine thing to pipe into. */
+export class ReaderGone extends Error {}
+
+/** Standard output in pieces: small ones are gathered, large ones written through. */
+export class Output {
+  readonly #fd: number
+  readonly #name: string
+  readonly #buffer = Buffer.allocUnsafeSlow(1 << 18)
+  #used = 0
+
+  constructor(fd = 1, name = 'standard output') {
+    this.#fd = fd
+    this.#name = name
+  }
+
+  /** Takes a copy or writes at once. @throws ReaderGone, BeckError */
+  write(bytes: Uint8Array): void {
+    if (bytes.length > this.#buffer.length - this.#used) this.flush()
+    if (bytes.length > this.#buffer.length >> 2) {
+      this.flush()
+      this.#writeOut(bytes)
+      return
+    }
+    this.#buffer.set(bytes, this.#used)
+    this.#used += bytes.length
+  }
+
+  /** A latin1 ("binary") string: char codes are bytes. */
+  writeBinary(text: string): void {
+    for (let at = 0; at < text.length; ) {
+      if (this.#used === this.#buffer.length) this.flush()
+      const free = this.#buffer.length - this.#used
+      const piece = at === 0 && text.length <= free ? text : text.slice(at, at + free)
+      this.#buffer.latin1Write(piece, this.#used)
+      this.#used += piece.length
+      at += piece.length
+    }
+  }
+
+  flush(): void {
+    if (this.#used === 0) return
+    const pending = this.#buffer.subarray(0, this.#used)
+    this.#used = 0
+    this.#writeOut(pending)
+  }
+
+  #writeOut(bytes: Uint8Array): void {
+    if (!writeAll(this.#fd, bytes, this.#name)) throw new ReaderGone()
+  }
+}

@@ -1,0 +1,156 @@
+import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs'
+import { BeckError, fileError } from '../core/errors.ts'
+import { readSome } from './descriptor.ts'
+
+/** Bytes of one input. */
+export interface ByteSource {
+  readonly name: string
+  /** Bytes on disk, of a regular file. */
+  readonly size: number | undefined
+  /** An input that may pause (a pipe, a terminal): output is flushed before waiting for more. */
+  readonly pauses: boolean
+  /** Fills some of `into` and says how much; 0 is the end. */
+  read(into: Uint8Array): number | Promise<number>
+  /** Bytes of `size` that have been read, for progress. */
+  consumed(): number
+  close(): void
+}
+
+/**
+ * Opens a file, or standard input for `-`. Files called `.gz` and `.zst` that are what they are called are unpacked.
+ * @param timers read pipes without blocking the thread, so that timers can run
+ * @throws BeckError no-such-file, file
+ */
+export function openSource(file: string, timers = false): ByteSource {
+  const stdin = file === '-'
+  const name = stdin ? 'stdin' : file
+  const fd = stdin ? 0 : open(file)
+  const stat = fstatSync(fd)
+  if (stat.isDirectory()) {
+    throw new BeckError('file', { file: name, problem: 'is a directory, not a file', hint: `name its files: ${name}/*.ndjson` })
+  }
+  const regular = stat.isFile()
+  let consumed = 0
+  const raw = (into: Uint8Array): number => {
+    const n = readSome(fd, into, name)
+    consumed += n
+    return n
+  }
+  const packing = regular && !stdin ? compressionOf(file, fd) : undefined
+  const unpacked = packing && chunked(packing === 'gzip' ? gunzip(raw, name) : unzstd(raw, name))
+  return {
+    name,
+    size: regular ? stat.size : undefined,
+    pauses: !regular,
+    read: unpacked ?? (timers && !regular ? (into) => readLater(fd, into, name) : raw),
+    consumed: () => consumed,
+    close: () => {
+      if (!stdin) closeSync(fd)
+    },
+  }
+}
+
+/** A regular file that can be read in ranges by several workers: its size. Undefined for pipes, `-` and packed files. */
+export function rangeableSize(file: string): number | undefined {
+  if (file === '-') return undefined
+  const fd = open(file)
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFile() && !compressionOf(file, fd) ? stat.size : undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function open(file: string): number {
+  try {
+    return openSync(file, 'r')
+  } catch (error) {
+    throw fileError(error, file)
+  }
+}
+
+/** Told by the name, confirmed by the magic bytes: a file that only has the name is read as it is. */
+function compressionOf(file: string, fd: number): 'gzip' | 'zstd' | undefined {
+  if (!/\.(gz|zst)$/i.test(file)) return undefined
+  const head = Buffer.alloc(4)
+  readSync(fd, head, 0, 4, 0)
+  if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip'
+  const magic = head.readUInt32LE(0)
+  return magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50 ? 'zstd' : undefined
+}
+
+/** A read on the thread pool; a descriptor that somebody made non-blocking is asked again. */
+function readLater(fd: number, into: Uint8Array, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const attempt = (): void =>
+      read(fd, into, 0, into.length, null, (error, n) => {
+        if (!error) resolve(n)
+        else if (error.code === 'EAGAIN') setTimeout(attempt, 2)
+        else if (error.code === 'EOF') resolve(0)
+        else reject(fileError(error, name))
+      })
+    attempt()
+  })
+}
+
+/** Hands chunks of any size out in the sizes that the reader asks for. */
+function chunked(chunks: AsyncIterator<Uint8Array>): (into: Uint8Array) => Promise<number> {
+  let rest: Uint8Array = new Uint8Array(0)
+  return async (into) => {
+    while (rest.length === 0) {
+      const next = await chunks.next()
+      if (next.done) return 0
+      rest = next.value
+    }
+    const n = Math.min(rest.length, into.length)
+    into.set(rest.subarray(0, n))
+    rest = rest.subarray(n)
+    return n
+  }
+}
+
+/** The packed bytes, piece by piece. Pieces are copies: the unpackers keep them. */
+function* pieces(raw: (into: Uint8Array) => number): Generator<Uint8Array> {
+  for (;;) {
+    const piece = Buffer.allocUnsafeSlow(1 << 16)
+    const n = raw(piece)
+    if (n === 0) return
+    yield piece.subarray(0, n)
+  }
+}
+
+async function* gunzip(raw: (into: Uint8Array) => number, name: string): AsyncGenerator<Uint8Array> {
+  const { createGunzip } = await import('node:zlib')
+  const { Readable, pipeline } = await import('node:stream')
+  const unpacked = pipeline(Readable.from(pieces(raw), { objectMode: false }), createGunzip({ chunkSize: 1 << 18 }), () => {})
+  try {
+    for await (const chunk of unpacked) yield chunk as Uint8Array
+  } catch (error) {
+    throw damaged(error, name, 'gzip')
+  }
+}
+
+async function* unzstd(raw: (into: Uint8Array) => number, name: string): AsyncGenerator<Uint8Array> {
+  const { Decompress } = await import('fzstd')
+  const ready: Uint8Array[] = []
+  const stream = new Decompress((chunk) => {
+    if (chunk.length > 0) ready.push(chunk)
+  })
+  try {
+    for (const piece of pieces(raw)) {
+      stream.push(piece)
+      yield* ready.splice(0)
+    }
+    stream.push(new Uint8Array(0), true)
+    yield* ready.splice(0)
+  } catch (error) {
+    throw damaged(error, name, 'zstd')
+  }
+}
+
+function damaged(error: unknown, name: string, format: string): unknown {
+  if (error instanceof BeckError) return error
+  const problem = `is damaged ${format} data (${(error as Error).message})`
+  return new BeckError('file', { file: name, problem, hint: `test it with: ${format} -t ${name}` }, { cause: error })
+}
