@@ -27,7 +27,7 @@ export function readSome(fd: number, into: Uint8Array, name: string): number {
 /** Writes all of it. False when the reader at the other end has gone (EPIPE): stop quietly then. */
 export function writeAll(fd: number, bytes: Uint8Array, name: string): boolean {
   let waitMs = 0.1
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     try {
       at += writeSync(fd, bytes, at, bytes.length - at)
       waitMs = 0.1
@@ -72,7 +72,7 @@ export class Output {
 
   /** A latin1 ("binary") string: char codes are bytes. */
   writeBinary(text: string): void {
-    for (let at = 0; at < text.length; ) {
+    for (let at = 0; at < text.length;) {
       if (this.#used === this.#buffer.length) this.flush()
       const free = this.#buffer.length - this.#used
       const piece = at === 0 && text.length <= free ? text : text.slice(at, at + free)

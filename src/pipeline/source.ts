@@ -27,7 +27,11 @@ export function openSource(file: string, timers = false): ByteSource {
   const fd = stdin ? 0 : open(file)
   const stat = fstatSync(fd)
   if (stat.isDirectory()) {
-    throw new BeckError('file', { file: name, problem: 'is a directory, not a file', hint: `name its files: ${name}/*.ndjson` })
+    throw new BeckError('file', {
+      file: name,
+      problem: 'is a directory, not a file',
+      hint: `name its files: ${name}/*.ndjson`,
+    })
   }
   const regular = stat.isFile()
   let consumed = 0
@@ -123,7 +127,11 @@ function* pieces(raw: (into: Uint8Array) => number): Generator<Uint8Array> {
 async function* gunzip(raw: (into: Uint8Array) => number, name: string): AsyncGenerator<Uint8Array> {
   const { createGunzip } = await import('node:zlib')
   const { Readable, pipeline } = await import('node:stream')
-  const unpacked = pipeline(Readable.from(pieces(raw), { objectMode: false }), createGunzip({ chunkSize: 1 << 18 }), () => {})
+  const unpacked = pipeline(
+    Readable.from(pieces(raw), { objectMode: false }),
+    createGunzip({ chunkSize: 1 << 18 }),
+    () => {},
+  )
   try {
     for await (const chunk of unpacked) yield chunk as Uint8Array
   } catch (error) {
