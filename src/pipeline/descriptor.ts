@@ -76,7 +76,7 @@ export class Output {
       if (this.#used === this.#buffer.length) this.flush()
       const free = this.#buffer.length - this.#used
       const piece = at === 0 && text.length <= free ? text : text.slice(at, at + free)
-      this.#buffer.latin1Write(piece, this.#used)
+      this.#buffer.write(piece, this.#used, 'latin1')
       this.#used += piece.length
       at += piece.length
     }
