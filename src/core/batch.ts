@@ -109,6 +109,8 @@ export interface KeyTable {
   position(id: number): number
   /** Everything, as `structuredClone` takes it; and another table's keys into this one: their id there → their id here. */
   export(): KeyTableState
+  /** Forgets all keys and reuses their memory. Who lets keys go exports, clears, and imports the ones still in use. */
+  clear(): void
   import(state: KeyTableState): Uint32Array
 }
 export interface KeyTableState {

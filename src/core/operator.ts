@@ -54,6 +54,8 @@ export interface StageContext {
   /** Dense ids for the values of some of the stage's fields (indices into its `reads`). */
   keyTable(fields: readonly number[]): KeyTable
   now(): ProcessingTime
+  /** A file of records beside the output (`--late-to FILE`), opened at once and empty if nothing is written. Lines end in "\n". */
+  sideFile(file: string): { write(lines: Uint8Array): void }
   /** A line on stderr when the stage ends: "late: dropped 3 records". Counted over all workers. */
   count(what: string, records: number): void
   /** Bytes that all workers of this stage may hold before they spill. */
