@@ -14,6 +14,8 @@ export interface CommandSpec {
   readonly description?: string
   /** Positional arguments before the files, as `EXPRESSION` or `AGGREGATES`. */
   readonly program?: readonly Argument[]
+  /** How many words before the files are the program, where its first word decides that (`from regex PATTERN`). Default: all of `program`. */
+  programWords?(first: string | undefined): number
   /** Whether `[FILE…]` follow. */
   readonly files: boolean
   readonly options: readonly OptionSpec[]
@@ -31,6 +33,8 @@ export interface Argument {
   readonly description: string
   readonly optional?: boolean
   readonly variadic?: boolean
+  /** Words that completion offers. The command itself refuses others. */
+  readonly choices?: readonly string[]
 }
 
 /** `--by KEYS`: `flag` is "by", `value` "KEYS" (none: a switch), `short` "b". */
@@ -106,6 +110,8 @@ export interface DecoderStage {
 export interface DecoderContext {
   /** A bad line: throws, or keeps `bytes` in the dead letters and goes on. Everything before it must have been emitted. */
   reject(line: number, bytes: Uint8Array, problem: import('./operator.ts').Problem): void
+  /** The input cannot be read on (a header that is wrong, brackets that do not match): always throws, naming the place. */
+  fail(line: number, problem: import('./operator.ts').Problem): never
 }
 
 /** Turns records into text. */
