@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+// Usage: code-cache.cjs BUNDLE CACHE: runs the bundle for a few everyday commands and keeps what V8 compiled.
+'use strict'
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const { join } = require('node:path')
+const { Script } = require('node:vm')
+
+const [bundle, cache] = process.argv.slice(2)
+const script = new Script(readFileSync(bundle, 'latin1'), { filename: 'main.cjs' }) // the cache keeps the name
+const start = script.runInThisContext()
+const folder = mkdtempSync(join(tmpdir(), 'beck-cache-'))
+const input = join(folder, 'input.ndjson')
+writeFileSync(input, '{"a":1,"b":"x","ts":"2026-01-01T00:00:00Z"}\n')
+const commandLines = [['--version']]
+
+// The bundle ends the process when a command is done: here the next command line follows.
+const exit = process.exit
+function next() {
+  const words = commandLines.shift()
+  if (words) {
+    process.argv.splice(1, Infinity, 'beck', ...words)
+    start(module.exports, require, module, 'main.cjs', undefined)
+  } else {
+    rmSync(folder, { recursive: true })
+    writeFileSync(cache, script.createCachedData())
+    exit(0)
+  }
+}
+process.exit = () => setImmediate(next)
+process.on('beforeExit', next)
+next()
