@@ -21,6 +21,8 @@ export interface Scanner {
   readonly pendingBytes: number
   /** Takes the pending bytes out (a view): the reader streams an over-long line away itself. */
   takePending(): Uint8Array
+  /** Bytes of the input that the reader kept to itself (the rest of an over-long line), so that positions stay right. */
+  skip(bytes: number): void
   /** Ids for the values of some fields together. */
   keyTable(fields: readonly number[]): KeyTable
 }
@@ -39,6 +41,8 @@ export interface BadLine extends Problem {
   /** Span of the whole line in the block, without its line end. */
   readonly start: number
   readonly end: number
+  /** Bytes of all inputs before it, as `RecordBatch.position`. */
+  readonly position: number
 }
 
 /** Where the bytes of an input stand: for positions and messages. */

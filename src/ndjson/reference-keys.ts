@@ -1,0 +1,78 @@
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import { canonicalKey } from '../core/key.ts'
+
+/** The readable key table: a map from canonical texts to ids. */
+export class ReferenceKeyTable implements KeyTable {
+  private readonly fields: readonly number[]
+  private readonly ids = new Map<string, number>()
+  /** Per key its parts as first spelt, latin1. */
+  private readonly texts: string[][] = []
+  private readonly positions: number[] = []
+
+  constructor(fields: readonly number[]) {
+    this.fields = fields
+  }
+
+  get size(): number {
+    return this.texts.length
+  }
+
+  intern(batch: RecordBatch): Uint32Array {
+    const ids = new Uint32Array(batch.count)
+    const text = batch.text()
+    for (let row = 0; row < batch.count; row++) {
+      const parts = this.fields.map((field) => {
+        const at = row * batch.stride + 2 + 2 * field
+        return text.slice(batch.spans[at], batch.spans[at + 1]) || 'null'
+      })
+      ids[row] = this.idOf(parts, () => batch.position(row))
+    }
+    return ids
+  }
+
+  private idOf(parts: string[], position: () => number): number {
+    // No canonical text has a line end in it.
+    const key = parts.map((part) => canonicalKey(Buffer.from(part, 'latin1').toString())).join('\n')
+    const known = this.ids.get(key)
+    if (known !== undefined) return known
+    const id = this.texts.push(parts) - 1
+    this.ids.set(key, id)
+    this.positions.push(position())
+    return id
+  }
+
+  text(id: number, part: number): string {
+    return this.texts[id]?.[part] as string
+  }
+
+  position(id: number): number {
+    return this.positions[id] as number
+  }
+
+  export(): KeyTableState {
+    const texts = this.texts.flat()
+    let end = 0
+    return {
+      bytes: Buffer.from(texts.join(''), 'latin1'),
+      ends: Uint32Array.from(texts, (text) => (end += text.length)),
+      positions: Float64Array.from(this.positions),
+    }
+  }
+
+  import({ bytes, ends, positions }: KeyTableState): Uint32Array {
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    let start = 0
+    let at = 0
+    return Uint32Array.from(positions, (position) => {
+      const parts = this.fields.map(() => {
+        const end = ends[at++] as number
+        const part = all.toString('latin1', start, end)
+        start = end
+        return part
+      })
+      const id = this.idOf(parts, () => position)
+      this.positions[id] = Math.min(this.positions[id] as number, position)
+      return id
+    })
+  }
+}
