@@ -9,27 +9,43 @@ import {
 } from '../core/batch.ts'
 import type { Origin } from './scanner.ts'
 
+/** What a scanner made of a block. */
+export interface Block {
+  readonly bytes: Buffer
+  readonly spans: Uint32Array
+  readonly stride: number
+  readonly origin: Origin
+  /** Bytes of the input before bytes[0]. */
+  readonly offset: number
+  /** Where the block's first line begins. */
+  readonly first: number
+}
+
+/** The number (from 1) of the line of the input that holds bytes[at]. */
+export function lineNumber({ bytes, origin, offset, first }: Block, at: number): number {
+  let line = origin.lineAt(offset + first)
+  for (let p = bytes.indexOf(NEWLINE, first); p >= 0 && p < at; p = bytes.indexOf(NEWLINE, p + 1)) line++
+  return line
+}
+
 /** The readable batch: every column from the spans, one row at a time. */
 export class ReferenceBatch implements RecordBatch {
   readonly count: number
   readonly bytes: Buffer
   readonly spans: Uint32Array
   readonly stride: number
-  /** Bytes of the input before the block. */
-  private readonly offset: number
-  private readonly origin: Origin
+  private readonly block: Block
 
-  constructor(bytes: Buffer, spans: Uint32Array, stride: number, count: number, origin: Origin, offset: number) {
-    this.bytes = bytes
-    this.spans = spans
-    this.stride = stride
+  constructor(block: Block, count: number) {
+    this.block = block
+    this.bytes = block.bytes
+    this.spans = block.spans
+    this.stride = block.stride
     this.count = count
-    this.origin = origin
-    this.offset = offset
   }
 
   head(rows: number): RecordBatch {
-    return new ReferenceBatch(this.bytes, this.spans, this.stride, Math.min(rows, this.count), this.origin, this.offset)
+    return new ReferenceBatch(this.block, Math.min(rows, this.count))
   }
 
   get ascii(): boolean {
@@ -116,11 +132,15 @@ export class ReferenceBatch implements RecordBatch {
   }
 
   position(row: number): number {
-    return this.origin.base + this.offset + (this.spans[row * this.stride] as number)
+    return this.block.origin.base + this.block.offset + this.lineStart(row)
   }
 
   locate(row: number): Location {
-    return { file: this.origin.file, line: this.origin.lineAt(this.position(row) - this.origin.base) }
+    return { file: this.block.origin.file, line: lineNumber(this.block, this.lineStart(row)) }
+  }
+
+  private lineStart(row: number): number {
+    return this.spans[row * this.stride] as number
   }
 
   /** The raw text of a field, latin1; "" where it is missing. */

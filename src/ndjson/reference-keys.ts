@@ -6,8 +6,8 @@ export class ReferenceKeyTable implements KeyTable {
   private readonly fields: readonly number[]
   private readonly ids = new Map<string, number>()
   /** Per key its parts as first spelt, latin1. */
-  private readonly texts: string[][] = []
-  private readonly positions: number[] = []
+  private texts: string[][] = []
+  private positions: number[] = []
 
   constructor(fields: readonly number[]) {
     this.fields = fields
@@ -39,6 +39,12 @@ export class ReferenceKeyTable implements KeyTable {
     this.ids.set(key, id)
     this.positions.push(position())
     return id
+  }
+
+  clear(): void {
+    this.ids.clear()
+    this.texts = []
+    this.positions = []
   }
 
   text(id: number, part: number): string {

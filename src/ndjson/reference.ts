@@ -66,6 +66,7 @@ export class ReferenceScanner implements Scanner {
     const block = this.memory.subarray(0, this.end + filled)
     const bad: BadLine[] = []
     let rows = 0
+    let lines = 0
     let from = this.start
     const lastNewline = block.subarray(this.end).lastIndexOf(NEWLINE) // the pending bytes have none
     const stop = last ? block.length : lastNewline < 0 ? from : this.end + lastNewline + 1
@@ -82,11 +83,13 @@ export class ReferenceScanner implements Scanner {
         else bad.push({ ...problem, row: rows, start, end, position: this.origin.base + this.offset + start })
       }
       from = next
+      lines++
     }
-    const batch = new ReferenceBatch(block, this.spans, this.stride, rows, this.origin, this.offset)
+    const { spans, stride, origin, offset } = this
+    const batch = new ReferenceBatch({ bytes: block, spans, stride, origin, offset, first: this.start }, rows)
     this.start = from
     this.end = block.length
-    return { batch, bad }
+    return { batch, bad, lines }
   }
 
   private checkRow(block: Uint8Array, start: number, end: number, row: number): ReturnType<LineChecker['check']> {

@@ -1,7 +1,7 @@
 import { array, assert, constantFrom, json, nat, property, tuple } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { LineChecker } from '../../src/ndjson/line.ts'
-import { openScanner, scanAll } from './scan.ts'
+import { feed, openScanner, scanAll } from './scan.ts'
 
 const rows = (fields: string, input: string) => scanAll(openScanner(fields), input).rows.map(([, ...values]) => values)
 const problem = (line: string | Uint8Array) => {
@@ -42,6 +42,17 @@ describe('lines', () => {
       { row: 1, text: '{"a":', position: 108, column: 6 },
       { row: 2, text: 'x', position: 123, column: 1 },
     ])
+  })
+
+  it('knows the number of a line', () => {
+    const scanner = openScanner('a')
+    const lines: number[] = []
+    scanner.begin({ file: 'x', base: 5, lineAt: (offset) => 100 * offset })
+    feed(scanner, Buffer.from('{}\n\n[\n{}\n{}'), [4], ({ batch, lines: seen }) => {
+      for (let row = 0; row < batch.count; row++) lines.push(batch.locate(row).line)
+      lines.push(-seen)
+    })
+    expect(lines).toEqual([0, -2, 401, -2, 900, -1])
   })
 
   it('grows for a line longer than the block, and gives it away on demand', () => {
