@@ -1,0 +1,103 @@
+// How the benchmark measures: whole processes, by wall clock.
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+/** The working folder of every measured line; gone afterwards. */
+export const scratch = mkdtempSync(join(process.env.BECK_BENCH_TMP ?? tmpdir(), 'beck-bench-'))
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+
+const bin = join(scratch, 'bin')
+mkdirSync(bin)
+symlinkSync(join(here, '../dist/beck.cjs'), join(bin, 'beck'))
+
+const env = { ...process.env, PATH: `${bin}:${dirname(process.execPath)}:${process.env.PATH}`, BENCH: here }
+delete env.NODE_EXTRA_CA_CERTS // adds 30 ms to every start of node
+delete env.NODE_OPTIONS
+
+/** The click file; `part` of it when asked. Generated once, or BECK_BENCH_DATA names an existing one. */
+export function clicks(part = 1) {
+  const records = 2_000_000 * part
+  if (part === 1 && process.env.BECK_BENCH_DATA) return resolve(process.env.BECK_BENCH_DATA)
+  const file = join(here, 'data', `clicks-${records}.ndjson`)
+  if (existsSync(file)) return file
+  mkdirSync(dirname(file), { recursive: true })
+  console.error(`generating ${file} …`)
+  const out = openSync(`${file}.fresh`, 'w')
+  execFileSync(process.execPath, [join(here, 'clicks.mjs'), String(records)], { stdio: ['ignore', out, 'inherit'] })
+  closeSync(out)
+  renameSync(`${file}.fresh`, file)
+  return file
+}
+
+/** Is this program on the PATH? */
+export const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`], { env }).status === 0
+
+/**
+ * Runs a shell line, with its standard output into a file.
+ * @returns its time in ms
+ */
+export function run(line, { file = clicks(), output = '/dev/null', more = {} } = {}) {
+  const out = openSync(output, 'w')
+  const start = performance.now()
+  const { status } = spawnSync('sh', ['-c', line], {
+    cwd: scratch,
+    env: { ...env, CLICKS: file, ...more },
+    stdio: ['ignore', out, 'inherit'],
+  })
+  const ms = performance.now() - start
+  closeSync(out)
+  if (status !== 0) throw new Error(`exit ${status}: ${line}`)
+  return ms
+}
+
+/** Runs a query in a DuckDB of its own. @returns the time of the query alone, in ms */
+export function query(sql, { file = clicks(), output = '/dev/null' } = {}) {
+  const statement = `COPY (${sql.replaceAll('$CLICKS', `read_ndjson('${file}')`)}) TO '${output}' (FORMAT json)`
+  return Number(execFileSync(process.execPath, [join(here, 'peers/duckdb.mjs'), statement], { env, encoding: 'utf8' }))
+}
+
+/** Peak resident memory of the first process of a line, in MB (10⁶ bytes). */
+export function peak(line, options) {
+  const note = join(scratch, 'peak')
+  run(line, { ...options, more: { NODE_OPTIONS: `--require=${join(here, 'peak.cjs')}`, BECK_PEAK: note } })
+  return (Number(readFileSync(note, 'utf8')) * 1024) / 1e6
+}
+
+/** Feeds `text` to a running line `times` times, with pauses. @returns how long the slowest took to come out, in ms */
+export async function slowest(line, text, times) {
+  const child = spawn('sh', ['-c', `exec ${line}`], { cwd: scratch, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  const delays = []
+  for (let i = 0; i <= times; i++) {
+    const start = performance.now()
+    child.stdin.write(text)
+    await new Promise((seen) => child.stdout.once('data', seen))
+    if (i > 0) delays.push(performance.now() - start) // the first waits for the start of the process
+    await new Promise((passed) => setTimeout(passed, 100))
+  }
+  child.stdin.end()
+  return Math.max(...delays)
+}
+
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1]
+
+/** Medians of several measurements, taken in turn so that a slow minute of the machine hits all of them. */
+export function inTurn(rounds, measurements) {
+  const values = Object.fromEntries(Object.keys(measurements).map((name) => [name, []]))
+  for (let round = 0; round < rounds; round++)
+    for (const [name, measure] of Object.entries(measurements)) values[name].push(measure())
+  return values
+}
