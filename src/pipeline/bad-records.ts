@@ -1,0 +1,72 @@
+import { closeSync, openSync } from 'node:fs'
+import type { Location } from '../core/batch.ts'
+import { BeckError, fileError } from '../core/errors.ts'
+import { excerpt } from '../core/excerpt.ts'
+import type { Problem } from '../core/operator.ts'
+import { writeAll } from './descriptor.ts'
+
+/**
+ * What happens to records that cannot be processed. Without dead letters the first one stops the command; with
+ * `--dead-letter FILE` each is kept byte for byte, counted, and reported at the end.
+ */
+export interface BadRecords {
+  /** True when `reject` throws. */
+  readonly stops: boolean
+  readonly count: number
+  /** @throws BeckError bad-record when it stops */
+  reject(place: () => Location, line: Uint8Array, problem: Problem): void
+  /** Keeps a piece of a line that is too long to hold; `end` completes it. */
+  keepPiece(piece: Uint8Array, end: boolean): void
+}
+
+export function badRecord(place: Location, line: Uint8Array, { problem, column, hint }: Problem): BeckError {
+  return new BeckError('bad-record', {
+    place: `${place.file}:${place.line}:${column ?? 1}`,
+    problem,
+    excerpt: excerpt(line, 0, line.length, column),
+    hint,
+  })
+}
+
+/** The first bad record ends the run. */
+export const stopAtBadRecords: BadRecords = {
+  stops: true,
+  count: 0,
+  reject(place, line, problem) {
+    throw badRecord(place(), line, problem)
+  },
+  keepPiece() {},
+}
+
+const NEWLINE = Buffer.from('\n')
+
+/** Keeps bad records in a file. Bytes go out through `write`, so that workers can take turns. */
+export class DeadLetters implements BadRecords {
+  readonly stops = false
+  count = 0
+  readonly #write: (bytes: Uint8Array) => void
+  constructor(write: (bytes: Uint8Array) => void) {
+    this.#write = write
+  }
+  reject(_place: () => Location, line: Uint8Array): void {
+    this.keepPiece(line, true)
+  }
+  keepPiece(piece: Uint8Array, end: boolean): void {
+    this.#write(piece)
+    if (!end) return
+    this.#write(NEWLINE)
+    this.count++
+  }
+}
+
+/** Opens the file for dead letters. Workers append to it (`a`), the main thread empties it first (`w`). @throws BeckError file */
+export function openDeadLetters(file: string, flags: 'w' | 'a'): { write(bytes: Uint8Array): void; close(): void } {
+  let fd: number
+  try {
+    if (flags === 'w') closeSync(openSync(file, 'w'))
+    fd = openSync(file, 'a')
+  } catch (error) {
+    throw fileError(error, file)
+  }
+  return { write: (bytes) => void writeAll(fd, bytes, file), close: () => closeSync(fd) }
+}

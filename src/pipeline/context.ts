@@ -1,0 +1,43 @@
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, StageContext } from '../core/operator.ts'
+import type { Scanner } from '../ndjson/scanner.ts'
+import type { BadRecords } from './bad-records.ts'
+import type { RunSettings } from './settings.ts'
+
+/** The surroundings of an operator that runs in this thread. */
+export function stageContext(
+  scanner: Scanner,
+  bad: BadRecords,
+  counts: Map<string, number>,
+  { memoryBytes, workers }: RunSettings,
+): StageContext {
+  return {
+    reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row), problem),
+    keyTable: (fields) => scanner.keyTable(fields),
+    now: Date.now,
+    count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
+    memoryBytes,
+    workers,
+  }
+}
+
+/** The line of a row with the white space around the record, which its span leaves out. */
+function wholeLine({ bytes, spans, stride }: RecordBatch, row: number): Uint8Array {
+  const start = bytes.lastIndexOf(10, (spans[row * stride] as number) - 1) + 1
+  const end = bytes.indexOf(10, spans[row * stride + 1])
+  return bytes.subarray((spans[row * stride] as number) === 0 ? 0 : start, end < 0 ? bytes.length : end)
+}
+
+/** Where the bytes of an operator's records go: `Output`, or a worker's turn to write. */
+export interface ByteSink {
+  /** Writes at once or takes a copy. */
+  write(bytes: Uint8Array): void
+  /** A latin1 ("binary") string: char codes are bytes. */
+  writeBinary(text: string): void
+}
+
+export const collectInto = (sink: ByteSink): Collector => ({
+  forward: (batch, mask, from = 0, to = batch.count) => sink.write(batch.lines(mask, from, to)),
+  emit: (lines) => sink.write(lines),
+  emitText: (lines) => sink.writeBinary(lines),
+})

@@ -1,0 +1,76 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import type { Location } from '../core/batch.ts'
+import type { Origin } from '../ndjson/scanner.ts'
+
+/** An origin that its reader keeps up to date. */
+export interface InputOrigin extends Origin {
+  /** Bytes of this input that have been read. */
+  received: number
+  /** A block was scanned: `lines` lines are done, `pending` bytes of the next are there. */
+  advance(lines: number, pending: number): void
+  /** Where the byte `at` of a block stands. */
+  locate(block: Uint8Array, at: number): Location
+}
+
+/** An input read from its start: lines are counted as they come, since a pipe cannot be read again. */
+export class CountedOrigin implements InputOrigin {
+  readonly file: string
+  readonly base: number
+  received = 0
+  #lines = 0
+  constructor(file: string, base: number) {
+    this.file = file
+    this.base = base
+  }
+  advance(lines: number): void {
+    this.#lines += lines
+  }
+  lineAt(): number {
+    return this.#lines + 1
+  }
+  locate(block: Uint8Array, at: number): Location {
+    return { file: this.file, line: this.#lines + 1 + countNewlines(block, 0, at) }
+  }
+}
+
+/** A range of a regular file: lines before it are counted when an error needs the number, by reading the file once more. */
+export class RangeOrigin implements InputOrigin {
+  readonly file: string
+  readonly base: number
+  received = 0
+  readonly #start: number
+  #block = 0
+  constructor(file: string, start: number, base: number) {
+    this.file = file
+    this.base = base + start
+    this.#start = start
+  }
+  advance(_lines: number, pending: number): void {
+    this.#block = this.received - pending
+  }
+  lineAt(offset: number): number {
+    let line = 1
+    const fd = openSync(this.file, 'r')
+    try {
+      const piece = new Uint8Array(1 << 20)
+      for (let at = 0, end = this.#start + offset; at < end; ) {
+        const n = readSync(fd, piece, 0, Math.min(piece.length, end - at), at)
+        if (n === 0) break
+        line += countNewlines(piece, 0, n)
+        at += n
+      }
+    } finally {
+      closeSync(fd)
+    }
+    return line
+  }
+  locate(block: Uint8Array, at: number): Location {
+    return { file: this.file, line: this.lineAt(this.#block) + countNewlines(block, 0, at) }
+  }
+}
+
+export function countNewlines(bytes: Uint8Array, from: number, to: number): number {
+  let lines = 0
+  for (let at = from; at < to; at++) if (bytes[at] === 10) lines++
+  return lines
+}

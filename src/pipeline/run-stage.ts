@@ -1,0 +1,136 @@
+import type { DecoderStage, EncoderStage, OperatorStage } from '../core/spec.ts'
+import { createScanner } from '../ndjson/index.ts'
+import { DeadLetters, openDeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
+import { collectInto, stageContext } from './context.ts'
+import { Output } from './descriptor.ts'
+import { readInputs, type ReaderSettings } from './reader.ts'
+import { openSource, type ByteSource } from './source.ts'
+import type { Outcome, RunSettings } from './settings.ts'
+
+/** Shown what has been read, for a progress line. */
+export type Progress = (source: ByteSource) => void
+
+const INPUT_BLOCK = 1 << 18
+
+/** Runs an operator in this thread: inputs → scanner → operator → standard output. @throws BeckError, ReaderGone */
+export async function runOperator(
+  stage: OperatorStage,
+  files: readonly string[],
+  settings: RunSettings,
+  progress?: Progress,
+): Promise<Outcome> {
+  const output = new Output()
+  const out = collectInto(output)
+  return withBadRecords(settings, output, async (bad, counts) => {
+    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const context = stageContext(scanner, bad, counts, settings)
+    const operator = stage.open(context)
+    const timer =
+      stage.timers &&
+      setInterval(() => {
+        operator.onTimer?.(context.now(), out)
+        output.flush()
+      }, TIMER_MS)
+    try {
+      await readInputs(
+        scanner,
+        files,
+        (batch) => operator.processBatch(batch, out, 0),
+        readerSettings(settings, bad, output, stage.timers ?? false, progress),
+      )
+    } finally {
+      clearInterval(timer as NodeJS.Timeout)
+    }
+    operator.onEnd?.(out)
+  })
+}
+
+/** Timers of operators fire this often. */
+const TIMER_MS = 20
+
+/** Runs `to FORMAT`: records → text. */
+export async function runEncoder(
+  stage: EncoderStage,
+  files: readonly string[],
+  settings: RunSettings,
+  terminal: { columns: number; color: boolean } | undefined,
+  progress?: Progress,
+): Promise<Outcome> {
+  const output = new Output()
+  const write = (text: Uint8Array | string): void => output.write(typeof text === 'string' ? Buffer.from(text) : text)
+  return withBadRecords(settings, output, async (bad, counts) => {
+    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const context = stageContext(scanner, bad, counts, settings)
+    const encoder = stage.open(terminal ? { ...context, terminal } : context)
+    await readInputs(
+      scanner,
+      files,
+      (batch) => encoder.processBatch(batch, write),
+      readerSettings(settings, bad, output, false, progress),
+    )
+    encoder.onEnd?.(write)
+  })
+}
+
+/** Runs `from FORMAT`: bytes → records. */
+export async function runDecoder(
+  stage: DecoderStage,
+  files: readonly string[],
+  settings: RunSettings,
+  progress?: Progress,
+): Promise<Outcome> {
+  const output = new Output()
+  const emit = (lines: Uint8Array | string): void => output.write(typeof lines === 'string' ? Buffer.from(lines) : lines)
+  return withBadRecords(settings, output, async (bad) => {
+    let name = ''
+    const decoder = stage.open({
+      reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
+    })
+    const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
+    for (const file of files.length > 0 ? files : ['-']) {
+      const source = openSource(file)
+      name = source.name
+      try {
+        for (;;) {
+          if (source.pauses) output.flush()
+          let filled = source.read(block)
+          if (typeof filled !== 'number') filled = await filled
+          if (filled === 0) break
+          decoder.push(block.subarray(0, filled), emit)
+          progress?.(source)
+        }
+        decoder.endFile(emit)
+      } finally {
+        source.close()
+      }
+    }
+  })
+}
+
+function readerSettings(
+  { maxLineBytes }: RunSettings,
+  bad: BadRecords,
+  output: Output,
+  timers: boolean,
+  progress: Progress | undefined,
+): ReaderSettings {
+  return { maxLineBytes, bad, timers, beforeWait: () => output.flush(), ...(progress && { afterBlock: progress }) }
+}
+
+/** Opens the dead letters if asked for, and sees that everything before an error is written. */
+async function withBadRecords(
+  { deadLetter }: RunSettings,
+  output: Output,
+  run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
+): Promise<Outcome> {
+  const counts = new Map<string, number>()
+  const letters = deadLetter === undefined ? undefined : openDeadLetters(deadLetter, 'w')
+  const bad = letters ? new DeadLetters(letters.write) : stopAtBadRecords
+  try {
+    await run(bad, counts)
+  } finally {
+    letters?.close()
+    output.flush()
+  }
+  return { counts, deadLetters: bad.count }
+}

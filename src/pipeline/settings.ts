@@ -1,0 +1,21 @@
+/** What the common options of a command line come to, for every stage of a process. Plain data: it goes to workers as it is. */
+export interface RunSettings {
+  readonly scanner: 'reference' | 'wasm'
+  readonly strict: boolean
+  readonly maxLineBytes: number
+  readonly deadLetter: string | undefined
+  readonly workers: number
+  readonly memoryBytes: number
+  readonly tmp: string
+}
+
+/** What a run has to tell people at its end. */
+export interface Outcome {
+  /** What operators counted: "late: dropped" → 3. */
+  readonly counts: Map<string, number>
+  readonly deadLetters: number
+}
+
+export function addCounts(into: Map<string, number>, more: Iterable<readonly [string, number]>): void {
+  for (const [what, records] of more) into.set(what, (into.get(what) ?? 0) + records)
+}
