@@ -59,8 +59,11 @@ export class DeadLetters implements BadRecords {
   }
 }
 
-/** Opens the file for dead letters. Workers append to it (`a`), the main thread empties it first (`w`). @throws BeckError file */
-export function openDeadLetters(file: string, flags: 'w' | 'a'): { write(bytes: Uint8Array): void; close(): void } {
+/**
+ * A file of records beside the output: dead letters, late records. `w` empties it first, `a` (workers) appends.
+ * @throws BeckError file
+ */
+export function openSideFile(file: string, flags: 'w' | 'a'): { write(bytes: Uint8Array): void; close(): void } {
   let fd: number
   try {
     if (flags === 'w') closeSync(openSync(file, 'w'))

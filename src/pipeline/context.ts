@@ -1,7 +1,7 @@
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, StageContext } from '../core/operator.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
-import type { BadRecords } from './bad-records.ts'
+import { openSideFile, type BadRecords } from './bad-records.ts'
 import type { RunSettings } from './settings.ts'
 
 /** The surroundings of an operator that runs in this thread. */
@@ -15,6 +15,7 @@ export function stageContext(
     reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row), problem),
     keyTable: (fields) => scanner.keyTable(fields),
     now: Date.now,
+    sideFile: (file) => openSideFile(file, 'w'),
     count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
     memoryBytes,
     workers,

@@ -53,7 +53,7 @@ export class RangeOrigin implements InputOrigin {
     const fd = openSync(this.file, 'r')
     try {
       const piece = new Uint8Array(1 << 20)
-      for (let at = 0, end = this.#start + offset; at < end; ) {
+      for (let at = 0, end = this.#start + offset; at < end;) {
         const n = readSync(fd, piece, 0, Math.min(piece.length, end - at), at)
         if (n === 0) break
         line += countNewlines(piece, 0, n)

@@ -51,7 +51,7 @@ export async function readInput(
   settings: ReaderSettings,
 ): Promise<void | 'done'> {
   scanner.begin(origin)
-  for (let carried = 0; ; ) {
+  for (let carried = 0; ;) {
     const room = scanner.room()
     let filled: number | Promise<number> = carried
     if (carried === 0) {

@@ -1,6 +1,6 @@
 import type { DecoderStage, EncoderStage, OperatorStage } from '../core/spec.ts'
 import { createScanner } from '../ndjson/index.ts'
-import { DeadLetters, openDeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
+import { badRecord, DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
@@ -80,11 +80,15 @@ export async function runDecoder(
   progress?: Progress,
 ): Promise<Outcome> {
   const output = new Output()
-  const emit = (lines: Uint8Array | string): void => output.write(typeof lines === 'string' ? Buffer.from(lines) : lines)
+  const emit = (lines: Uint8Array | string): void =>
+    output.write(typeof lines === 'string' ? Buffer.from(lines) : lines)
   return withBadRecords(settings, output, async (bad) => {
     let name = ''
     const decoder = stage.open({
       reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
+      fail: (line, problem) => {
+        throw badRecord({ file: name, line }, new Uint8Array(0), problem)
+      },
     })
     const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
     for (const file of files.length > 0 ? files : ['-']) {
@@ -124,7 +128,7 @@ async function withBadRecords(
   run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
 ): Promise<Outcome> {
   const counts = new Map<string, number>()
-  const letters = deadLetter === undefined ? undefined : openDeadLetters(deadLetter, 'w')
+  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, 'w')
   const bad = letters ? new DeadLetters(letters.write) : stopAtBadRecords
   try {
     await run(bad, counts)

@@ -66,6 +66,47 @@ export function rangeableSize(file: string): number | undefined {
   }
 }
 
+/** The lines of a regular file from `start` to `end`, which are line starts. */
+export class FileRange implements ByteSource {
+  readonly name: string
+  readonly size: number
+  readonly pauses = false
+  readonly #fd: number
+  readonly #end: number
+  #at: number
+  constructor(fd: number, input: { readonly file: string; readonly size: number }, start: number, end: number) {
+    this.name = input.file
+    this.size = input.size
+    this.#fd = fd
+    this.#at = start
+    this.#end = end
+  }
+  read(into: Uint8Array): number {
+    const most = Math.min(into.length, this.#end - this.#at)
+    const n = most > 0 ? readSync(this.#fd, into, 0, most, this.#at) : 0
+    this.#at += n
+    return n
+  }
+  consumed(): number {
+    return this.#at
+  }
+  close(): void {}
+}
+
+/** The first line start at or after `at`. Costs a read of some lines. */
+export function lineStart(fd: number, at: number, size: number): number {
+  if (at === 0) return 0
+  const piece = Buffer.allocUnsafe(4096)
+  // From the byte before: if that is a line end, `at` itself is a line start.
+  for (let from = at - 1; from < size; from += piece.length) {
+    const n = readSync(fd, piece, 0, piece.length, from)
+    const newline = piece.subarray(0, n).indexOf(10)
+    if (newline >= 0) return from + newline + 1
+    if (n === 0) break
+  }
+  return size
+}
+
 function open(file: string): number {
   try {
     return openSync(file, 'r')

@@ -1,0 +1,184 @@
+import { closeSync, openSync } from 'node:fs'
+import type { Worker } from 'node:worker_threads'
+import { BeckError, type ErrorCode } from '../core/errors.ts'
+import type { MergeableOperator } from '../core/operator.ts'
+import type { Arguments, OperatorStage, Stage } from '../core/spec.ts'
+import { createScanner } from '../ndjson/index.ts'
+import { DeadLetters, openSideFile, stopAtBadRecords } from './bad-records.ts'
+import { collectInto, stageContext } from './context.ts'
+import { Output, ReaderGone } from './descriptor.ts'
+import { RangeOrigin } from './origin.ts'
+import { readInput } from './reader.ts'
+import type { Progress } from './run-stage.ts'
+import { addCounts, type Outcome, type RunSettings } from './settings.ts'
+import { FileRange, lineStart, rangeableSize } from './source.ts'
+import { TurnOutput, Turns } from './turns.ts'
+
+/** The bytes of a task. Large enough that a turn costs nothing, small enough that uneven cores end together. */
+const TASK_BYTES = 1 << 20
+/** Below this a worker's start (some 40 ms) costs more than it brings. */
+const WORTH_A_WORKER_BYTES = 32 << 20
+
+interface InputFile {
+  readonly file: string
+  readonly size: number
+  /** Bytes of all inputs before this one, and the number of its first task. */
+  readonly base: number
+  readonly firstTask: number
+}
+
+/** What a worker thread gets. Plain data. */
+export interface WorkerTask {
+  readonly command: string
+  readonly args: Arguments
+  readonly settings: RunSettings
+  readonly inputs: readonly InputFile[]
+  readonly turns: SharedArrayBuffer
+}
+/** What it answers with. */
+interface WorkerResult {
+  readonly counts: [string, number][]
+  readonly deadLetters: number
+  readonly state?: unknown
+  readonly failure?: Failure
+}
+/** An error that crosses threads. */
+type Failure =
+  | { readonly kind: 'beck'; readonly code: ErrorCode; readonly facts: BeckError['facts'] }
+  | { readonly kind: 'reader gone' }
+  | { readonly kind: 'bug'; readonly error: unknown }
+
+/** Starts a thread of this program that calls `runWorker` with the task. */
+export type Spawn = (task: WorkerTask) => Worker
+
+/** The inputs in ranges, if they are all regular files and worth a second thread. */
+export function planInputs(files: readonly string[]): InputFile[] | undefined {
+  const inputs: InputFile[] = []
+  let base = 0
+  let firstTask = 0
+  for (const file of files) {
+    const size = rangeableSize(file)
+    if (size === undefined) return undefined
+    inputs.push({ file, size, base, firstTask })
+    base += size
+    firstTask += Math.ceil(size / TASK_BYTES)
+  }
+  return base >= WORTH_A_WORKER_BYTES ? inputs : undefined
+}
+
+/**
+ * Runs an operator on several threads, this one among them. Output and the first error are as with one thread, to the byte.
+ * @throws BeckError, ReaderGone
+ */
+export async function runParallel(
+  stage: OperatorStage,
+  task: Omit<WorkerTask, 'turns'>,
+  spawn: Spawn,
+  progress?: Progress,
+): Promise<Outcome> {
+  const { deadLetter } = task.settings
+  if (deadLetter !== undefined) openSideFile(deadLetter, 'w').close()
+  const turns = new Turns()
+  const work: WorkerTask = { ...task, turns: turns.shared }
+  const workers = Array.from({ length: task.settings.workers - 1 }, () => listen(spawn(work), turns))
+  const ours = await workThrough(stage, work, turns, progress)
+  const results = [ours.result, ...(await Promise.all(workers))]
+
+  const failure = results.find((result) => result.failure)?.failure
+  if (failure) throw revive(failure)
+  if (stage.parallel === 'merge') {
+    const operator = ours.operator as MergeableOperator
+    for (const { state } of results.slice(1)) operator.mergeState(state)
+    const output = new Output()
+    operator.onEnd?.(collectInto(output))
+    output.flush()
+  }
+  const counts = new Map<string, number>()
+  for (const result of results) addCounts(counts, result.counts)
+  return { counts, deadLetters: results.reduce((sum, result) => sum + result.deadLetters, 0) }
+}
+
+/** A worker thread's whole life: its share of the tasks, and what it found. */
+export async function runWorker(stage: Stage, task: WorkerTask): Promise<WorkerResult> {
+  if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
+  const { operator, result } = await workThrough(stage, task, new Turns(task.turns))
+  return stage.parallel === 'merge' && !result.failure
+    ? { ...result, state: (operator as MergeableOperator).exportState() }
+    : result
+}
+
+async function workThrough(
+  stage: OperatorStage,
+  { inputs, settings }: WorkerTask,
+  turns: Turns,
+  progress?: Progress,
+): Promise<{ operator: ReturnType<OperatorStage['open']>; result: WorkerResult }> {
+  const letters = settings.deadLetter === undefined ? undefined : openSideFile(settings.deadLetter, 'a')
+  const output = new TurnOutput(turns, letters?.write)
+  const bad = letters ? new DeadLetters(output.writeLetter) : stopAtBadRecords
+  const counts = new Map<string, number>()
+  const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+  const operator = stage.open(stageContext(scanner, bad, counts, settings))
+  const out = collectInto(output)
+  const last = inputs[inputs.length - 1] as InputFile
+  const end = last.firstTask + Math.ceil(last.size / TASK_BYTES)
+  let failure: Failure | undefined
+  let open: { input: InputFile; fd: number } | undefined
+  try {
+    for (let task = turns.take(); task < end && !turns.stopped; task = turns.take()) {
+      output.begin(task)
+      const input = inputs.findLast(({ firstTask }) => firstTask <= task) as InputFile
+      if (open?.input !== input) {
+        if (open) closeSync(open.fd)
+        open = { input, fd: openSync(input.file, 'r') }
+      }
+      // Both ends move on to the next line start, so every line belongs to exactly one task.
+      const at = (task - input.firstTask) * TASK_BYTES
+      const start = lineStart(open.fd, at, input.size)
+      const source = new FileRange(
+        open.fd,
+        input,
+        start,
+        lineStart(open.fd, Math.min(at + TASK_BYTES, input.size), input.size),
+      )
+      const origin = new RangeOrigin(input.file, start, input.base)
+      await readInput(scanner, source, origin, (batch) => operator.processBatch(batch, out, 0), {
+        maxLineBytes: settings.maxLineBytes,
+        bad,
+        ...(progress && { afterBlock: progress }),
+      })
+      await output.finish()
+    }
+    await output.drain()
+  } catch (error) {
+    if (error instanceof ReaderGone) turns.stop()
+    if (error instanceof ReaderGone || (await output.fail())) failure = packed(error)
+  } finally {
+    if (open) closeSync(open.fd)
+    letters?.close()
+  }
+  const result = { counts: [...counts], deadLetters: bad.count, ...(failure && { failure }) }
+  return { operator, result }
+}
+
+/** Settles when the worker has answered; a worker that dies stops the run. */
+function listen(worker: Worker, turns: Turns): Promise<WorkerResult> {
+  return new Promise((resolve) => {
+    const died = (error: unknown): void => {
+      turns.stop()
+      resolve({ counts: [], deadLetters: 0, failure: { kind: 'bug', error } })
+    }
+    worker.once('message', resolve)
+    worker.once('error', died)
+    worker.once('exit', () => died(new Error('a worker thread ended early')))
+  })
+}
+
+function packed(error: unknown): Failure {
+  if (error instanceof BeckError) return { kind: 'beck', code: error.code, facts: error.facts }
+  return error instanceof ReaderGone ? { kind: 'reader gone' } : { kind: 'bug', error }
+}
+function revive(failure: Failure): unknown {
+  if (failure.kind === 'beck') return new BeckError(failure.code, failure.facts)
+  return failure.kind === 'reader gone' ? new ReaderGone() : failure.error
+}
