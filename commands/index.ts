@@ -1,0 +1,4 @@
+import type { Registry } from '../src/cli/registry.ts'
+
+/** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
+export const commands: Registry = {}

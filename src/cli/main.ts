@@ -1,0 +1,91 @@
+import { BeckError, Exit, type ExitCode } from '../core/errors.ts'
+import type { CommandSpec, Stage } from '../core/spec.ts'
+import { suggest } from '../core/suggest.ts'
+import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import type { Spawn } from '../pipeline/parallel.ts'
+import type { Outcome } from '../pipeline/settings.ts'
+import { parseCommandLine, type Parsed } from './command-line.ts'
+import { runSettings } from './common-options.ts'
+import type { Registry } from './registry.ts'
+import { Terminal } from './terminal.ts'
+
+/** What `bin` lends to the command line. */
+export interface Host {
+  readonly version: string
+  readonly registry: Registry
+  readonly spawn: Spawn
+}
+
+/** Runs one command line. Prints errors; returns the exit code and never exits. */
+export async function main(argv: readonly string[], host: Host): Promise<ExitCode> {
+  const [name, ...words] = argv
+  const terminal = new Terminal(argv)
+  let where = 'beck'
+  try {
+    if (name === '--version' || name === '-V') return print(`${host.version}\n`)
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+      const { commandHelp, overview } = await import('./help.ts')
+      const load = name === 'help' && words[0] ? commandOf(host.registry, words[0]) : undefined
+      return print(load ? commandHelp(await load()) : await overview(host.registry))
+    }
+    const load = commandOf(host.registry, name)
+    where = `beck ${name}`
+    const spec = await load()
+    const parsed = parseCommandLine(spec, words)
+    if (parsed === 'help') return print((await import('./help.ts')).commandHelp(spec))
+    const outcome = await runCommand(spec, parsed, host, terminal)
+    if (outcome) terminal.report(where, outcome)
+    return Exit.ok
+  } catch (error) {
+    terminal.clear()
+    if (error instanceof ReaderGone) return Exit.ok
+    terminal.error(where, error)
+    return error instanceof BeckError ? error.exit : Exit.bug
+  }
+}
+
+function commandOf(registry: Registry, name: string): () => Promise<CommandSpec> {
+  const load = Object.hasOwn(registry, name) ? registry[name] : undefined
+  if (load) return load
+  if (name.startsWith('-')) throw new BeckError('usage', { problem: `there is no option ${name}`, hint: 'beck --help' })
+  throw new BeckError('unknown-command', { name, suggestion: suggest(name, Object.keys(registry)) })
+}
+
+async function runCommand(
+  spec: CommandSpec,
+  { args, values }: Parsed,
+  host: Host,
+  terminal: Terminal,
+): Promise<Outcome | undefined> {
+  const settings = runSettings(values, process.env)
+  const stage: Stage = await spec.create(args)
+  const progress = terminal.progress(args.files)
+  switch (stage.role) {
+    case 'operator': {
+      const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
+      const inputs = stage.parallel && settings.workers > 1 ? planInputs(args.files) : undefined
+      if (inputs) return runParallel(stage, { command: spec.name, args, settings, inputs }, host.spawn, progress)
+      return (await import('../pipeline/run-stage.ts')).runOperator(stage, args.files, settings, progress)
+    }
+    case 'decoder':
+      return (await import('../pipeline/run-stage.ts')).runDecoder(stage, args.files, settings, progress)
+    case 'encoder':
+      return (await import('../pipeline/run-stage.ts')).runEncoder(
+        stage,
+        args.files,
+        settings,
+        terminal.output,
+        progress,
+      )
+    case 'tool':
+      await stage.run(terminal.toolIo())
+      return undefined
+  }
+}
+
+function print(text: string): ExitCode {
+  const output = new Output()
+  output.write(Buffer.from(text))
+  output.flush()
+  return Exit.ok
+}
