@@ -40,6 +40,8 @@ await build({
   target: 'node20.19',
   minifySyntax: true,
   minifyWhitespace: true,
+  // The bundle is a script, which has no import(): lazy imports of Node's own modules become require.
+  supported: { 'dynamic-import': false },
   loader: { '.wasm': 'binary' },
   define: { BECK_VERSION: JSON.stringify(JSON.parse(readFileSync('package.json', 'utf8')).version) },
   // A function, for bin/start.cjs to call: what Node would wrap around a module, and the image that workers start from.
