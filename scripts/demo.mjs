@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+// `npm run demo`: beck's main job on the flights in fixtures/, each command line before its output. Fails when a step fails.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const steps = [
+  {
+    says: '20,000 real flights of 2001, one JSON record a line',
+    line: 'head -2 flights.ndjson',
+  },
+  {
+    says: 'The busiest routes',
+    line: `beck reduce 'flights = count, avg_delay = avg(delay), miles = max(distance)' --by origin,destination flights.ndjson |
+  beck sort --by -flights --limit 8 | beck to table`,
+  },
+  {
+    says: 'Delay in minutes, quantiles by origin: where half of the flights are early, and one in a hundred is hours late',
+    line: `beck reduce 'count, median(delay), p90(delay), p99(delay), worst = max(delay)' --by origin flights.ndjson |
+  beck filter 'r.count >= 300' | beck sort --by -p90_delay --limit 8 | beck to table`,
+  },
+  {
+    says: 'What a bad line does: the rest goes on, the line is kept',
+    line: `{ head -2 flights.ndjson; echo '{"delay": oops}'; } | beck map '{late: r.delay > 15, origin: r.origin}' --dead-letter bad.txt; cat bad.txt`,
+  },
+]
+
+const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+symlinkSync(join(root, 'dist/beck.cjs'), join(folder, 'beck'))
+for (const file of ['flights.ndjson', 'airports.csv']) symlinkSync(join(root, 'fixtures', file), join(folder, file))
+
+const [bold, dim, plain] = process.stdout.isTTY ? ['\x1b[1m', '\x1b[2m', '\x1b[0m'] : ['', '', '']
+for (const { says, line } of steps) {
+  console.log(`${dim}# ${says}${plain}\n${bold}$ ${line}${plain}`)
+  const { status } = spawnSync('bash', ['-o', 'pipefail', '-c', line], {
+    cwd: folder,
+    env: { ...process.env, PATH: [folder, dirname(process.execPath), process.env.PATH].join(delimiter) },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  console.log()
+  if (status !== 0) {
+    console.error(`that step failed (exit ${status})`)
+    process.exit(1)
+  }
+}
+console.log(`${dim}# beck COMMAND --help shows more; README.md goes on from here${plain}`)
