@@ -71,15 +71,16 @@ interface Held {
 /** A thread's output: written straight through when it is its task's turn, held back otherwise. */
 export class TurnOutput implements ByteSink {
   readonly #turns: Turns
-  readonly #output = new Output()
+  readonly #output: Output
   readonly #letters: ((bytes: Uint8Array) => void) | undefined
   /** Oldest first; the last one is the current task's. */
   readonly #held: Held[] = []
   #heldBytes = 0
   #through = false
 
-  constructor(turns: Turns, letters: ((bytes: Uint8Array) => void) | undefined) {
+  constructor(turns: Turns, letters: ((bytes: Uint8Array) => void) | undefined, output = new Output()) {
     this.#turns = turns
+    this.#output = output
     this.#letters = letters
   }
   begin(task: number): void {

@@ -1,0 +1,135 @@
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { createScanner } from '../../src/ndjson/index.ts'
+import { DeadLetters, stopAtBadRecords } from '../../src/pipeline/bad-records.ts'
+import { CountedOrigin, RangeOrigin } from '../../src/pipeline/origin.ts'
+import { readInput } from '../../src/pipeline/reader.ts'
+import { type ByteSource, FileRange, lineStart } from '../../src/pipeline/source.ts'
+import { temporaryFolder } from '../shell.ts'
+
+/** A source that hands out given pieces, as a pipe does. */
+function pieces(...parts: string[]): ByteSource {
+  const queue = parts.map((part) => Buffer.from(part)).filter((part) => part.length > 0)
+  return {
+    name: 'stdin',
+    size: undefined,
+    pauses: true,
+    consumed: () => 0,
+    close() {},
+    read(into) {
+      const next = queue.shift()
+      if (!next) return 0
+      const n = Math.min(into.length, next.length)
+      into.set(next.subarray(0, n))
+      if (n < next.length) queue.unshift(next.subarray(n))
+      return n
+    },
+  }
+}
+
+async function read(source: ByteSource, letters?: Buffer[], maxLineBytes = 1000) {
+  const lines: string[] = []
+  const bad = letters ? new DeadLetters((bytes) => letters.push(Buffer.from(bytes))) : stopAtBadRecords
+  const scanner = createScanner({ reads: [], strict: true }, 'reference')
+  let error: unknown
+  try {
+    await readInput(
+      scanner,
+      source,
+      new CountedOrigin('stdin', 0),
+      (batch) => {
+        lines.push(Buffer.from(batch.lines(undefined, 0, batch.count)).toString())
+      },
+      { maxLineBytes, bad },
+    )
+  } catch (thrown) {
+    error = thrown
+  }
+  return { output: lines.join(''), error: error as { facts: Record<string, unknown> } | undefined, kept: bad.count }
+}
+
+describe('readInput', () => {
+  it('hands on everything before the first bad line, then names its line and column', async () => {
+    const { output, error } = await read(pieces('{"a":1}\n\n{"b":2}\n{"a":', '\n{"a":3}\n'))
+    expect(output).toBe('{"a":1}\n{"b":2}\n')
+    expect(error?.facts['place']).toBe('stdin:4:6')
+  })
+
+  it('keeps bad lines byte for byte and goes on', async () => {
+    const letters: Buffer[] = []
+    const { output, error, kept } = await read(pieces('{"a":1}\n{"a"\u0000:}\r\nnot json\n{"a":3}'), letters)
+    expect(error).toBeUndefined()
+    expect(output).toBe('{"a":1}\n{"a":3}\n')
+    expect(kept).toBe(2)
+    expect(Buffer.concat(letters).toString()).toMatch(/^\{"a"\u0000:\}\r?\nnot json\n$/)
+  })
+
+  it('streams a line beyond the limit to the dead letters, wherever the input is cut', async () => {
+    const long = 'x'.repeat(5000)
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 5030 }), { maxLength: 8 }), async (cuts) => {
+        const text = `{"a":1}\n${long}\n{"a":3}\n`
+        const at = [0, ...cuts.sort((a, b) => a - b), text.length]
+        const letters: Buffer[] = []
+        const parts = at.slice(1).map((end, index) => text.slice(at[index], end))
+        const { output, kept } = await read(pieces(...parts), letters)
+        // In one piece the scanner sees a whole (bad) line; cut, the reader streams it. Both are kept alike.
+        expect(output).toBe('{"a":1}\n{"a":3}\n')
+        expect(Buffer.concat(letters).toString()).toBe(`${long}\n`)
+        expect(kept).toBe(1)
+      }),
+    )
+  })
+
+  it('refuses a line beyond the limit without dead letters, with its number', async () => {
+    const { output, error } = await read(pieces('{"a":1}\n', `"${'x'.repeat(3000)}`, 'xxx"\n'))
+    expect(output).toBe('{"a":1}\n')
+    expect(error?.facts['place']).toBe('stdin:2:1')
+    expect(error?.facts['hint']).toContain('--max-line')
+  })
+})
+
+describe('ranges of a file', () => {
+  const folder = temporaryFolder()
+  it('give every line to exactly one range, whatever the cuts, with the line numbers of the file', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom('{"a":1}', '', '{"a":"xyz"}', '[]', 'bad'), { maxLength: 12 }),
+        fc.boolean(),
+        fc.integer({ min: 1, max: 40 }),
+        async (lines, ended, step) => {
+          const file = join(folder, 'lines.ndjson')
+          writeFileSync(file, lines.join('\n') + (ended ? '\n' : ''))
+          const { size } = statSync(file)
+          const fd = openSync(file, 'r')
+          const places: string[] = []
+          const output: string[] = []
+          const bad = {
+            stops: false,
+            count: 0,
+            reject: (place: () => { line: number }) => void places.push(`${place().line}`),
+            keepPiece() {},
+          }
+          for (let at = 0; at < size; at += step) {
+            const start = lineStart(fd, at, size)
+            const range = new FileRange(fd, { file, size }, start, lineStart(fd, Math.min(at + step, size), size))
+            const process = (batch: import('../../src/core/batch.ts').RecordBatch): void => {
+              for (let row = 0; row < batch.count; row++) {
+                const { line } = batch.locate(row)
+                output.push(`${line}:${Buffer.from(batch.lines(undefined, row, row + 1)).toString().trim()}`)
+              }
+            }
+            const scanner = createScanner({ reads: [], strict: true }, 'reference')
+            await readInput(scanner, range, new RangeOrigin(file, start, 0), process, { maxLineBytes: 1000, bad })
+          }
+          closeSync(fd)
+          const numbered = lines.map((line, index) => ({ line, number: index + 1 }))
+          expect(output).toEqual(numbered.filter(({ line }) => line !== '' && line !== 'bad').map((l) => `${l.number}:${l.line}`))
+          expect(places).toEqual(numbered.filter(({ line }) => line === 'bad').map((l) => `${l.number}`))
+        },
+      ),
+    )
+  })
+})
