@@ -118,7 +118,11 @@ describe('ranges of a file', () => {
             const process = (batch: import('../../src/core/batch.ts').RecordBatch): void => {
               for (let row = 0; row < batch.count; row++) {
                 const { line } = batch.locate(row)
-                output.push(`${line}:${Buffer.from(batch.lines(undefined, row, row + 1)).toString().trim()}`)
+                output.push(
+                  `${line}:${Buffer.from(batch.lines(undefined, row, row + 1))
+                    .toString()
+                    .trim()}`,
+                )
               }
             }
             const scanner = createScanner({ reads: [], strict: true }, 'reference')
@@ -126,7 +130,9 @@ describe('ranges of a file', () => {
           }
           closeSync(fd)
           const numbered = lines.map((line, index) => ({ line, number: index + 1 }))
-          expect(output).toEqual(numbered.filter(({ line }) => line !== '' && line !== 'bad').map((l) => `${l.number}:${l.line}`))
+          expect(output).toEqual(
+            numbered.filter(({ line }) => line !== '' && line !== 'bad').map((l) => `${l.number}:${l.line}`),
+          )
           expect(places).toEqual(numbered.filter(({ line }) => line === 'bad').map((l) => `${l.number}`))
         },
       ),

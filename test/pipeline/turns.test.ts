@@ -37,10 +37,14 @@ async function work(threads: number, tasks: number, failing: number | undefined,
 
 it('output comes in the order of the tasks, however the threads run', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(4), { maxLength: 20 }), async (threads, pauses) => {
-      const { text } = await work(threads, pauses.length, undefined, (task) => pauses[task] ?? 0)
-      expect(text).toBe(pauses.map((_, task) => `${task}a ${task}b `).join(''))
-    }),
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.nat(4), { maxLength: 20 }),
+      async (threads, pauses) => {
+        const { text } = await work(threads, pauses.length, undefined, (task) => pauses[task] ?? 0)
+        expect(text).toBe(pauses.map((_, task) => `${task}a ${task}b `).join(''))
+      },
+    ),
     { numRuns: 50 },
   )
 })
