@@ -1,6 +1,6 @@
 import { closeSync, openSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createScanner } from '../../src/ndjson/index.ts'
 import { DeadLetters, stopAtBadRecords } from '../../src/pipeline/bad-records.ts'

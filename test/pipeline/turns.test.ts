@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { Output } from '../../src/pipeline/descriptor.ts'
 import { TurnOutput, Turns } from '../../src/pipeline/turns.ts'
