@@ -8,7 +8,7 @@ import { afterAll } from 'vitest'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** The program under test: the built bundle, or the executable that `BECK_BIN` names. */
-const program = process.env['BECK_BIN'] ? resolve(process.env['BECK_BIN']) : join(root, 'dist/beck.cjs')
+export const program = process.env['BECK_BIN'] ? resolve(process.env['BECK_BIN']) : join(root, 'dist/beck.cjs')
 
 export interface Outcome {
   readonly stdout: Buffer
