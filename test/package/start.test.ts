@@ -18,7 +18,8 @@ function bigFile(): string {
 }
 
 it('workers start, and answer as one thread does', async () => {
-  const line = (workers: number) => `beck reduce 'count, sum(delay)' --by origin --workers ${workers} ${bigFile()} | sha256sum`
+  const line = (workers: number) =>
+    `beck reduce 'count, sum(delay)' --by origin --workers ${workers} ${bigFile()} | sha256sum`
   const [one, two] = [await shell(line(1), { cwd: folder }), await shell(line(2), { cwd: folder })]
   expect(one.stderr + two.stderr).toBe('')
   expect(two.stdout.toString()).toBe(one.stdout.toString())
@@ -40,7 +41,8 @@ if (process.env['BECK_BIN']) {
     function install(name: string): string {
       const dist = join(folder, name)
       mkdirSync(dist)
-      for (const file of ['beck.cjs', 'main.cjs', 'main.cache']) copyFileSync(join(root, 'dist', file), join(dist, file))
+      for (const file of ['beck.cjs', 'main.cjs', 'main.cache'])
+        copyFileSync(join(root, 'dist', file), join(dist, file))
       return dist
     }
     const runs = async (line: string) => {
