@@ -1,4 +1,6 @@
 import type { Registry } from '../src/cli/registry.ts'
 
 /** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
-export const commands: Registry = {}
+export const commands: Registry = {
+  reduce: async () => (await import('./reduce.ts')).reduce,
+}

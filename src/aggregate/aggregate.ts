@@ -24,17 +24,27 @@ export interface Input {
   numbers(batch: RecordBatch): NumberColumn
   decimals(batch: RecordBatch): DecimalColumn
   text(batch: RecordBatch, row: number): string
-  /** Dense ids of equal values, and the text of an id as first spelt; missing and null have ids too. */
+  /** Dense ids of equal values. */
+  values(): Values
+}
+
+/** Gives equal values (as keys are equal) the same small number. Missing and null have one too. */
+export interface Values {
+  readonly size: number
+  /** A view, valid until the next call. */
   ids(batch: RecordBatch): Uint32Array
-  textOf(id: number): string
-  idOf(text: string): number
+  /** As first spelt. */
+  text(id: number): string
+  idsOf(texts: readonly string[]): Uint32Array
+  /** Forgets all values and gives ids from 0 again. */
+  clear(): void
 }
 
 /**
  * The state of one aggregate for many groups at once: a *slot* is a group (reduce) or a window of a group (window), a small
  * dense number that the caller gives out, frees with `clear`, and may use again. Tight loops over columns, no object a record.
  *
- * State is mergeable, and never depends on the order of merges: what speaks of order (`first`, `list` …) keeps
+ * `add` is called in the order of the records. State is mergeable, and never depends on the order of merges: what speaks of order (`first`, `list` …) keeps
  * `RecordBatch.position` with its values.
  */
 export interface Aggregate {

@@ -1,0 +1,75 @@
+import { GroupBy } from '../src/aggregate/group-by.ts'
+import { parseAggregates } from '../src/aggregate/parse.ts'
+import { PartialLines, renderPartial } from '../src/aggregate/partial.ts'
+import { BeckError } from '../src/core/errors.ts'
+import { parseKeyFields, Projection } from '../src/core/field-path.ts'
+import type { CommandSpec, Stage } from '../src/core/spec.ts'
+
+export const reduce: CommandSpec = {
+  name: 'reduce',
+  summary: 'groups records by key and computes aggregates',
+  description:
+    'One line a group, in order of first appearance; without --by one line in all. AGGREGATES is a list of `[name =] f(arguments) [where EXPRESSION]`. ' +
+    'Every aggregate but `count` skips values that are missing or null; another value of the wrong type is an error. ' +
+    'Sums and averages are exact decimal arithmetic, quantiles are exact with linear interpolation, approx_… are sketches.',
+  program: [{ name: 'AGGREGATES', description: "what to compute, as in 'count, avg(latency_ms)'" }],
+  files: true,
+  options: [
+    { flag: 'by', value: 'KEYS', description: 'group by these fields: path, or path,region=tags.region' },
+    { flag: 'partial', description: 'write states that --merge puts together' },
+    { flag: 'merge', description: 'read what --partial wrote, with the same aggregates and keys' },
+  ],
+  common: ['input', 'args', 'workers', 'memory', 'tmp'],
+  cost: { time: 'O(records)', memory: 'O(groups); list, distinct and quantiles keep their values' },
+  errors: ['bad-record', 'bad-program', 'bad-option'],
+  examples: [
+    {
+      says: 'The busiest airports and how late they are',
+      command:
+        "beck reduce 'count, avg(delay), p90(delay)' --by origin fixtures/flights.ndjson | beck sort --by -count --limit 3",
+    },
+    {
+      says: 'Only some records count',
+      command: "beck reduce 'count, late = count where r.delay > 15' fixtures/flights.ndjson",
+    },
+    {
+      says: 'Count parts apart, then put them together',
+      command: `for half in head tail; do $half -n 10000 fixtures/flights.ndjson | beck reduce 'count, max(distance)' --partial; done | beck reduce 'count, max(distance)' --merge`,
+    },
+  ],
+  create({ program, options, args }): Stage {
+    const keys = options['by'] === undefined ? [] : parseKeyFields(options['by'] as string)
+    const projection = new Projection()
+    const fields = keys.map(({ path }) => projection.add(path))
+    const plan = parseAggregates(program[0]!, projection, { args, taken: keys.map(({ name }) => name) })
+    const partial = options['partial'] === true
+    if ((partial || options['merge'] === true) && !plan.mergeable) {
+      throw new BeckError('bad-program', {
+        problem: 'a fold without a way to merge has no partial states',
+        hint: 'give it a merge: x = fold((state, r) => state + r.n, 0, (a, b) => a + b)',
+      })
+    }
+    const render = partial ? renderPartial : undefined
+    if (options['merge'] === true) {
+      const merging = new Projection()
+      const names = keys.map(({ name }) => merging.add([name]))
+      const state = merging.add(['partial'])
+      return {
+        role: 'operator',
+        reads: merging.paths,
+        open: (context) => {
+          const set = plan.open(context)
+          const table = names.length ? context.keyTable(names) : undefined
+          return new GroupBy(keys, table, set, render, new PartialLines(set, state, context))
+        },
+      }
+    }
+    return {
+      role: 'operator',
+      reads: projection.paths,
+      ...(plan.mergeable ? { parallel: 'merge' } : {}),
+      open: (context) =>
+        new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), render),
+    }
+  },
+}

@@ -1,0 +1,20 @@
+/** A typed array that grows: at least `size` long, new entries `fill`. */
+export function grownFloats(array: Float64Array, size: number, fill = 0): Float64Array {
+  if (array.length >= size) return array
+  const larger = new Float64Array(capacity(size))
+  larger.set(array)
+  if (fill) larger.fill(fill, array.length)
+  return larger
+}
+
+/** The same for unsigned integers of 32 bits. */
+export function grownInts(array: Uint32Array, size: number, fill = 0): Uint32Array {
+  if (array.length >= size) return array
+  const larger = new Uint32Array(capacity(size))
+  larger.set(array)
+  if (fill) larger.fill(fill, array.length)
+  return larger
+}
+
+/** Room for a power of two of entries, so that growing one by one costs each entry a copy or two. */
+const capacity = (size: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(size)))
