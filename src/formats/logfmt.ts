@@ -1,0 +1,64 @@
+/**
+ * `level=info msg="request done" retried`: keys with values, as Heroku and Go's loggers write them. There is no standard. Here a value
+ * in quotes has JSON's escapes, a key without "=" is true, and a key given twice has a list of its values.
+ */
+import type { Problem } from '../core/operator.ts'
+import { LONE_SURROGATE, toBinary } from './binary.ts'
+import { infer, quote } from './json-text.ts'
+import type { LineFormat } from './line-decoder.ts'
+
+export function logfmtFormat(inferred: boolean): LineFormat {
+  const value = inferred ? infer : quote
+  return { encoding: 'latin1', decode: (line) => decodeLogfmt(line, value) }
+}
+
+// A key; then perhaps "=" and a value, in quotes (2, with its escapes) or without (3).
+const PAIR = /[ \t]*([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*)?))?(?=[ \t]|$)/y
+
+function decodeLogfmt(line: string, value: (text: string) => string): string | Problem {
+  const members = new Map<string, string[]>()
+  for (let at = 0, end = line.trimEnd().length; at < end; at = PAIR.lastIndex) {
+    PAIR.lastIndex = at
+    const match = PAIR.exec(line)
+    if (!match) return brokenAt(line, at)
+    const [pair, key, quoted, bare] = match as unknown as [string, string, string | undefined, string | undefined]
+    const text = quoted === undefined ? bare : quoted.includes('\\') ? unescape(quoted) : quoted
+    const json = text !== undefined ? value(text) : pair.endsWith('=') ? value('') : 'true'
+    const same = members.get(key)
+    if (same) same.push(json)
+    else members.set(key, [json])
+  }
+  let record = ''
+  for (const [key, values] of members) {
+    record += `${record === '' ? '{' : ','}${quote(key)}:${values.length === 1 ? values[0] : `[${values.join(',')}]`}`
+  }
+  return `${record}}`
+}
+
+const SHORT: Readonly<Record<string, string>> = {
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  b: '\b',
+  f: '\f',
+  '"': '"',
+  '\\': '\\',
+  '/': '/',
+}
+
+/** Undoes the escapes that JSON knows; others, as in "C:\dir", stay as they are spelt. */
+const unescape = (text: string): string =>
+  text.replace(/(?:\\u[0-9A-Fa-f]{4})+|\\(.)/g, (spelt, char: string | undefined) => {
+    if (char !== undefined) return SHORT[char] ?? spelt
+    const decoded = JSON.parse(`"${spelt}"`) as string
+    return LONE_SURROGATE.test(decoded) ? spelt : toBinary(decoded)
+  })
+
+function brokenAt(line: string, at: number): Problem {
+  const start = at + (/[^ \t]/.exec(line.slice(at))?.index ?? 0)
+  return {
+    problem: 'expected key=value or key="quoted value"',
+    column: start + 1,
+    hint: 'values with spaces are written in double quotes, with \\" for a quote: msg="say \\"hi\\""',
+  }
+}
