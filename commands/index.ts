@@ -2,5 +2,6 @@ import type { Registry } from '../src/cli/registry.ts'
 
 /** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
 export const commands: Registry = {
+  from: async () => (await import('./from.ts')).from,
   reduce: async () => (await import('./reduce.ts')).reduce,
 }

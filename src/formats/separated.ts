@@ -3,9 +3,10 @@
  * backslash escapes (TSV).
  */
 import { isUtf8 } from 'node:buffer'
+import { BeckError } from '../core/errors.ts'
 import type { Problem } from '../core/operator.ts'
 import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
-import { fromBinary } from './binary.ts'
+import { fromBinary, toBinary } from './binary.ts'
 import { infer, memberStarts, quote } from './json-text.ts'
 import { MAX_RECORD_BYTES } from './line-decoder.ts'
 import { utf8Problem } from './utf8.ts'
@@ -156,7 +157,7 @@ class Rows {
   private readonly nextQuote: Finder
   private readonly nextDelimiter: Finder
 
-  constructor(text: string, last: boolean, { delimiter, quotes }: SeparatedOptions) {
+  constructor(text: string, last: boolean, { delimiter, quotes }: Pick<SeparatedOptions, 'delimiter' | 'quotes'>) {
     this.text = text
     this.last = last
     this.delimiter = delimiter
@@ -256,3 +257,32 @@ const ESCAPES: Readonly<Record<string, string>> = { '\\t': '\t', '\\n': '\n', '\
 
 /** Undoes the four escapes of TSV; any other backslash is itself. */
 const unescapeTsv = (field: string): string => field.replace(/\\[tnr\\]/g, (spelt) => ESCAPES[spelt] as string)
+
+/** Reads `--delimiter`: one ASCII character, `tab` or `\t`. @throws BeckError bad-option */
+export function parseDelimiter(text = ','): string {
+  const delimiter = text === 'tab' || text === '\\t' ? '\t' : text
+  if (!/^[\u0000-\u007f]$/.test(delimiter) || /["\r\n]/.test(delimiter)) {
+    throw new BeckError('bad-option', {
+      option: '--delimiter',
+      problem: `"${text}" is not one ASCII character`,
+      hint: "write --delimiter ';' or --delimiter tab",
+    })
+  }
+  return delimiter
+}
+
+/** Reads `--columns a,b,"c,d"`, as a row of CSV; the names come as binary text. @throws BeckError bad-option */
+export function parseColumns(text: string): string[] {
+  const rows = new Rows(toBinary(text), true, { delimiter: ',', quotes: true })
+  const problem = rows.next(0)
+  const names = rows.fields
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (problem || rows.end < text.length || twice !== undefined || text === '') {
+    throw new BeckError('bad-option', {
+      option: '--columns',
+      problem: twice === undefined ? `"${text}" is not a list of names` : `"${fromBinary(twice)}" is there twice`,
+      hint: 'write --columns id,name,city',
+    })
+  }
+  return names
+}
