@@ -10,5 +10,6 @@ const current = existsSync(installed) && statSync(installed).mtimeMs >= statSync
 const linked = existsSync('node_modules') && lstatSync('node_modules').isSymbolicLink() // a second work tree
 if (!current && !linked) {
   console.error('installing the dependencies …')
-  execSync('npm ci --no-audit --no-fund --loglevel=error', { stdio: ['ignore', 2, 2] })
+  // Not `npm ci`: that insists on the optional packages of every platform, which not every registry has.
+  execSync('npm install --no-save --no-audit --no-fund --loglevel=error', { stdio: ['ignore', 2, 2] })
 }
