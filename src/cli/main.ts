@@ -67,6 +67,20 @@ async function runCommand(
       if (inputs) return runParallel(stage, { command: spec.name, args, settings, inputs }, host.spawn, progress)
       return (await import('../pipeline/run-stage.ts')).runOperator(stage, args.files, settings, progress)
     }
+    case 'table': {
+      const { readTable } = await import('../pipeline/table.ts')
+      const { table, outcome, rest } = await readTable(stage, settings)
+      const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
+      const { addOutcomes } = await import('../pipeline/settings.ts')
+      const operator = stage.stage(table)
+      const inputs = stage.parallel && settings.workers > 1 ? planInputs(args.files) : undefined
+      const main = inputs
+        ? runParallel(operator, { command: spec.name, args, settings: rest, inputs, table }, host.spawn, progress)
+        : (await import('../pipeline/run-stage.ts')).runOperator(operator, args.files, rest, progress)
+      return addOutcomes(outcome, await main)
+    }
+    case 'pair':
+      return (await import('../pipeline/pair.ts')).runPair(stage, args.files, settings, progress)
     case 'decoder':
       return (await import('../pipeline/run-stage.ts')).runDecoder(stage, args.files, settings, progress)
     case 'encoder':

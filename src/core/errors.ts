@@ -69,6 +69,16 @@ export const errorTable = {
     (f) => `${f['file']}: no space left on the device`,
     () => 'make space, or choose another place with --tmp or --store',
   ),
+  'spill-full': row(
+    Exit.outside,
+    (f) => `no space left in ${f['folder']} for spill files: ${f['written']} are written, and at least ${f['needed']} more are needed`,
+    () => 'make space, name another place with --tmp DIR, or allow more memory with --memory SIZE',
+  ),
+  'table-too-large': row(
+    Exit.outside,
+    (f) => `the table ${f['table']} does not fit --memory ${f['memory']}`,
+    () => 'allow more with --memory SIZE, or join by sorting both sides with --merge',
+  ),
   store: row(
     Exit.outside,
     (f) => `${f['problem']}`,

@@ -61,4 +61,18 @@ export interface StageContext {
   /** Bytes that all workers of this stage may hold before they spill. */
   readonly memoryBytes: number
   readonly workers: number
+  /** New scratch space on disk, under `--tmp`. */
+  spill(): SpillFile
+}
+
+/** Scratch space on disk, for what does not fit `memoryBytes`. It is gone when the process is, however that ends. */
+export interface SpillFile {
+  /** Bytes appended so far. */
+  readonly size: number
+  /** Unbuffered: gather small pieces first. @throws BeckError spill-full, file */
+  append(bytes: Uint8Array): void
+  /** Fills `into` with what stands at `at`; returns how much there was (less only at the end). */
+  read(into: Uint8Array, at: number): number
+  /** Gives the space back. */
+  close(): void
 }

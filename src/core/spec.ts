@@ -75,6 +75,10 @@ export interface Arguments {
 export type Stage =
   /** Records in, records out. */
   | OperatorStage
+  /** A table read whole first, then records in, records out. */
+  | TableStage
+  /** Two inputs of records, read side by side or one after the other. */
+  | PairStage
   /** Bytes of some other format in, records out (`from`). */
   | DecoderStage
   /** Records in, text for people or other programs out (`to`). */
@@ -91,6 +95,42 @@ export interface OperatorStage {
   readonly parallel?: 'stateless' | 'merge'
   /** Asks for onTimer, so the input must be read without blocking the thread. */
   readonly timers?: boolean
+}
+
+/** A stage that reads a table whole before its input: what is in the table decides what the input is read for. */
+export interface TableStage<Table = unknown> {
+  readonly role: 'table'
+  /** A file, or `topic:NAME`. */
+  readonly table: string
+  /** The fields to extract from the table. */
+  readonly reads: readonly FieldPath[]
+  /** As of `OperatorStage`, for the input. The table is read once, by one thread. */
+  readonly parallel?: 'stateless' | 'merge'
+  open(context: StageContext): TableReader<Table>
+  /** The stage for the input; called once per worker. */
+  stage(table: Table): OperatorStage
+}
+export interface TableReader<Table> {
+  processBatch(batch: import('./batch.ts').RecordBatch): void
+  /** What was read, as `structuredClone` takes it. Large arrays stand on a SharedArrayBuffer, so that workers share them. */
+  end(): Table
+}
+
+/** A stage of two inputs: port 0 is the command's own, port 1 the table. */
+export interface PairStage {
+  readonly role: 'pair'
+  readonly table: string
+  readonly reads: readonly [left: readonly FieldPath[], right: readonly FieldPath[]]
+  /** `table first`: one after the other. `together`: whichever has something, and of two the one that the operator asks for. */
+  readonly reading: 'table first' | 'together'
+  /** Key tables belong to one input: a context each. */
+  open(left: StageContext, right: StageContext): PairOperator
+}
+export interface PairOperator extends Operator {
+  /** Which input to go on with when both have something: the one whose time is behind. */
+  next?(): 0 | 1
+  /** This input has ended, the other may go on. */
+  onEndOf?(port: number, out: import('./operator.ts').Collector): void
 }
 
 /** Turns bytes into records. Pure: chunks may be cut anywhere. */

@@ -3,14 +3,16 @@ import type { Collector, StageContext } from '../core/operator.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { openSideFile, type BadRecords } from './bad-records.ts'
 import type { RunSettings } from './settings.ts'
+import { SpillFolder } from './spill.ts'
 
 /** The surroundings of an operator that runs in this thread. */
 export function stageContext(
   scanner: Scanner,
   bad: BadRecords,
   counts: Map<string, number>,
-  { memoryBytes, workers }: RunSettings,
+  { memoryBytes, workers, tmp }: RunSettings,
 ): StageContext {
+  let folder: SpillFolder | undefined
   return {
     reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row), problem),
     keyTable: (fields) => scanner.keyTable(fields),
@@ -19,6 +21,7 @@ export function stageContext(
     count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
     memoryBytes,
     workers,
+    spill: () => (folder ??= new SpillFolder(tmp)).create(),
   }
 }
 

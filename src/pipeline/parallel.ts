@@ -34,6 +34,8 @@ export interface WorkerTask {
   readonly settings: RunSettings
   readonly inputs: readonly InputFile[]
   readonly turns: SharedArrayBuffer
+  /** What the table of a `TableStage` came to. */
+  readonly table?: unknown
 }
 /** What it answers with. */
 interface WorkerResult {
@@ -76,8 +78,8 @@ export async function runParallel(
   spawn: Spawn,
   progress?: Progress,
 ): Promise<Outcome> {
-  const { deadLetter } = task.settings
-  if (deadLetter !== undefined) openSideFile(deadLetter, 'w').close()
+  const { deadLetter, keepDeadLetters } = task.settings
+  if (deadLetter !== undefined && !keepDeadLetters) openSideFile(deadLetter, 'w').close()
   const turns = new Turns()
   const work: WorkerTask = { ...task, turns: turns.shared }
   const workers = Array.from({ length: task.settings.workers - 1 }, () => listen(spawn(work), turns))
@@ -99,7 +101,8 @@ export async function runParallel(
 }
 
 /** A worker thread's whole life: its share of the tasks, and what it found. */
-export async function runWorker(stage: Stage, task: WorkerTask): Promise<WorkerResult> {
+export async function runWorker(command: Stage, task: WorkerTask): Promise<WorkerResult> {
+  const stage = command.role === 'table' ? command.stage(task.table) : command
   if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
   const { operator, result } = await workThrough(stage, task, new Turns(task.turns))
   return stage.parallel === 'merge' && !result.failure

@@ -12,6 +12,8 @@ export interface ReaderSettings {
   readonly timers?: boolean
   /** Called before waiting for an input that may pause. */
   readonly beforeWait?: () => void
+  /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
+  readonly turn?: () => Promise<void> | undefined
   /** Called after each block, for progress. */
   readonly afterBlock?: (source: ByteSource) => void
 }
@@ -55,6 +57,8 @@ export async function readInput(
     const room = scanner.room()
     let filled: number | Promise<number> = carried
     if (carried === 0) {
+      const turn = settings.turn?.()
+      if (turn) await turn
       if (source.pauses) settings.beforeWait?.()
       filled = source.read(room)
       if (typeof filled !== 'number') filled = await filled

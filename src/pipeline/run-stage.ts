@@ -111,7 +111,8 @@ export async function runDecoder(
   })
 }
 
-function readerSettings(
+/** What the reader of one input is told. */
+export function readerSettings(
   { maxLineBytes }: RunSettings,
   bad: BadRecords,
   output: Output,
@@ -122,13 +123,13 @@ function readerSettings(
 }
 
 /** Opens the dead letters if asked for, and sees that everything before an error is written. */
-async function withBadRecords(
-  { deadLetter }: RunSettings,
+export async function withBadRecords(
+  { deadLetter, keepDeadLetters }: RunSettings,
   output: Output,
   run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
 ): Promise<Outcome> {
   const counts = new Map<string, number>()
-  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, 'w')
+  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, keepDeadLetters ? 'a' : 'w')
   const bad = letters ? new DeadLetters(letters.write) : stopAtBadRecords
   try {
     await run(bad, counts)

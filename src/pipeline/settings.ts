@@ -4,6 +4,8 @@ export interface RunSettings {
   readonly strict: boolean
   readonly maxLineBytes: number
   readonly deadLetter: string | undefined
+  /** The dead letters hold some of this run already: those of its table. */
+  readonly keepDeadLetters?: boolean
   readonly workers: number
   readonly memoryBytes: number
   readonly tmp: string
@@ -14,6 +16,13 @@ export interface Outcome {
   /** What operators counted: "late: dropped" → 3. */
   readonly counts: Map<string, number>
   readonly deadLetters: number
+}
+
+/** Two parts of a run as one. */
+export function addOutcomes(a: Outcome, b: Outcome): Outcome {
+  const counts = new Map(a.counts)
+  addCounts(counts, b.counts)
+  return { counts, deadLetters: a.deadLetters + b.deadLetters }
 }
 
 export function addCounts(into: Map<string, number>, more: Iterable<readonly [string, number]>): void {

@@ -1,0 +1,108 @@
+import { closeSync, constants, openSync, readdirSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { BeckError, fileError } from '../core/errors.ts'
+import type { SpillFile } from '../core/operator.ts'
+import { formatSize } from '../core/size.ts'
+
+/** A file without a name (Linux, open(2)): there is nothing to remove, whatever kills the process. */
+const O_TMPFILE = 0o20000000 | (constants.O_DIRECTORY ?? 0)
+const PREFIX = 'beck-spill-'
+
+/** Makes spill files in a folder. One per process and stage: it counts what is written, for the message of a full disk. */
+export class SpillFolder {
+  readonly #folder: string
+  #written = 0
+  #made = 0
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  /** @throws BeckError file, no-such-file */
+  create(): SpillFile {
+    const fd = this.#open()
+    let size = 0
+    return {
+      get size() {
+        return size
+      },
+      append: (bytes) => {
+        this.#write(fd, bytes, size)
+        size += bytes.length
+      },
+      read: (into, at) => {
+        let got = 0
+        while (got < into.length) {
+          const n = readSync(fd, into, got, into.length - got, at + got)
+          if (n === 0) break
+          got += n
+        }
+        return got
+      },
+      close: () => {
+        this.#written -= size
+        closeSync(fd)
+      },
+    }
+  }
+
+  #write(fd: number, bytes: Uint8Array, to: number): void {
+    let at = 0
+    try {
+      while (at < bytes.length) {
+        const n = writeSync(fd, bytes, at, bytes.length - at, to + at)
+        at += n
+        this.#written += n
+      }
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw fileError(error, this.#folder)
+      const needed = formatSize(bytes.length - at)
+      throw new BeckError(
+        'spill-full',
+        { folder: this.#folder, written: formatSize(this.#written), needed },
+        { cause: error },
+      )
+    }
+  }
+
+  #open(): number {
+    const { O_RDWR, O_CREAT, O_EXCL } = constants
+    if (process.platform === 'linux') {
+      try {
+        return openSync(this.#folder, O_TMPFILE | O_RDWR, 0o600)
+      } catch (error) {
+        // Some file systems cannot; any other error comes again below.
+        if (!['EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+          throw fileError(error, this.#folder)
+        }
+      }
+    }
+    try {
+      if (this.#made++ === 0) removeLeftOvers(this.#folder)
+      const file = join(this.#folder, `${PREFIX}${process.pid}-${process.hrtime.bigint()}`)
+      const fd = openSync(file, O_RDWR | O_CREAT | O_EXCL, 0o600)
+      unlinkSync(file)
+      return fd
+    } catch (error) {
+      throw fileError(error, this.#folder)
+    }
+  }
+}
+
+/** Files of processes that were killed between making a file and taking its name away. */
+function removeLeftOvers(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-\\d+$`).exec(name)?.[1])
+    if (!pid || isAlive(pid)) continue
+    rmSync(join(folder, name), { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
