@@ -71,7 +71,8 @@ export const errorTable = {
   ),
   'spill-full': row(
     Exit.outside,
-    (f) => `no space left in ${f['folder']} for spill files: ${f['written']} are written, and at least ${f['needed']} more are needed`,
+    (f) =>
+      `no space left in ${f['folder']} for spill files: ${f['written']} are written, and at least ${f['needed']} more are needed`,
     () => 'make space, name another place with --tmp DIR, or allow more memory with --memory SIZE',
   ),
   'table-too-large': row(
