@@ -38,8 +38,6 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node20.19',
-  minifySyntax: true,
-  minifyWhitespace: true,
   // The bundle is a script, which has no import(): lazy imports of Node's own modules become require.
   supported: { 'dynamic-import': false },
   loader: { '.wasm': 'binary' },

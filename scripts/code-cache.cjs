@@ -11,13 +11,15 @@ const script = new Script(readFileSync(bundle, 'latin1'), { filename: 'main.cjs'
 const start = script.runInThisContext()
 const folder = mkdtempSync(join(tmpdir(), 'beck-cache-'))
 const input = join(folder, 'input.ndjson')
-writeFileSync(input, '{"a":1,"b":"x","ts":"2026-01-01T00:00:00Z"}\n')
-const commandLines = [['--version']]
+writeFileSync(input, '{"a":1,"b":"x"}\n')
+const commandLines = [['--version'], ['reduce', 'count, avg(a)', '--by', 'b', input], ['from', 'lines', input]]
 
 // The bundle ends the process when a command is done: here the next command line follows.
 const exit = process.exit
-function next() {
-  const words = commandLines.shift()
+let words
+function next(code = 0) {
+  if (code !== 0) throw new Error(`exit ${code} from beck ${words.join(' ')}`)
+  words = commandLines.shift()
   if (words) {
     process.argv.splice(1, Infinity, 'beck', ...words)
     start(module.exports, require, module, 'main.cjs', undefined)
@@ -27,6 +29,5 @@ function next() {
     exit(0)
   }
 }
-process.exit = () => setImmediate(next)
-process.on('beforeExit', next)
+process.exit = (code) => setImmediate(next, code)
 next()

@@ -10,28 +10,28 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const steps = [
   {
     says: '20,000 real flights of 2001, one JSON record a line',
-    line: 'head -2 flights.ndjson',
+    line: 'head -2 fixtures/flights.ndjson',
   },
   {
     says: 'The busiest routes',
-    line: `beck reduce 'flights = count, avg_delay = avg(delay), miles = max(distance)' --by origin,destination flights.ndjson |
+    line: `beck reduce 'flights = count, avg_delay = avg(delay), miles = max(distance)' --by origin,destination fixtures/flights.ndjson |
   beck sort --by -flights --limit 8 | beck to table`,
   },
   {
     says: 'Delay in minutes, quantiles by origin: where half of the flights are early, and one in a hundred is hours late',
-    line: `beck reduce 'count, median(delay), p90(delay), p99(delay), worst = max(delay)' --by origin flights.ndjson |
+    line: `beck reduce 'count, median(delay), p90(delay), p99(delay), worst = max(delay)' --by origin fixtures/flights.ndjson |
   beck filter 'r.count >= 300' | beck sort --by -p90_delay --limit 8 | beck to table`,
   },
   {
     says: 'What a bad line does: the rest goes on, the line is kept',
-    line: `{ head -2 flights.ndjson; echo '{"delay": oops}'; } | beck map '{late: r.delay > 15, origin: r.origin}' --dead-letter bad.txt; cat bad.txt`,
+    line: `{ head -2 fixtures/flights.ndjson; echo '{"delay": oops}'; } | beck map '{late: r.delay > 15, origin: r.origin}' --dead-letter bad.txt; cat bad.txt`,
   },
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 symlinkSync(join(root, 'dist/beck.cjs'), join(folder, 'beck'))
-for (const file of ['flights.ndjson', 'airports.csv']) symlinkSync(join(root, 'fixtures', file), join(folder, file))
+symlinkSync(join(root, 'fixtures'), join(folder, 'fixtures'))
 
 const [bold, dim, plain] = process.stdout.isTTY ? ['\x1b[1m', '\x1b[2m', '\x1b[0m'] : ['', '', '']
 for (const { says, line } of steps) {

@@ -54,7 +54,7 @@ export interface OptionSpec {
 /** Options that mean the same in every command that has them. */
 export type CommonOption = 'input' | 'args' | 'workers' | 'memory' | 'tmp' | 'store'
 
-/** Every example runs in the tests: `command` in a shell where `beck` is on the PATH, in a folder that holds the fixtures. */
+/** Every example runs in the tests: `command` in a shell where `beck` is on the PATH, in a folder with `fixtures/`. */
 export interface Example {
   readonly says: string
   readonly command: string

@@ -1,6 +1,6 @@
 // Every example that a user can read is run: those of the specs, and those of the documents, in ```console blocks. A block's lines
 // that begin with "$ " are typed (a line ending in "|" or "\" goes on), what follows is what the terminal must show; "…" alone
-// on a line stands for any lines. The blocks of one document are one session in one folder, which holds the fixtures.
+// on a line stands for any lines. The blocks of one document are one session in one folder, in which `fixtures` is.
 import { mkdtempSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -13,7 +13,7 @@ describe.concurrent('examples', () => {
   const folder = temporaryFolder()
   function session(): string {
     const cwd = mkdtempSync(join(folder, 'session-'))
-    for (const name of readdirSync(join(root, 'fixtures'))) symlinkSync(join(root, 'fixtures', name), join(cwd, name))
+    symlinkSync(join(root, 'fixtures'), join(cwd, 'fixtures'))
     return cwd
   }
 
