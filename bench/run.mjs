@@ -38,30 +38,39 @@ function measurement(side, options) {
   }
 }
 
-async function measure({ sides, bar, order, compare: comparable = true, ...row }) {
+/** The sides that this machine has the tools for. */
+const present = (sides) =>
+  Object.entries(sides)
+    .map(([name, side]) => [name, name === 'beck' && typeof side === 'string' ? { node: side } : side])
+    .map(([name, side]) => [name, typeof side === 'string' ? { line: side } : side])
+    .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
+
+/** Throws when the sides do not agree. */
+function compareOutputs(sides, order) {
+  const outputs = present(sides).map(([name, side]) => {
+    const output = join(kit.scratch, name)
+    measurement(side, { file: kit.clicks(tenth), output })()
+    return output
+  })
+  for (const other of outputs.slice(1)) compare(outputs[0], other, { order })
+}
+
+async function measure({ sides, bar, order, compare: compared = sides, once, ...row }) {
   if (row.measure) {
     const value = await row.measure(kit)
     return { value, met: value <= bar.most }
   }
-  const present = Object.entries(sides)
-    .map(([name, side]) => [name, name === 'beck' ? { node: side } : typeof side === 'string' ? { line: side } : side])
-    .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
-  if (comparable) {
-    const outputs = present.map(([name, side]) => {
-      const output = join(kit.scratch, name)
-      measurement(side, { file: kit.clicks(tenth), output })()
-      return output
-    })
-    for (const other of outputs.slice(1)) compare(outputs[0], other, { order })
-  }
+  if (compared) compareOutputs(compared, order)
+  if (once) kit.run(once)
+  const all = present(sides)
   const slow = ([, side]) => side.tenth !== undefined
   const measurements = (list) => Object.fromEntries(list.map(([name, side]) => [name, measurement(side)]))
   const runs = {
-    ...kit.inTurn(rounds, { node: () => kit.run('node -e 0'), ...measurements(present.filter((one) => !slow(one))) }),
-    ...kit.inTurn(1, measurements(present.filter(slow))),
+    ...kit.inTurn(rounds, { node: () => kit.run('node -e 0'), ...measurements(all.filter((one) => !slow(one))) }),
+    ...kit.inTurn(1, measurements(all.filter(slow))),
   }
   const start = kit.median(runs.node)
-  const ms = Object.fromEntries(present.map(([name, side]) => [name, kit.median(runs[name]) - (side.node ? start : 0)]))
+  const ms = Object.fromEntries(all.map(([name, side]) => [name, kit.median(runs[name]) - (side.node ? start : 0)]))
   const ratio = ms.beck / ms[bar.against]
   return { ms, runs, ratio, met: ratio <= bar.ratio }
 }

@@ -80,11 +80,12 @@ export default [
     },
   })),
   ...[1, 10].map((times) => ({
-    name: `memory of ${0.4 * times} GB`,
-    work: `memory of the first row${times > 1 ? `, the file ${times} times over` : ''}`,
-    unit: 'MB peak',
+    name: `memory, ${0.4 * times} GB`,
+    work: `peak memory of the first row, ${0.4 * times} GB`,
+    unit: 'MB',
     bar: { most: 150 },
-    measure: ({ peak }) => peak(`beck reduce 'count, avg(latency_ms)' --by path ${'"$CLICKS" '.repeat(times)}`),
+    measure: ({ peak, clicks }) =>
+      peak(`beck reduce 'count, avg(latency_ms)' --by path "$CLICKS"`, { file: clicks(times) }),
   })),
   {
     name: 'slow writer',
