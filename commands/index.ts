@@ -4,4 +4,5 @@ import type { Registry } from '../src/cli/registry.ts'
 export const commands: Registry = {
   from: async () => (await import('./from.ts')).from,
   reduce: async () => (await import('./reduce.ts')).reduce,
+  window: async () => (await import('./window.ts')).window,
 }

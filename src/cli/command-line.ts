@@ -33,7 +33,7 @@ export function parseCommandLine(spec: CommandSpec, argv: readonly string[]): Pa
     command.addOption(made)
   }
   try {
-    command.parse(argv as string[], { from: 'user' })
+    command.parse(joinPairs(argv, options), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.code === 'commander.helpDisplayed') return 'help'
@@ -54,6 +54,19 @@ export function parseCommandLine(spec: CommandSpec, argv: readonly string[]): Pa
     values[option.flag] = value
   }
   return { values, args: splitWords(spec, command.args, values) }
+}
+
+/** `--emit every 5s` → `--emit "every 5s"`. */
+function joinPairs(argv: readonly string[], options: readonly OptionSpec[]): string[] {
+  const words = [...argv]
+  const stop = words.indexOf('--')
+  for (const { flag, moreAfter = [] } of options) {
+    for (let at = 0; at + 2 < (stop < 0 ? words.length : stop); at++) {
+      if (words[at] === `--${flag}` && moreAfter.includes(words[at + 1]!))
+        words.splice(at + 1, 2, words.slice(at + 1, at + 3).join(' '))
+    }
+  }
+  return words
 }
 
 /** Program words first, then files. */

@@ -49,6 +49,8 @@ export interface OptionSpec {
   readonly repeat?: boolean
   /** Words that completion offers and that are the only ones allowed. */
   readonly choices?: readonly string[]
+  /** Values that are followed by one more word: `--emit every 5s`. */
+  readonly moreAfter?: readonly string[]
 }
 
 /** Options that mean the same in every command that has them. */

@@ -1,0 +1,212 @@
+import { parseAggregates } from '../src/aggregate/parse.ts'
+import { BeckError } from '../src/core/errors.ts'
+import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
+import { timeReader, type TimeUnit } from '../src/core/time.ts'
+import { AlignedWindows } from '../src/window/aligned.ts'
+import { RowChecks } from '../src/window/checks.ts'
+import { EachAligned } from '../src/window/each.ts'
+import { speaksTwice, type Policy } from '../src/window/engine.ts'
+import { Keys } from '../src/window/keys.ts'
+import { WindowOperator, type WindowTimes } from '../src/window/operator.ts'
+import { lengthOption, policyOptions, positiveOption, windowKind } from '../src/window/options.ts'
+import { Records } from '../src/window/records.ts'
+import { aggregateResults } from '../src/window/results.ts'
+import { SessionWindows } from '../src/window/sessions.ts'
+import { TimeColumn } from '../src/window/times.ts'
+
+type Options = Arguments['options']
+
+export const window: CommandSpec = {
+  name: 'window',
+  summary: 'groups records by time windows and computes aggregates, out of order and late ones too',
+  description:
+    "Windows are half open, [start, end), and aligned to 1970-01-01T00:00Z (or the calendar of --tz). The watermark is the greatest time seen less --delay; a window's " +
+    'results come when the watermark reaches its end, or when the input ends, by end, start and key. A record is late when it comes more than --lateness after the end of ' +
+    'all its windows: it is counted on stderr, and kept with --late-to. With `each` in place of AGGREGATES the records themselves go on, each with its window.',
+  program: [{ name: 'AGGREGATES', description: "what to compute, as in 'count, avg(latency_ms)'; or each" }],
+  files: true,
+  options: [
+    {
+      flag: 'time',
+      value: 'FIELD',
+      short: 't',
+      description: 'the time of a record: RFC 3339, log and HTTP dates, or an epoch number',
+    },
+    { flag: 'tumbling', value: 'SIZE', description: 'windows one after the other: 1m, 1h, 1d' },
+    { flag: 'hopping', value: 'SIZE/ADVANCE', description: 'overlapping ones: 5m/1m is 5 minutes long, every minute' },
+    { flag: 'session', value: 'GAP', description: 'from the first record to GAP after the last' },
+    { flag: 'by', value: 'KEYS', description: 'group by these fields as well: path, or path,region=tags.region' },
+    {
+      flag: 'delay',
+      value: 'DURATION',
+      description: 'how long to wait for records that are out of order',
+      default: '0s',
+    },
+    {
+      flag: 'lateness',
+      value: 'DURATION',
+      description: 'how long after its end a window still takes records',
+      default: '0s',
+    },
+    {
+      flag: 'late',
+      value: 'POLICY',
+      choices: ['drop', 'update', 'correct'],
+      description: 'a record after the result: none comes, a new result, or a retraction and a new one',
+      default: 'drop',
+    },
+    { flag: 'late-to', value: 'FILE', description: 'keep records that are too late for all their windows' },
+    { flag: 'max-ahead', value: 'DURATION', description: 'a time further past the clock is a bad record' },
+    { flag: 'idle', value: 'DURATION', description: 'after so long without input, go on with the clock' },
+    { flag: 'offset', value: 'DURATION', description: 'shift the windows, as in --tumbling 1d --offset 6h' },
+    {
+      flag: 'tz',
+      value: 'ZONE',
+      description: 'windows of days follow its calendar; zone of times without one',
+      default: 'UTC',
+    },
+    {
+      flag: 'time-unit',
+      value: 'UNIT',
+      choices: ['s', 'ms', 'us', 'ns'],
+      description: 'of epoch numbers',
+      default: 'by magnitude',
+    },
+    { flag: 'time-format', value: 'FORMAT', description: "how times are written (strptime): '%d/%m/%Y %H:%M:%S'" },
+    {
+      flag: 'emit',
+      value: 'WHEN',
+      moreAfter: ['every'],
+      description: 'final: once. changes: after each record. every DURATION: what changed, by the clock',
+      default: 'final',
+    },
+    { flag: 'processing-time', description: 'the clock instead of --time' },
+  ],
+  common: ['input', 'args'],
+  cost: { time: 'O(records)', memory: 'O(open windows × keys)' },
+  errors: ['bad-record', 'bad-program', 'bad-option'],
+  examples: [
+    {
+      says: 'Flights an hour from each airport, records up to 10 minutes out of order',
+      command:
+        "beck window 'count, avg(delay)' --time date --tumbling 1h --delay 10m --by origin fixtures/flights.ndjson | head -3",
+    },
+    {
+      says: 'A moving average over an hour, every 10 minutes',
+      command: "beck window 'avg(delay)' --time date --hopping 1h/10m --delay 1d fixtures/flights.ndjson | head -3",
+    },
+    {
+      says: 'Busy spells: departures less than 5 minutes apart',
+      command:
+        'beck window count --time date --session 5m --delay 1d --by origin fixtures/flights.ndjson | beck sort --by -count --limit 3',
+    },
+    {
+      says: 'Results follow the calendar of a place',
+      command:
+        'beck window count --time date --tumbling 1d --tz America/New_York --delay 1d fixtures/flights.ndjson | head -2',
+    },
+  ],
+  async create({ program, options, args }): Promise<Stage> {
+    const zone =
+      options['tz'] === undefined ? undefined : (await import('../src/core/zone.ts')).openZone(options['tz'] as string)
+    const kind = windowKind(options, zone)
+    const { policy, everyMs } = policyOptions(options)
+    const each = program[0] === 'each'
+    checkTogether(options, policy, each)
+    const processing = options['processing-time'] === true
+    const times: WindowTimes = {
+      processing,
+      delayMs: lengthOption(options, 'delay') ?? 0,
+      idleMs: positiveOption(options, 'idle'),
+      everyMs,
+    }
+    const reader = timeReader({
+      unit: options['time-unit'] as TimeUnit | undefined,
+      format: options['time-format'] as string | undefined,
+      toInstant: zone?.toInstant,
+    })
+    const maxAheadMs = lengthOption(options, 'max-ahead') ?? Infinity
+    const projection = new Projection()
+    const path = processing ? undefined : parseFieldPath(options['time'] as string)
+    const timeField = path ? projection.add(path) : -1
+    const keyFields = options['by'] === undefined ? [] : parseKeyFields(options['by'] as string)
+    const fields = keyFields.map(({ path }) => projection.add(path))
+    const taken = [
+      'window',
+      ...(speaksTwice(policy) ? (policy.late === 'correct' ? ['op'] : ['revision', 'replaces']) : []),
+    ]
+    const clash = keyFields.find(({ name }) => taken.includes(name))
+    if (clash && !each) {
+      throw new BeckError('bad-option', {
+        option: '--by',
+        problem: `results have a member "${clash.name}" of their own`,
+        hint: `give the key another name: --by my_${clash.name}=${options['by'] as string}`,
+      })
+    }
+    const plan = each
+      ? undefined
+      : parseAggregates(program[0] as string, projection, {
+          args,
+          taken: [...taken, ...keyFields.map(({ name }) => name)],
+        })
+    if (plan && !plan.mergeable && (kind.kind === 'session' || kind.panes.size > 1)) {
+      throw new BeckError('bad-program', {
+        problem: 'a fold without a way to merge does not go with hopping or session windows',
+        hint: 'give it a merge: x = fold((state, r) => state + r.n, 0, (a, b) => a + b)',
+      })
+    }
+    const windowField = each ? projection.add(['window']) : -1
+    const lateTo = options['late-to'] as string | undefined
+    return {
+      role: 'operator',
+      reads: projection.paths,
+      timers: processing || times.idleMs !== undefined || everyMs !== undefined,
+      open(context) {
+        const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
+        const checks = new RowChecks(context, column && { column, path, maxAheadMs })
+        const keys = new Keys(context, keyFields, fields)
+        const { delayMs } = times
+        if (!plan) {
+          const records = new Records(windowField)
+          const engine =
+            kind.kind === 'session'
+              ? new SessionWindows(kind.gapMs, policy, delayMs, { keys, content: records, results: records })
+              : new EachAligned(kind.panes, policy.latenessMs, delayMs, windowField)
+          return new WindowOperator(context, times, { checks, keys, content: records, engine, lateTo })
+        }
+        const content = plan.open(checks.context)
+        const parts = { content, keys, results: aggregateResults(keys, content, policy, speaksTwice(policy)) }
+        const engine =
+          kind.kind === 'session'
+            ? new SessionWindows(kind.gapMs, policy, delayMs, parts)
+            : new AlignedWindows(kind.panes, policy, delayMs, parts)
+        return new WindowOperator(context, times, { checks, keys, content, engine, lateTo })
+      },
+    }
+  },
+}
+
+/** Options that make no sense together. @throws BeckError usage, bad-option */
+function checkTogether(options: Options, policy: Policy, each: boolean): void {
+  if (options['processing-time'] === true) {
+    for (const flag of ['time', 'delay', 'lateness', 'idle', 'max-ahead', 'time-unit', 'time-format']) {
+      if (options[flag] === undefined) continue
+      throw new BeckError('usage', {
+        problem: `--${flag} and --processing-time do not go together`,
+        hint: 'by the clock, records are neither late nor out of order; leave one of them out',
+      })
+    }
+  } else if (options['time'] === undefined) {
+    throw new BeckError('usage', {
+      problem: 'which field holds the time?',
+      hint: 'name it with --time ts; or use --processing-time for the time of arrival',
+    })
+  }
+  if (each && (policy.late !== 'drop' || policy.emit !== 'final')) {
+    throw new BeckError('usage', {
+      problem: `each has no results to be emitted again: leave ${policy.late === 'drop' ? '--emit' : '--late'} out`,
+      hint: '--lateness and --late-to go with each',
+    })
+  }
+}

@@ -1,0 +1,315 @@
+import { NONE } from '../aggregate/aggregate.ts'
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime } from '../core/operator.ts'
+import { graceMs, speaksTwice, type Content, type Engine, type Policy, type Rows } from './engine.ts'
+import { Slots, SlotsByKey } from './ids.ts'
+import type { Keys } from './keys.ts'
+import { firstWindow, lastWindow, type Panes } from './panes.ts'
+import type { Results, Standing } from './results.ts'
+
+interface Pane {
+  readonly index: number
+  readonly slots: SlotsByKey
+}
+
+/**
+ * Tumbling and hopping windows. Rows get the slot of (pane, key); the aggregates are fed a batch at a time, and only where a row has to
+ * be seen by a result (or not seen) in the middle of a batch, the rows before it are fed first. With `drop` a tumbling window never needs
+ * that: what comes after its close is late for it, so closing may wait for the end of the batch.
+ */
+export class AlignedWindows implements Engine {
+  watermark: EventTime = -Infinity
+  readonly #panes: Panes
+  readonly #policy: Policy
+  readonly #delayMs: number
+  readonly #grace: number
+  readonly #remember: boolean
+  readonly #content: Content
+  readonly #keys: Keys
+  readonly #results: Results
+  readonly #slots: Slots
+  /** By index. Freed when no window can need them. */
+  readonly #open: Pane[] = []
+  /** Windows before this one have fired. */
+  #nextWindow = -Infinity
+  /** The watermark at which the next window fires. */
+  #nextDue = Infinity
+  /** What was emitted, per window and key, and what changed since. Empty unless there can be more than one result. */
+  readonly #standing = new Map<number, Map<number, Standing[]>>()
+  readonly #changed = new Map<number, Set<number>>()
+  #assigned = new Uint32Array(0)
+
+  constructor(
+    panes: Panes,
+    policy: Policy,
+    delayMs: number,
+    { content, keys, results }: { readonly content: Content; readonly keys: Keys; readonly results: Results },
+  ) {
+    this.#panes = panes
+    this.#policy = policy
+    this.#delayMs = delayMs
+    this.#grace = graceMs(policy)
+    this.#remember = speaksTwice(policy)
+    this.#content = content
+    this.#keys = keys
+    this.#results = results
+    this.#slots = new Slots((slots) => content.reserve(slots))
+  }
+
+  process(batch: RecordBatch, rows: Rows, out: Collector): void {
+    const { times, keys, slots } = rows
+    const { count } = batch
+    const { latenessMs, emit } = this.#policy
+    const delayMs = this.#delayMs
+    this.#results.open(out)
+    if (this.#assigned.length < count) this.#assigned = new Uint32Array(count + (count >> 1)).fill(NONE)
+    const assigned = this.#assigned
+    let watermark = this.watermark
+    // The pane of the row before: most rows share it.
+    let [from, to] = [Infinity, -Infinity]
+    let index = NaN
+    let pane: Pane | undefined
+    let inGap = false
+    let lateAt = Infinity
+    let lookAt = Infinity
+    let fed = 0
+    for (let row = 0; row < count; row++) {
+      if (slots[row] === NONE) continue
+      const time = times[row] as number
+      if (!(time >= from && time < to)) {
+        index = this.#panes.paneOf(time)
+        from = this.#panes.startOf(index)
+        to = this.#panes.startOf(index + 1)
+        pane = undefined
+        const last = lastWindow(this.#panes, index)
+        const first = firstWindow(this.#panes, index)
+        inGap = first > last
+        lateAt = inGap ? Infinity : this.#endOf(last) + latenessMs
+        lookAt = this.#lookAt(first, last)
+      }
+      if (watermark >= lateAt) {
+        rows.late[row] = 1
+        rows.lateCount++
+        continue
+      }
+      if (!inGap) {
+        const look = watermark >= lookAt
+        if (look) {
+          if (watermark >= this.#nextDue) {
+            this.#feed(batch, fed, row)
+            fed = row
+          }
+          this.#fire(watermark)
+        }
+        pane ??= this.#paneAt(index)
+        const key = keys[row] as number
+        let slot = pane.slots.get(key)
+        if (slot < 0) {
+          slot = this.#slots.take()
+          pane.slots.set(key, slot)
+        }
+        assigned[row] = slot
+        if (look) {
+          if (this.#remember) {
+            if (emit !== 'every' || this.#speaksAt(index) <= watermark) {
+              this.#feed(batch, fed, row + 1)
+              fed = row + 1
+            }
+            this.#touch(index, key, watermark, emit)
+          } else lookAt = this.#lookAt(firstWindow(this.#panes, index), lastWindow(this.#panes, index))
+        }
+      }
+      if (time - delayMs > watermark) watermark = time - delayMs
+    }
+    this.#feed(batch, fed, count)
+    this.advance(watermark, out)
+  }
+
+  advance(watermark: EventTime, out: Collector): void {
+    this.#results.open(out)
+    if (watermark > this.watermark) this.watermark = watermark
+    if (this.watermark >= this.#nextDue) this.#fire(this.watermark)
+    this.#results.flush()
+  }
+
+  emitChanged(out: Collector): void {
+    this.#results.open(out)
+    const windows = [...this.#changed].sort(([a], [b]) => a - b)
+    this.#changed.clear()
+    for (const [window, keys] of windows) {
+      for (const key of [...keys].sort((a, b) => this.#keys.compare(a, b))) this.#emitKey(window, key)
+    }
+    this.#results.flush()
+  }
+
+  markKeys(marks: Uint8Array): void {
+    for (const pane of this.#open) for (const key of pane.slots.keys) marks[key] = 1
+    for (const keys of this.#standing.values()) for (const key of keys.keys()) marks[key] = 1
+  }
+
+  renumberKeys(ids: Uint32Array): void {
+    for (const pane of this.#open) pane.slots.renumber(ids)
+    for (const [window, keys] of this.#standing) {
+      this.#standing.set(window, new Map([...keys].map(([key, standing]) => [ids[key] as number, standing])))
+    }
+    for (const [window, keys] of this.#changed) {
+      this.#changed.set(window, new Set([...keys].map((key) => ids[key] as number)))
+    }
+  }
+
+  #endOf(window: number): EventTime {
+    return this.#panes.startOf(window + this.#panes.size)
+  }
+
+  /**
+   * The watermark from which on a row of a pane has to be looked at: when some of the pane's windows are due (so that they must fire
+   * without it), or when the row itself makes a result. Infinity where neither can be.
+   */
+  #lookAt(first: number, last: number): number {
+    if (this.#policy.emit !== 'final') return -Infinity
+    if (this.#remember) return this.#endOf(first) + this.#grace
+    const waiting = Math.max(first, this.#nextWindow)
+    return waiting < last ? this.#endOf(waiting) + this.#grace : Infinity
+  }
+
+  #feed(batch: RecordBatch, from: number, to: number): void {
+    if (from === to) return
+    this.#content.add(batch, this.#assigned.subarray(0, batch.count))
+    this.#assigned.fill(NONE, from, to)
+  }
+
+  /** The place of the first open pane at or after an index. */
+  #search(index: number): number {
+    const open = this.#open
+    let low = 0
+    let high = open.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((open[middle] as Pane).index < index) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #paneAt(index: number): Pane {
+    const at = this.#search(index)
+    const known = this.#open[at]
+    if (known?.index === index) return known
+    const pane = { index, slots: new SlotsByKey() }
+    this.#open.splice(at, 0, pane)
+    const first = Math.max(firstWindow(this.#panes, index), this.#nextWindow)
+    if (first <= lastWindow(this.#panes, index)) {
+      this.#nextDue = Math.min(this.#nextDue, this.#endOf(first) + this.#grace)
+    }
+    return pane
+  }
+
+  /** Fires all windows that are due, in order, and frees what none can need any more. */
+  #fire(watermark: EventTime): void {
+    if (watermark < this.#nextDue) {
+      // Nothing to emit, but windows that are over must not wait for their first record any more.
+      if (watermark !== -Infinity) this.#nextWindow = this.#firstOpen(watermark)
+      return
+    }
+    const { advance } = this.#panes
+    let next = this.#nextWindow
+    this.#nextDue = Infinity
+    search: for (const { index } of this.#open) {
+      const last = lastWindow(this.#panes, index)
+      for (let window = Math.max(firstWindow(this.#panes, index), next); window <= last; window += advance) {
+        const due = this.#endOf(window) + this.#grace
+        if (due > watermark) {
+          this.#nextDue = due
+          break search
+        }
+        this.#emitWindow(window)
+        next = window + advance
+      }
+    }
+    this.#nextWindow = watermark === Infinity ? next : this.#firstOpen(watermark)
+    const gone = (window: number): boolean => this.#endOf(window) + this.#policy.latenessMs <= watermark
+    let freed = 0
+    for (const pane of this.#open) {
+      if (!gone(lastWindow(this.#panes, pane.index))) break
+      freed++
+      for (const slot of pane.slots.slots) this.#release(slot)
+    }
+    this.#open.splice(0, freed)
+    for (const window of this.#standing.keys()) if (gone(window)) this.#standing.delete(window)
+  }
+
+  /** The first window that is not due at a watermark. */
+  #firstOpen(watermark: EventTime): number {
+    return firstWindow(this.#panes, this.#panes.paneOf(watermark - this.#grace))
+  }
+
+  /** The watermark from which on a row of a pane makes a result at once, by `--late update` or `correct`. */
+  #speaksAt(index: number): EventTime {
+    return this.#policy.late === 'drop' ? Infinity : this.#endOf(firstWindow(this.#panes, index))
+  }
+
+  #release(slot: number): void {
+    this.#content.clear(slot)
+    this.#slots.giveBack(slot)
+  }
+
+  /** A window's results: all of its keys in order, those left out that were emitted and have not changed since. */
+  #emitWindow(window: number): void {
+    const { size } = this.#panes
+    const first = this.#search(window)
+    const own: Pane[] = []
+    for (let at = first; at < this.#open.length; at++) {
+      const pane = this.#open[at] as Pane
+      if (pane.index >= window + size) break
+      own.push(pane)
+    }
+    const changed = this.#changed.get(window)
+    const standing = this.#standing.get(window)
+    const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => pane.slots.keys))
+    const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : [...keys]
+    due.sort((a, b) => this.#keys.compare(a, b))
+    for (const key of due) this.#emitKey(window, key, own)
+    this.#changed.delete(window)
+  }
+
+  #emitKey(window: number, key: number, panes?: readonly Pane[]): void {
+    const own = panes ?? this.#open.filter(({ index }) => index >= window && index < window + this.#panes.size)
+    let slot = -1
+    let merged = false
+    for (const pane of own) {
+      const part = pane.slots.get(key)
+      if (part < 0) continue
+      if (slot < 0) slot = part
+      else {
+        if (!merged) {
+          const sum = this.#slots.take()
+          this.#content.merge(sum, slot)
+          slot = sum
+          merged = true
+        }
+        this.#content.merge(slot, part)
+      }
+    }
+    const keys = this.#standing.get(window)
+    const standing = this.#results.emit(this.#panes.startOf(window), this.#endOf(window), key, slot, keys?.get(key))
+    if (merged) this.#release(slot)
+    if (!standing) return
+    if (keys) keys.set(key, standing)
+    else this.#standing.set(window, new Map([[key, standing]]))
+  }
+
+  /** A row of `key` has come into a pane: emits, or marks as changed, the results of which it is part and which are not late. */
+  #touch(index: number, key: number, watermark: EventTime, emit: Policy['emit']): void {
+    const last = lastWindow(this.#panes, index)
+    for (let window = firstWindow(this.#panes, index); window <= last; window += this.#panes.advance) {
+      const end = this.#endOf(window)
+      if (end + this.#policy.latenessMs <= watermark) continue
+      if (emit === 'changes' || (this.#policy.late !== 'drop' && end <= watermark)) this.#emitKey(window, key)
+      else if (emit === 'every') {
+        const changed = this.#changed.get(window)
+        if (changed) changed.add(key)
+        else this.#changed.set(window, new Set([key]))
+      }
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import { NONE } from '../aggregate/aggregate.ts'
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime } from '../core/operator.ts'
+import type { Engine, Rows } from './engine.ts'
+import { firstWindow, lastWindow, type Panes } from './panes.ts'
+import { withWindow } from './records.ts'
+import { Chunks, windowMember } from './results.ts'
+
+/** `each` with tumbling and hopping windows: a record goes on at once, one line for each of its windows that it is not late for. No state. */
+export class EachAligned implements Engine {
+  watermark: EventTime = -Infinity
+  readonly #panes: Panes
+  readonly #latenessMs: number
+  readonly #delayMs: number
+  readonly #field: number
+  readonly #chunks = new Chunks()
+
+  /** @param field index of `window` among the batch's fields */
+  constructor(panes: Panes, latenessMs: number, delayMs: number, field: number) {
+    this.#panes = panes
+    this.#latenessMs = latenessMs
+    this.#delayMs = delayMs
+    this.#field = field
+  }
+
+  process(batch: RecordBatch, rows: Rows, out: Collector): void {
+    this.#chunks.open(out)
+    const { advance, size } = this.#panes
+    for (let row = 0; row < batch.count; row++) {
+      if (rows.slots[row] === NONE) continue
+      const time = rows.times[row] as number
+      const pane = this.#panes.paneOf(time)
+      const last = lastWindow(this.#panes, pane)
+      let late = firstWindow(this.#panes, pane) <= last
+      for (let window = firstWindow(this.#panes, pane); window <= last; window += advance) {
+        const end = this.#panes.startOf(window + size)
+        if (end + this.#latenessMs <= this.watermark) continue
+        late = false
+        const member = windowMember(this.#panes.startOf(window), end)
+        this.#chunks.push(withWindow(batch, row, this.#field, member))
+      }
+      if (late) {
+        rows.late[row] = 1
+        rows.lateCount++
+      } else this.watermark = Math.max(this.watermark, time - this.#delayMs)
+    }
+    this.#chunks.flush()
+  }
+
+  advance(watermark: EventTime): void {
+    this.watermark = Math.max(this.watermark, watermark)
+  }
+
+  emitChanged(): void {}
+  markKeys(): void {}
+  renumberKeys(): void {}
+}

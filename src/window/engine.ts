@@ -1,0 +1,56 @@
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime } from '../core/operator.ts'
+
+/** What becomes of data that comes after its window's result. */
+export interface Policy {
+  readonly late: 'drop' | 'update' | 'correct'
+  /** How long after its end a window still takes records. Milliseconds. */
+  readonly latenessMs: number
+  /** When results come: once, after each record, or every now and then (`onTimer`). */
+  readonly emit: 'final' | 'changes' | 'every'
+}
+
+/**
+ * How long after its end a window waits before its (first) result. With `drop` there is one result only, so it waits until no more
+ * records can come.
+ */
+export const graceMs = ({ late, latenessMs }: Policy): number => (late === 'drop' ? latenessMs : 0)
+
+/** Whether a window can have more than one result, so that what was said has to be remembered. */
+export const speaksTwice = ({ late, emit }: Policy): boolean => late !== 'drop' || emit !== 'final'
+
+/** What is kept per slot: aggregates (src/aggregate/set.ts) or the records themselves (src/window/records.ts). */
+export interface Content {
+  reserve(slots: number): void
+  /** Rejects rows that it cannot take and marks them with NONE. */
+  begin(batch: RecordBatch, slots: Uint32Array): number
+  add(batch: RecordBatch, slots: Uint32Array): void
+  merge(into: number, from: number): void
+  clear(slot: number): void
+}
+
+/** The rows of a batch on their way through an engine. */
+export interface Rows {
+  readonly times: Float64Array
+  readonly keys: Uint32Array
+  /** NONE where the row was rejected. */
+  readonly slots: Uint32Array
+  /** Set to 1 by the engine where the row was late for all its windows. */
+  readonly late: Uint8Array
+  lateCount: number
+}
+
+/** Windows over a stream: one per kind of window. */
+export interface Engine {
+  /** All watermarks before this one have been seen. */
+  readonly watermark: EventTime
+  /** Takes the rows in, each judged against the watermark before it, and lets the watermark follow them by `delayMs`. */
+  process(batch: RecordBatch, rows: Rows, out: Collector): void
+  /** Moves the watermark on (never back) and closes what it has passed. `Infinity` closes all. */
+  advance(watermark: EventTime, out: Collector): void
+  /** Emits what has changed since it was last emitted (`emit: 'every'`). */
+  emitChanged(out: Collector): void
+  /** Marks the keys that are in use with 1; and gives them new ids. */
+  markKeys(marks: Uint8Array): void
+  renumberKeys(ids: Uint32Array): void
+}

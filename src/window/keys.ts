@@ -1,0 +1,98 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { KeyField } from '../core/field-path.ts'
+import type { StageContext } from '../core/operator.ts'
+import { compareTexts } from './key-order.ts'
+
+/** The table is looked through for keys that nothing holds any more when it has this many, or twice what was held the last time. */
+const LEAST_SWEEP = 65_536
+
+/**
+ * The keys of the open windows. A key that no window holds any more is forgotten now and then, so that the memory grows with what is
+ * open and not with what was ever seen.
+ */
+export class Keys {
+  readonly #table: KeyTable | undefined
+  readonly #parts: number
+  readonly #prefixes: readonly string[]
+  #ids = new Uint32Array(0)
+  #sweepAt: number
+
+  /** `fields` are the keys' indices in the batch. */
+  constructor(context: StageContext, keys: readonly KeyField[], fields: readonly number[], sweepAt = LEAST_SWEEP) {
+    this.#table = keys.length > 0 ? context.keyTable(fields) : undefined
+    this.#parts = keys.length
+    this.#sweepAt = sweepAt
+    this.#prefixes = keys.map(({ name }) => `,${Buffer.from(JSON.stringify(name)).toString('latin1')}:`)
+  }
+
+  /** Ids are below this. */
+  get size(): number {
+    return this.#table?.size ?? 1
+  }
+
+  /** The id of each row. A view, valid until the next call. Without keys all are 0. */
+  intern(batch: RecordBatch): Uint32Array {
+    if (this.#table) return this.#table.intern(batch)
+    if (this.#ids.length < batch.count) this.#ids = new Uint32Array(batch.count)
+    return this.#ids
+  }
+
+  /** The key as members of an object, each behind a comma: `,"path":"/"`. A latin1 ("binary") string. */
+  members(id: number): string {
+    let text = ''
+    for (let part = 0; part < this.#parts; part++) text += (this.#prefixes[part] as string) + this.#text(id, part)
+    return text
+  }
+
+  /** The order of results: by the order of values, first key first. */
+  compare(a: number, b: number): number {
+    if (a === b) return 0
+    for (let part = 0; part < this.#parts; part++) {
+      const order = compareTexts(this.#text(a, part), this.#text(b, part))
+      if (order !== 0) return order
+    }
+    return 0
+  }
+
+  /**
+   * Between batches: when the table has grown large, forgets all keys but those that `live` marks with 1, and returns the new id of each
+   * old one. The caller gives its keys their new ids.
+   */
+  sweep(live: (marks: Uint8Array) => void): Uint32Array | undefined {
+    const table = this.#table
+    if (!table || table.size < this.#sweepAt) return undefined
+    const marks = new Uint8Array(table.size)
+    live(marks)
+    const state = table.export()
+    const kept: number[] = []
+    for (let id = 0; id < marks.length; id++) if (marks[id] === 1) kept.push(id)
+    this.#sweepAt = Math.max(LEAST_SWEEP, 2 * kept.length)
+    if (kept.length > marks.length / 2) return undefined
+    const parts = this.#parts
+    const ends = new Uint32Array(kept.length * parts)
+    const from = (id: number): number => (id === 0 ? 0 : (state.ends[id * parts - 1] as number))
+    const to = (id: number): number => state.ends[id * parts + parts - 1] as number
+    const bytes = new Uint8Array(kept.reduce((sum, id) => sum + to(id) - from(id), 0))
+    let at = 0
+    kept.forEach((id, index) => {
+      bytes.set(state.bytes.subarray(from(id), to(id)), at)
+      for (let part = 0; part < parts; part++) {
+        ends[index * parts + part] = at + (state.ends[id * parts + part] as number) - from(id)
+      }
+      at += to(id) - from(id)
+    })
+    table.clear()
+    const fresh = table.import({
+      bytes,
+      ends,
+      positions: Float64Array.from(kept, (id) => state.positions[id] as number),
+    })
+    const ids = new Uint32Array(marks.length)
+    kept.forEach((id, index) => (ids[id] = fresh[index] as number))
+    return ids
+  }
+
+  #text(id: number, part: number): string {
+    return (this.#table as KeyTable).text(id, part)
+  }
+}

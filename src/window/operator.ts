@@ -1,0 +1,94 @@
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime, Operator, ProcessingTime, StageContext } from '../core/operator.ts'
+import type { RowChecks } from './checks.ts'
+import type { Content, Engine } from './engine.ts'
+import type { Keys } from './keys.ts'
+
+export interface WindowTimes {
+  /** Times are the wall clock's. */
+  readonly processing: boolean
+  readonly delayMs: number
+  /** After so long without input the watermark goes on with the wall clock. */
+  readonly idleMs: number | undefined
+  /** Changed results come this often. */
+  readonly everyMs: number | undefined
+}
+
+export interface WindowParts {
+  readonly checks: RowChecks
+  readonly keys: Keys
+  readonly content: Pick<Content, 'begin'>
+  readonly engine: Engine
+  /** Where late records go, by name; they are only counted without it. */
+  readonly lateTo: string | undefined
+}
+
+/** `beck window`: reads times and keys, lets the engine do the windows, keeps the clocks. */
+export class WindowOperator implements Operator {
+  readonly #context: StageContext
+  readonly #times: WindowTimes
+  readonly #parts: WindowParts
+  readonly #lateFile: { write(lines: Uint8Array): void } | undefined
+  #late = new Uint8Array(0)
+  /** When the last record came, and the watermark that it left. */
+  #lastInput: ProcessingTime = Infinity
+  #lastWatermark: EventTime = -Infinity
+  #nextEmit: ProcessingTime = Infinity
+
+  constructor(context: StageContext, times: WindowTimes, parts: WindowParts) {
+    this.#context = context
+    this.#times = times
+    this.#parts = parts
+    this.#lateFile = parts.lateTo === undefined ? undefined : context.sideFile(parts.lateTo)
+  }
+
+  processBatch(input: RecordBatch, out: Collector): void {
+    const { checks, keys, content, engine } = this.#parts
+    const now = this.#context.now()
+    // The clock may be set back; windows are not.
+    const time = this.#times.processing ? Math.max(now, engine.watermark) : now
+    if (this.#times.processing) engine.advance(time, out)
+    if (this.#times.everyMs !== undefined) this.#emitInTime(now, out)
+    const ids = keys.sweep((marks) => engine.markKeys(marks))
+    if (ids) engine.renumberKeys(ids)
+    const { batch, times, slots, error } = checks.check(input, (batch, slots) => void content.begin(batch, slots), time)
+    if (this.#late.length < batch.count) this.#late = new Uint8Array(batch.count)
+    const rows = { times, keys: keys.intern(batch), slots, late: this.#late, lateCount: 0 }
+    engine.process(batch, rows, out)
+    if (rows.lateCount > 0) this.#keepLate(batch, rows.lateCount)
+    this.#lastInput = now
+    this.#lastWatermark = engine.watermark
+    if (error !== undefined) throw error
+  }
+
+  #keepLate(batch: RecordBatch, count: number): void {
+    this.#lateFile?.write(batch.lines(this.#late, 0, batch.count))
+    this.#context.count(this.#lateFile ? `late: kept in ${this.#parts.lateTo}` : 'late: dropped', count)
+    this.#late.fill(0)
+  }
+
+  onWatermark(watermark: EventTime, out: Collector): void {
+    this.#parts.engine.advance(watermark, out)
+  }
+
+  onTimer(now: ProcessingTime, out: Collector): void {
+    const { processing, idleMs } = this.#times
+    if (processing) this.#parts.engine.advance(now as number, out)
+    if (idleMs !== undefined && now - this.#lastInput >= idleMs) {
+      this.#parts.engine.advance(this.#lastWatermark + (now - this.#lastInput), out)
+    }
+    if (this.#times.everyMs !== undefined) this.#emitInTime(now, out)
+  }
+
+  #emitInTime(now: ProcessingTime, out: Collector): void {
+    const every = this.#times.everyMs as number
+    if (this.#nextEmit === Infinity) this.#nextEmit = now + every
+    if (now < this.#nextEmit) return
+    this.#nextEmit = now + every
+    this.#parts.engine.emitChanged(out)
+  }
+
+  onEnd(out: Collector): void {
+    this.#parts.engine.advance(Infinity, out)
+  }
+}

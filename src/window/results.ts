@@ -1,0 +1,96 @@
+import type { Collector, EventTime } from '../core/operator.ts'
+import { formatTime } from '../core/time.ts'
+import type { Keys } from './keys.ts'
+import type { Policy } from './engine.ts'
+
+/** A result that was emitted and not taken back. */
+export interface Standing {
+  readonly start: EventTime
+  readonly end: EventTime
+  readonly revision: number
+  /** The result's members, kept to be retracted; "" unless the policy is `correct`. */
+  readonly body: string
+}
+
+/** Emits results; the engines say which, and in which order. */
+export interface Results {
+  /**
+   * Emits the result of a window and key from its slot.
+   * @param standing what was said before of the same window, or of sessions that are now part of it; in order
+   * @returns what stands now
+   */
+  emit(
+    start: EventTime,
+    end: EventTime,
+    key: number,
+    slot: number,
+    standing?: readonly Standing[],
+  ): Standing[] | undefined
+  /** Where results go from now on. */
+  open(out: Collector): void
+  /** Hands on what is still held. */
+  flush(): void
+}
+
+const FLUSH_CHARS = 1 << 16
+
+/** `{"window":{"start":…,"end":…},KEYS…,AGGREGATES…}`, with `revision`, `replaces` or `op` behind them where the policy asks for it. */
+export function aggregateResults(
+  keys: Keys,
+  content: { results(slot: number): string },
+  { late }: Policy,
+  remember: boolean,
+): Results {
+  const chunks = new Chunks()
+  const line = (start: EventTime, end: EventTime, body: string, extra: string): void =>
+    chunks.push(`{${windowMember(start, end)}${body}${extra}}\n`)
+  return {
+    emit(start, end, key, slot, standing = []) {
+      const body = `${keys.members(key)},${content.results(slot)}`
+      if (!remember) {
+        line(start, end, body, '')
+        return undefined
+      }
+      const same = standing.find((before) => before.start === start && before.end === end)
+      if (late === 'correct') {
+        if (same && standing.length === 1 && same.body === body) return [same]
+        for (const before of standing) line(before.start, before.end, before.body, ',"op":"retract"')
+        line(start, end, body, ',"op":"insert"')
+        return [{ start, end, revision: 0, body }]
+      }
+      const revision = same ? same.revision + 1 : 0
+      const others = standing.filter((before) => before !== same)
+      const bounds = others.map((before) => `["${formatTime(before.start)}","${formatTime(before.end)}"]`).join(',')
+      line(start, end, body, (revision > 0 ? `,"revision":${revision}` : '') + (bounds && `,"replaces":[${bounds}]`))
+      return [{ start, end, revision, body: '' }]
+    },
+    open: (out) => chunks.open(out),
+    flush: () => chunks.flush(),
+  }
+}
+
+/** `"window":{"start":"…","end":"…"}` */
+export const windowMember = (start: EventTime, end: EventTime): string =>
+  `"window":{"start":"${formatTime(start)}","end":"${formatTime(end)}"}`
+
+/** Lines on their way out, handed on in large pieces. */
+export class Chunks {
+  #text = ''
+  #out: Collector | undefined
+
+  open(out: Collector): void {
+    this.#out = out
+  }
+
+  push(text: string): void {
+    this.#text += text
+    if (this.#text.length > FLUSH_CHARS) this.flush()
+  }
+
+  flush(): void {
+    if (this.#text === '') return
+    const text = this.#text
+    this.#text = ''
+    this.#out?.emitText(text)
+  }
+}

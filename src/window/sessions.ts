@@ -1,0 +1,394 @@
+import { NONE } from '../aggregate/aggregate.ts'
+import type { RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime } from '../core/operator.ts'
+import { graceMs, speaksTwice, type Content, type Engine, type Policy, type Rows } from './engine.ts'
+import { MinHeap, Slots } from './ids.ts'
+import type { Keys } from './keys.ts'
+import type { Results, Standing } from './results.ts'
+
+const NO_SESSION = -1
+/** The wheel that wakes sessions has this many buckets a gap. */
+const BUCKETS_A_GAP = 64
+
+/**
+ * Session windows `[first, last + gap)`, one list of sessions per key. A session is a slot: its bounds are columns by slot, its content is
+ * the aggregates' slot. Sessions that touch merge; the merge of their contents waits until the rows of the batch are fed.
+ *
+ *     gap 3      a---b------c          c - b > gap: two sessions [a, b+3) and [c, c+3)
+ *     later            d               d touches both: one session [a, c+3)
+ *
+ * A session closes when W > end, since a record at exactly `end` would still belong to it.
+ */
+export class SessionWindows implements Engine {
+  watermark: EventTime = -Infinity
+  readonly #gap: number
+  readonly #policy: Policy
+  readonly #delayMs: number
+  readonly #grace: number
+  readonly #remember: boolean
+  readonly #content: Content
+  readonly #keys: Keys
+  readonly #results: Results
+  readonly #slots: Slots
+
+  // By session. `key` is -1 when the session is no more; `next` is the key's session before this one in time.
+  #starts = new Float64Array(0)
+  #ends = new Float64Array(0)
+  #key = new Int32Array(0)
+  #next = new Int32Array(0)
+  /** 1: emitted, and kept for late records. */
+  #emitted = new Uint8Array(0)
+  /** The bucket that will wake it. Entries of other buckets are out of date. */
+  #bucketOf = new Float64Array(0)
+  /** By key: its latest session. */
+  #latest = new Int32Array(0).fill(NO_SESSION)
+
+  readonly #bucketMs: number
+  readonly #buckets = new Map<number, number[]>()
+  readonly #bucketOrder = new MinHeap()
+  /** No session is due before the watermark is greater than this. */
+  #nextDue = Infinity
+  /** Closed in the middle of a batch, not emitted yet. */
+  #closed: number[] = []
+  /** Merges to do before the rows of the batch are fed: `from` into `into`. */
+  #merges: { readonly into: number; readonly from: number }[] = []
+  #merged = new Map<number, number>()
+  readonly #standing = new Map<number, Standing[]>()
+  readonly #changed = new Set<number>()
+  #assigned = new Uint32Array(0)
+
+  constructor(
+    gapMs: number,
+    policy: Policy,
+    delayMs: number,
+    { content, keys, results }: { readonly content: Content; readonly keys: Keys; readonly results: Results },
+  ) {
+    this.#gap = gapMs
+    this.#policy = policy
+    this.#delayMs = delayMs
+    this.#grace = graceMs(policy)
+    this.#remember = speaksTwice(policy)
+    this.#content = content
+    this.#keys = keys
+    this.#results = results
+    this.#bucketMs = Math.max(1, Math.floor(gapMs / BUCKETS_A_GAP))
+    this.#slots = new Slots((slots) => this.#reserve(slots))
+  }
+
+  process(batch: RecordBatch, rows: Rows, out: Collector): void {
+    const { times, keys, slots } = rows
+    const { count } = batch
+    const delayMs = this.#delayMs
+    const { latenessMs } = this.#policy
+    this.#results.open(out)
+    if (this.#assigned.length < count) this.#assigned = new Uint32Array(count + (count >> 1)).fill(NONE)
+    if (this.#latest.length < this.#keys.size) {
+      const larger = new Int32Array(2 * this.#keys.size).fill(NO_SESSION)
+      larger.set(this.#latest)
+      this.#latest = larger
+    }
+    const assigned = this.#assigned
+    const gap = this.#gap
+    const grace = this.#grace
+    const quick = !this.#remember
+    let watermark = this.watermark
+    let fed = 0
+    for (let row = 0; row < count; row++) {
+      if (slots[row] === NONE) continue
+      const time = times[row] as number
+      const key = keys[row] as number
+      const latest = this.#latest[key] as number
+      let end: number
+      if (
+        quick &&
+        latest !== NO_SESSION &&
+        time >= (this.#starts[latest] as number) &&
+        time <= (end = this.#ends[latest] as number) &&
+        watermark <= end + grace
+      ) {
+        // Within the key's latest session: the common case.
+        if (time + gap > end) end = this.#ends[latest] = time + gap
+        if (end + latenessMs <= watermark) {
+          rows.late[row] = 1
+          rows.lateCount++
+          continue
+        }
+        assigned[row] = latest
+      } else {
+        if (this.#remember && watermark > this.#nextDue) {
+          this.#feed(batch, fed, row)
+          fed = row
+          this.#wake(watermark)
+        }
+        const session = this.#sessionFor(key, time, watermark)
+        if (session === NO_SESSION) {
+          rows.late[row] = 1
+          rows.lateCount++
+          continue
+        }
+        assigned[row] = session
+        if (this.#remember) {
+          const over = watermark > (this.#ends[session] as number)
+          if (this.#policy.emit === 'changes' || (this.#policy.late !== 'drop' && over)) {
+            this.#feed(batch, fed, row + 1)
+            fed = row + 1
+            this.#emit(session)
+            if (over && this.#policy.late !== 'drop') this.#emitted[session] = 1
+            this.#schedule(session)
+          } else if (this.#policy.emit === 'every') this.#changed.add(session)
+        }
+      }
+      if (time - delayMs > watermark) watermark = time - delayMs
+    }
+    this.#feed(batch, fed, count)
+    this.advance(watermark, out)
+  }
+
+  advance(watermark: EventTime, out: Collector): void {
+    this.#results.open(out)
+    if (watermark > this.watermark) this.watermark = watermark
+    this.#wake(this.watermark)
+    this.#results.flush()
+  }
+
+  emitChanged(out: Collector): void {
+    this.#results.open(out)
+    for (const session of this.#sorted([...this.#changed])) this.#emit(session)
+    this.#changed.clear()
+    this.#results.flush()
+  }
+
+  markKeys(marks: Uint8Array): void {
+    for (const key of this.#key) if (key >= 0) marks[key] = 1
+  }
+
+  renumberKeys(ids: Uint32Array): void {
+    const latest = new Int32Array(this.#latest.length).fill(NO_SESSION)
+    this.#latest.forEach((session, key) => {
+      if (session !== NO_SESSION) latest[ids[key] as number] = session
+    })
+    this.#latest = latest
+    for (let session = 0; session < this.#key.length; session++) {
+      const key = this.#key[session] as number
+      if (key >= 0) this.#key[session] = ids[key] as number
+    }
+  }
+
+  #reserve(slots: number): void {
+    const grow = <Column extends Float64Array | Int32Array | Uint8Array>(column: Column, larger: Column): Column => {
+      larger.set(column)
+      return larger
+    }
+    this.#starts = grow(this.#starts, new Float64Array(slots))
+    this.#ends = grow(this.#ends, new Float64Array(slots))
+    this.#bucketOf = grow(this.#bucketOf, new Float64Array(slots).fill(NaN))
+    this.#key = grow(this.#key, new Int32Array(slots).fill(-1))
+    this.#next = grow(this.#next, new Int32Array(slots).fill(NO_SESSION))
+    this.#emitted = grow(this.#emitted, new Uint8Array(slots))
+    this.#content.reserve(slots)
+  }
+
+  /** The session is emitted, or forgotten when it was emitted, as soon as the watermark is greater. */
+  #dueAt(session: number): EventTime {
+    return (this.#ends[session] as number) + (this.#emitted[session] ? this.#policy.latenessMs : this.#grace)
+  }
+
+  /** The session that takes a record, after merging; NO_SESSION when the record is late even so. */
+  #sessionFor(key: number, time: EventTime, watermark: EventTime): number {
+    const starts = this.#starts
+    const ends = this.#ends
+    const next = this.#next
+    let start = time
+    let end = time + this.#gap
+    // Lists are in order of time, latest first. Sessions that the watermark has passed are closed on the way.
+    let before = NO_SESSION
+    let previous = NO_SESSION
+    let into = NO_SESSION
+    const others: number[] = []
+    for (let session = this.#latest[key] as number; session !== NO_SESSION;) {
+      const after = next[session] as number
+      if (watermark > this.#dueAt(session)) {
+        // Those further down ended even earlier.
+        this.#close(key, previous, session)
+        break
+      }
+      if (time <= (ends[session] as number) && time + this.#gap >= (starts[session] as number)) {
+        if (into === NO_SESSION) into = session
+        else others.push(session)
+        start = Math.min(start, starts[session] as number)
+        end = Math.max(end, ends[session] as number)
+      } else if (into === NO_SESSION && (starts[session] as number) > time) before = session
+      previous = session
+      session = after
+    }
+    if (end + this.#policy.latenessMs <= watermark) return NO_SESSION
+    if (into === NO_SESSION) {
+      into = this.#slots.take()
+      // `before` is the session after which it comes in the list: the earliest that begins later.
+      this.#key[into] = key
+      next[into] = before === NO_SESSION ? (this.#latest[key] as number) : (next[before] as number)
+      if (before === NO_SESSION) this.#latest[key] = into
+      else next[before] = into
+      this.#starts[into] = start
+      this.#ends[into] = end
+      this.#emitted[into] = 0
+      this.#schedule(into)
+      return into
+    }
+    for (const other of others) this.#merge(into, other)
+    const changed = this.#emitted[into] === 1 || others.length > 0
+    starts[into] = start
+    ends[into] = end
+    if (changed) {
+      this.#emitted[into] = 0
+      this.#schedule(into)
+    }
+    return into
+  }
+
+  /** `from` is the next one in the list, directly or behind others already merged. */
+  #merge(into: number, from: number): void {
+    this.#next[into] = this.#next[from] as number
+    this.#merges.push({ into, from })
+    this.#merged.set(from, into)
+    this.#key[from] = -1
+    this.#bucketOf[from] = NaN
+    this.#changed.delete(from)
+    const standing = [...(this.#standing.get(from) ?? []), ...(this.#standing.get(into) ?? [])]
+    this.#standing.delete(from)
+    if (standing.length > 0) {
+      this.#standing.set(
+        into,
+        standing.sort((a, b) => a.end - b.end || a.start - b.start),
+      )
+    }
+  }
+
+  /** Takes a session and all before it out of a key's list: they are over. Those not emitted yet will be, at the end of the batch. */
+  #close(key: number, previous: number, first: number): void {
+    if (previous === NO_SESSION) this.#latest[key] = NO_SESSION
+    else this.#next[previous] = NO_SESSION
+    for (let session = first; session !== NO_SESSION;) {
+      const after = this.#next[session] as number
+      this.#next[session] = NO_SESSION
+      this.#closed.push(session)
+      this.#bucketOf[session] = NaN
+      session = after
+    }
+  }
+
+  #schedule(session: number): void {
+    const due = this.#dueAt(session)
+    const bucket = Math.floor(due / this.#bucketMs)
+    this.#nextDue = Math.min(this.#nextDue, due)
+    if (this.#bucketOf[session] === bucket) return
+    this.#bucketOf[session] = bucket
+    const known = this.#buckets.get(bucket)
+    if (known) known.push(session)
+    else {
+      this.#buckets.set(bucket, [session])
+      this.#bucketOrder.push(bucket)
+    }
+  }
+
+  /** Adds the rows `from`..`to` to their sessions, merged ones together. */
+  #feed(batch: RecordBatch, from: number, to: number): void {
+    const assigned = this.#assigned
+    if (this.#merges.length > 0) {
+      for (const { into, from } of this.#merges) {
+        this.#content.merge(into, from)
+        this.#content.clear(from)
+      }
+      for (let row = from; row < to; row++) {
+        let slot = assigned[row] as number
+        for (let into = this.#merged.get(slot); into !== undefined; into = this.#merged.get(slot)) slot = into
+        assigned[row] = slot
+      }
+      for (const { from } of this.#merges) this.#slots.giveBack(from)
+      this.#merges = []
+      this.#merged = new Map()
+    }
+    if (from === to) return
+    this.#content.add(batch, assigned.subarray(0, batch.count))
+    assigned.fill(NONE, from, to)
+  }
+
+  /** Emits the sessions that the watermark has passed, in order, and forgets those that can take no more records. */
+  #wake(watermark: EventTime): void {
+    if (watermark <= this.#nextDue && this.#closed.length === 0) return
+    const over = this.#closed
+    this.#closed = []
+    this.#nextDue = Infinity
+    while (this.#bucketOrder.least * this.#bucketMs < watermark) {
+      const bucket = this.#bucketOrder.pop()
+      const sessions = this.#buckets.get(bucket) as number[]
+      this.#buckets.delete(bucket)
+      for (const session of sessions) {
+        if (this.#bucketOf[session] !== bucket) continue
+        this.#bucketOf[session] = NaN
+        if (watermark > this.#dueAt(session)) over.push(session)
+        else this.#schedule(session)
+      }
+      // Some of this bucket are not due: then none of the later ones is.
+      if (this.#buckets.has(bucket)) break
+    }
+    this.#nextDue = Math.min(this.#nextDue, this.#bucketOrder.least * this.#bucketMs)
+    if (over.length === 0) return
+    for (const session of this.#sorted(over.filter((session) => !this.#emitted[session]))) this.#speak(session)
+    for (const session of over) {
+      if (this.#policy.late !== 'drop' && watermark <= (this.#ends[session] as number) + this.#policy.latenessMs) {
+        this.#emitted[session] = 1
+        this.#schedule(session)
+      } else this.#forget(session)
+    }
+  }
+
+  /** A session's result at its close, left out when the same was said already. */
+  #speak(session: number): void {
+    const said = this.#policy.emit !== 'final' && this.#standing.has(session)
+    if (!said || this.#changed.has(session)) this.#emit(session)
+    this.#changed.delete(session)
+  }
+
+  #emit(session: number): void {
+    const standing = this.#results.emit(
+      this.#starts[session] as number,
+      this.#ends[session] as number,
+      this.#key[session] as number,
+      session,
+      this.#standing.get(session),
+    )
+    if (standing) this.#standing.set(session, standing)
+  }
+
+  #forget(session: number): void {
+    const key = this.#key[session] as number
+    let before = NO_SESSION
+    for (let at = this.#latest[key] as number; at !== NO_SESSION; at = this.#next[at] as number) {
+      if (at === session) {
+        if (before === NO_SESSION) this.#latest[key] = this.#next[at] as number
+        else this.#next[before] = this.#next[at] as number
+        break
+      }
+      before = at
+    }
+    this.#next[session] = NO_SESSION
+    this.#key[session] = -1
+    this.#bucketOf[session] = NaN
+    this.#standing.delete(session)
+    this.#content.clear(session)
+    this.#slots.giveBack(session)
+  }
+
+  #sorted(sessions: number[]): number[] {
+    const ends = this.#ends
+    const starts = this.#starts
+    const key = this.#key
+    return sessions.sort(
+      (a, b) =>
+        (ends[a] as number) - (ends[b] as number) ||
+        (starts[a] as number) - (starts[b] as number) ||
+        this.#keys.compare(key[a] as number, key[b] as number),
+    )
+  }
+}
