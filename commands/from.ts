@@ -1,7 +1,7 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseFieldPath } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Decoder, DecoderContext, DecoderStage } from '../src/core/spec.ts'
-import { suggest } from '../src/core/suggest.ts'
+import { chooseFormat } from '../src/formats/choose.ts'
 import type { LineFormat } from '../src/formats/line-decoder.ts'
 
 type Options = Arguments['options']
@@ -10,7 +10,7 @@ type Open = (context: DecoderContext) => Decoder
 /** A format: which options it knows, and its decoder, whose code is loaded only now. `load` throws where the options are wrong. */
 interface Format {
   readonly options: readonly string[]
-  load(options: Options, pattern: string): Promise<Open>
+  load(options: Options, pattern: string | undefined): Promise<Open>
 }
 
 const ofLines = async (make: () => LineFormat): Promise<Open> => {
@@ -80,6 +80,13 @@ const formats: Readonly<Record<string, Format>> = {
   regex: {
     options: ['infer'],
     async load({ infer }, pattern) {
+      if (pattern === undefined) {
+        const problem = 'PATTERN is missing: a regular expression with named groups'
+        throw new BeckError('usage', {
+          problem,
+          hint: "for example: beck from regex '(?<level>\\w+): (?<message>.*)' FILE",
+        })
+      }
       const { regexFormat } = await import('../src/formats/regex.ts')
       const format = regexFormat(pattern, infer === true)
       return ofLines(() => format)
@@ -155,25 +162,8 @@ export const from: CommandSpec = {
     },
   ],
   async create({ program, options }) {
-    const [name, pattern = ''] = program as [string, string?]
-    const format = Object.hasOwn(formats, name) ? (formats[name] as Format) : undefined
-    if (!format) {
-      throw new BeckError('usage', {
-        problem: `there is no format "${name}"`,
-        suggestion: suggest(name, names),
-        hint: suggest(name, names) ? undefined : `the formats are ${names.join(', ')}`,
-      })
-    }
-    const wrong = Object.keys(options).find((option) => !format.options.includes(option))
-    if (wrong) {
-      const others = names.filter((other) => formats[other]?.options.includes(wrong))
-      throw new BeckError('bad-option', {
-        option: `--${wrong}`,
-        problem: `${name} has no such option`,
-        hint: `it belongs to ${others.join(', ')}; see beck from --help`,
-      })
-    }
-    const open = await format.load(options, pattern)
+    const [name, pattern] = program as [string, string?]
+    const open = await chooseFormat('from', formats, name, options).load(options, pattern)
     return { role: 'decoder', open } satisfies DecoderStage
   },
 }

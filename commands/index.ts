@@ -4,5 +4,6 @@ import type { Registry } from '../src/cli/registry.ts'
 export const commands: Registry = {
   from: async () => (await import('./from.ts')).from,
   reduce: async () => (await import('./reduce.ts')).reduce,
+  to: async () => (await import('./to.ts')).to,
   window: async () => (await import('./window.ts')).window,
 }

@@ -69,8 +69,8 @@ export interface KeyField {
   readonly path: FieldPath
 }
 
-/** Reads `--by user_id,tags.region,r=tags.region`. @throws BeckError bad-program */
-export function parseKeyFields(text: string): KeyField[] {
+/** Reads `--by user_id,tags.region,r=tags.region`, or another option with such a list. @throws BeckError bad-option */
+export function parseKeyFields(text: string, option = '--by'): KeyField[] {
   const keys: KeyField[] = []
   for (let at = 0; ; at++) {
     while (text[at] === ' ') at++
@@ -87,17 +87,17 @@ export function parseKeyFields(text: string): KeyField[] {
       const twice = keys.find((key, index) => keys.findIndex((other) => other.name === key.name) !== index)
       if (!twice) return keys
       throw new BeckError('bad-option', {
-        option: '--by',
-        problem: `two keys are called "${twice.name}"`,
-        hint: `give one another name: --by a=${formatFieldPath(twice.path)}`,
+        option,
+        problem: `two fields are called "${twice.name}"`,
+        hint: `give one another name: ${option} a=${formatFieldPath(twice.path)}`,
       })
     }
     if (text[at] !== ',') break
   }
   throw new BeckError('bad-option', {
-    option: '--by',
-    problem: `"${text}" is not a list of keys`,
-    hint: 'write --by user_id or --by path,region=tags.region',
+    option,
+    problem: `"${text}" is not a list of fields`,
+    hint: `write ${option} user_id or ${option} path,region=tags.region`,
   })
 }
 

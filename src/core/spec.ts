@@ -160,6 +160,8 @@ export interface DecoderContext {
 export interface Encoder {
   processBatch(batch: import('./batch.ts').RecordBatch, write: (text: Uint8Array | string) => void): void
   onEnd?(write: (text: Uint8Array | string) => void): void
+  /** A bad record ends the command: what is still held back must be written first. */
+  onStop?(write: (text: Uint8Array | string) => void): void
 }
 export interface EncoderStage {
   readonly role: 'encoder'

@@ -1,3 +1,4 @@
+import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage } from '../core/spec.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { badRecord, DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
@@ -62,12 +63,17 @@ export async function runEncoder(
     const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
     const context = stageContext(scanner, bad, counts, settings)
     const encoder = stage.open(terminal ? { ...context, terminal } : context)
-    await readInputs(
-      scanner,
-      files,
-      (batch) => encoder.processBatch(batch, write),
-      readerSettings(settings, bad, output, false, progress),
-    )
+    try {
+      await readInputs(
+        scanner,
+        files,
+        (batch) => encoder.processBatch(batch, write),
+        readerSettings(settings, bad, output, false, progress),
+      )
+    } catch (error) {
+      if (error instanceof BeckError && error.code === 'bad-record') encoder.onStop?.(write)
+      throw error
+    }
     encoder.onEnd?.(write)
   })
 }
