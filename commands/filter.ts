@@ -1,0 +1,44 @@
+import { Projection } from '../src/core/field-path.ts'
+import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
+import { compileExpression, expressionMode } from '../src/expression/index.ts'
+import { FilterOperator } from '../src/expression/operators.ts'
+
+export const filter: CommandSpec = {
+  name: 'filter',
+  summary: 'keep the records for which an expression is true',
+  description:
+    'EXPRESSION is JavaScript over the record r, such as r.status >= 500, or a function r => … or (r, i) => …; it goes by truthiness. ' +
+    'Records that are kept are written byte for byte as they came. A path through something missing, null or scalar is undefined. ' +
+    'Integers beyond ±(2^53 − 1) are BigInt.',
+  program: [{ name: 'EXPRESSION', description: 'a JavaScript expression over r, i (index from 0) and args' }],
+  files: true,
+  options: [],
+  common: ['input', 'args', 'workers'],
+  cost: { time: 'O(bytes)', memory: 'O(1)' },
+  errors: ['bad-program', 'bad-record'],
+  examples: [
+    {
+      says: 'Flights that were more than eight hours late',
+      command: "beck filter 'r.delay > 480' flights.ndjson | head -2",
+    },
+    {
+      says: 'Several conditions',
+      command: 'beck filter \'r.origin === "SFO" && r.distance < 200\' flights.ndjson | beck reduce count',
+    },
+    {
+      says: 'A value from the shell: it is data, never code',
+      command: "beck filter 'r.origin === args.airport' --arg airport=JFK flights.ndjson | wc -l",
+    },
+    { says: 'Every thousandth record', command: "beck filter 'i % 1000 === 0' flights.ndjson | wc -l" },
+  ],
+  create({ program: [text = ''], args }: Arguments): Stage {
+    const projection = new Projection()
+    const expression = compileExpression(text, projection, { args, mode: expressionMode() })
+    return {
+      role: 'operator',
+      reads: projection.paths,
+      open: (context) => new FilterOperator(expression, context),
+      ...(!expression.usesIndex && { parallel: 'stateless' as const }),
+    }
+  },
+}

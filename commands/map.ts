@@ -1,0 +1,57 @@
+import { Projection } from '../src/core/field-path.ts'
+import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
+import { expressionMode, resolveExpression, usesIndex } from '../src/expression/index.ts'
+import { MapOperator, planMap } from '../src/expression/operators.ts'
+
+export const map: CommandSpec = {
+  name: 'map',
+  summary: 'make a new record of each record with an expression',
+  description:
+    'EXPRESSION is JavaScript over the record r, such as {path: r.path, slow: r.latency_ms > 500}, or a function r => … or (r, i) => …. ' +
+    'An object literal needs no parentheses. What is only handed on (r.a.b, {...r}, r) keeps its bytes: key order, number spelling, ' +
+    'escapes. Members that are undefined are left out, dates become RFC 3339, an undefined result is null. NaN, ±Infinity or a throw is ' +
+    'bad data.',
+  program: [{ name: 'EXPRESSION', description: 'a JavaScript expression over r, i (index from 0) and args' }],
+  files: true,
+  options: [
+    {
+      flag: 'flat',
+      description: 'an array is 0 to n records, one an element; undefined is none; anything else is one',
+    },
+  ],
+  common: ['input', 'args', 'workers'],
+  cost: { time: 'O(bytes)', memory: 'O(1)' },
+  errors: ['bad-program', 'bad-record'],
+  examples: [
+    {
+      says: 'Pick fields and compare',
+      command: "beck map '{origin: r.origin, late: r.delay > 60}' flights.ndjson | head -2",
+    },
+    {
+      says: 'Add a field to each record',
+      command: "beck map '{...r, km: Math.round(r.distance * 1.609344)}' flights.ndjson | head -2",
+    },
+    {
+      says: 'Take a field out',
+      command: "beck map '{...r, date: undefined}' flights.ndjson | head -2",
+    },
+    {
+      says: 'Many records from one',
+      command:
+        "beck map --flat '[{airport: r.origin, leaves: true}, {airport: r.destination, leaves: false}]' flights.ndjson | head -2",
+    },
+  ],
+  create({ program: [text = ''], args, options }: Arguments): Stage {
+    const projection = new Projection()
+    const mode = expressionMode()
+    const flat = options['flat'] === true
+    const resolved = resolveExpression(text, projection, { args, mode })
+    const plan = planMap(resolved, mode, flat)
+    return {
+      role: 'operator',
+      reads: projection.paths,
+      open: (context) => new MapOperator(plan, flat, context),
+      ...(!usesIndex(resolved) && { parallel: 'stateless' as const }),
+    }
+  },
+}

@@ -1,0 +1,58 @@
+import type { AnyNode } from 'acorn'
+import type { FieldPath } from '../core/field-path.ts'
+
+/** Components of a path into the record; none for the record itself. */
+export type Components = readonly (string | number)[]
+
+/**
+ * The path that a node reads from the record: `r`, `r.a.b`, `r["a b"]`, `r.tags[0]`, with `?.` too; undefined for anything else.
+ * `records` are the identifiers that mean the record.
+ */
+export function pathOf(node: AnyNode, records: ReadonlySet<AnyNode>): Components | undefined {
+  if (node.type === 'ChainExpression') return pathOf(node.expression, records)
+  if (node.type === 'Identifier') return records.has(node) ? [] : undefined
+  if (node.type !== 'MemberExpression') return undefined
+  const before = pathOf(node.object, records)
+  const last = before && component(node.computed, node.property)
+  return last === undefined ? undefined : [...(before as Components), last]
+}
+
+function component(computed: boolean, node: AnyNode): string | number | undefined {
+  if (!computed) return node.type === 'Identifier' ? node.name : undefined
+  if (node.type === 'TemplateLiteral' && node.quasis.length === 1) return node.quasis[0]?.value.cooked ?? undefined
+  if (node.type !== 'Literal') return undefined
+  if (typeof node.value === 'string') return node.value
+  return typeof node.value === 'number' && /^\d{1,9}$/.test(String(node.value)) ? node.value : undefined
+}
+
+/** Whether a node reads the record with names that are only known when it runs (`r[k].x`), without a call in between. */
+export function rooted(node: AnyNode, records: ReadonlySet<AnyNode>): boolean {
+  if (node.type === 'ChainExpression') return rooted(node.expression, records)
+  if (node.type === 'MemberExpression') return rooted(node.object, records)
+  return records.has(node)
+}
+
+/**
+ * Where a path may mean something that is no field: an index may be that of a string, and `r.length` that of a record which is no object.
+ * Then, if the field is missing, the components from here on are looked up in the value before them.
+ */
+export function softAt(path: Components): number | undefined {
+  const at = path.findIndex((part, index) => (index === 0 && part === 'length') || /^\d{1,9}$/.test(String(part)))
+  return at < 0 ? undefined : at
+}
+
+/** `r.a.length` is asked of the value of `r.a`: text, list, or an object with such a member. */
+export const asksLength = (path: Components): boolean => path.length > 1 && path.at(-1) === 'length'
+
+/** One step of a path into a value: own members and elements only, undefined through null, missing and scalars. */
+export function get(value: unknown, part: string | number): unknown {
+  if (typeof value === 'object') {
+    return value !== null && Object.hasOwn(value, part) ? (value as Record<string, unknown>)[part] : undefined
+  }
+  return typeof value === 'string' && (part === 'length' || /^\d+$/.test(String(part)))
+    ? (value as unknown as Record<string, unknown>)[part]
+    : undefined
+}
+
+/** Not empty, so a field's path. */
+export const asField = (path: Components): FieldPath => path as FieldPath
