@@ -19,17 +19,17 @@ export const filter: CommandSpec = {
   examples: [
     {
       says: 'Flights that were more than eight hours late',
-      command: "beck filter 'r.delay > 480' flights.ndjson | head -2",
+      command: "beck filter 'r.delay > 480' fixtures/flights.ndjson | head -2",
     },
     {
       says: 'Several conditions',
-      command: 'beck filter \'r.origin === "SFO" && r.distance < 200\' flights.ndjson | beck reduce count',
+      command: 'beck filter \'r.origin === "SFO" && r.distance < 200\' fixtures/flights.ndjson | beck reduce count',
     },
     {
       says: 'A value from the shell: it is data, never code',
-      command: "beck filter 'r.origin === args.airport' --arg airport=JFK flights.ndjson | wc -l",
+      command: "beck filter 'r.origin === args.airport' --arg airport=JFK fixtures/flights.ndjson | wc -l",
     },
-    { says: 'Every thousandth record', command: "beck filter 'i % 1000 === 0' flights.ndjson | wc -l" },
+    { says: 'Every thousandth record', command: "beck filter 'i % 1000 === 0' fixtures/flights.ndjson | wc -l" },
   ],
   create({ program: [text = ''], args }: Arguments): Stage {
     const projection = new Projection()

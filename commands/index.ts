@@ -2,7 +2,9 @@ import type { Registry } from '../src/cli/registry.ts'
 
 /** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
 export const commands: Registry = {
+  filter: async () => (await import('./filter.ts')).filter,
   from: async () => (await import('./from.ts')).from,
+  map: async () => (await import('./map.ts')).map,
   reduce: async () => (await import('./reduce.ts')).reduce,
   to: async () => (await import('./to.ts')).to,
   window: async () => (await import('./window.ts')).window,

@@ -25,20 +25,20 @@ export const map: CommandSpec = {
   examples: [
     {
       says: 'Pick fields and compare',
-      command: "beck map '{origin: r.origin, late: r.delay > 60}' flights.ndjson | head -2",
+      command: "beck map '{origin: r.origin, late: r.delay > 60}' fixtures/flights.ndjson | head -2",
     },
     {
       says: 'Add a field to each record',
-      command: "beck map '{...r, km: Math.round(r.distance * 1.609344)}' flights.ndjson | head -2",
+      command: "beck map '{...r, km: Math.round(r.distance * 1.609344)}' fixtures/flights.ndjson | head -2",
     },
     {
       says: 'Take a field out',
-      command: "beck map '{...r, date: undefined}' flights.ndjson | head -2",
+      command: "beck map '{...r, date: undefined}' fixtures/flights.ndjson | head -2",
     },
     {
       says: 'Many records from one',
       command:
-        "beck map --flat '[{airport: r.origin, leaves: true}, {airport: r.destination, leaves: false}]' flights.ndjson | head -2",
+        "beck map --flat '[{airport: r.origin, leaves: true}, {airport: r.destination, leaves: false}]' fixtures/flights.ndjson | head -2",
     },
   ],
   create({ program: [text = ''], args, options }: Arguments): Stage {

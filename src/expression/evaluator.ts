@@ -86,6 +86,7 @@ export class Evaluator {
         const path = this.resolved.projection.paths[Number(field)]
         return path ? `r.${formatFieldPath(path)}` : `$${field}`
       })
+      .replaceAll('$g(...)', 'the field')
       .replaceAll('$r', 'r')
     return { problem: `the expression failed: ${message}`, hint: hintFor(message) }
   }

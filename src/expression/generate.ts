@@ -87,7 +87,7 @@ class Generator {
     const params: string[] = []
     let unpack = ''
     fn.params.forEach((param, index) => {
-      if (roles[index] !== 'record') params.push(this.value(param))
+      if (roles[index] !== 'record') params.push(param.type === 'Identifier' ? param.name : this.value(param))
       else if (param.type !== 'Identifier') unpack = `let ${this.value(param)} = ${this.record()} ?? {};`
     })
     let body: string

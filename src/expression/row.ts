@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import type { FieldUse, Generated, ShapeMember } from './generate.ts'
-import { decodeString, quote, parts, Raw, splice } from './json.ts'
+import { decodeString, parts, Raw, splice } from './json.ts'
 import { get, type Components } from './paths.ts'
 import { serialise } from './serialise.ts'
 import { decode, originOf } from './values.ts'
@@ -212,23 +212,18 @@ export class Row {
 
 /** The text of an object with the members that `...value` gives. */
 function spreadText(value: unknown): string {
-  if (value instanceof Raw) {
-    if (value.text.startsWith('{')) return value.text
-    if (!/^["[]/.test(value.text)) return '{}'
-    value = decode(value.text)
-  }
+  if (value instanceof Raw && value.text.startsWith('"')) value = decodeString(value.text)
   if (typeof value === 'string') value = { ...(value as unknown as object) }
-  if (Array.isArray(value)) {
-    const members = value.map((item: unknown, index) => [index, serialise(item)] as const)
-    return `{${members.filter(([, text]) => text !== undefined).map(([index, text]) => `${quote(String(index))}:${text}`)}}`
-  }
-  return typeof value === 'object' && value !== null ? spreadObject(value) : '{}'
+  const text = (originless(value) ? serialise({ ...value }) : serialise(value)) ?? ''
+  if (text.startsWith('{')) return text
+  if (!text.startsWith('[')) return '{}'
+  const members = parts(text).map(({ start, end }, index) => `"${index}":${text.slice(start, end)}`)
+  return `{${members.filter((_, index) => !Array.isArray(value) || value[index] !== undefined).join(',')}}`
 }
 
-function spreadObject(value: object): string {
-  const text = serialise(originOf(value) ? value : { ...value })
-  return text?.startsWith('{') ? text : '{}'
-}
+/** An object whose own members are what is spread, whatever else it is (a date, a Map). */
+const originless = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !(value instanceof Raw) && !Array.isArray(value) && !originOf(value)
 
 /** Finds a text in a block from ever later places: one pass over the block in all. */
 class Finder {

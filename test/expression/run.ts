@@ -1,0 +1,61 @@
+import type { RecordBatch } from '../../src/core/batch.ts'
+import { Projection } from '../../src/core/field-path.ts'
+import type { Collector, Problem, StageContext } from '../../src/core/operator.ts'
+import { compileExpression, resolveExpression, type ExpressionMode } from '../../src/expression/index.ts'
+import { FilterOperator, MapOperator, planMap } from '../../src/expression/operators.ts'
+import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
+
+export interface RunOptions {
+  mode?: ExpressionMode
+  flat?: boolean
+  args?: Readonly<Record<string, string>>
+  scanner?: ScannerName
+}
+
+/** What a stage wrote, with "!problem" in place of each rejected record. */
+function run(
+  projection: Projection,
+  input: string,
+  scanner: ScannerName,
+  open: (context: StageContext) => { processBatch(batch: RecordBatch, out: Collector): void },
+): string {
+  let text = ''
+  const out: Collector = {
+    forward: (batch, mask, from = 0, to = batch.count) => out.emit(batch.lines(mask, from, to)),
+    emit: (lines) => void (text += Buffer.from(lines).toString('latin1')),
+    emitText: (lines) => void (text += lines),
+  }
+  const context = {
+    reject: (_batch: RecordBatch, _row: number, { problem }: Problem) => void (text += `!${problem}\n`),
+  } as unknown as StageContext // the operators here use nothing else
+  const scan = createScanner({ reads: projection.paths, strict: false }, scanner)
+  scan.begin({ file: 'x', base: 0, lineAt: () => 1 })
+  const operator = open(context)
+  const bytes = Buffer.from(input)
+  for (let from = 0; ;) {
+    const room = scan.room()
+    const length = Math.min(room.length, bytes.length - from)
+    room.set(bytes.subarray(from, from + length))
+    from += length
+    const { batch, bad } = scan.scan(length, from === bytes.length)
+    for (const { problem } of bad) text += `!!${problem}\n`
+    operator.processBatch(batch, out)
+    if (from === bytes.length) return Buffer.from(text, 'latin1').toString()
+  }
+}
+
+export function runMap(expression: string, input: string, options: RunOptions = {}): string {
+  const { mode = 'auto', flat = false, args = {}, scanner = 'reference' } = options
+  const projection = new Projection()
+  const plan = planMap(resolveExpression(expression, projection, { args, mode }), mode, flat)
+  return run(projection, input, scanner, (context) => new MapOperator(plan, flat, context))
+}
+
+export function runFilter(expression: string, input: string, options: RunOptions = {}): string {
+  const { mode = 'auto', args = {}, scanner = 'reference' } = options
+  const projection = new Projection()
+  const compiled = compileExpression(expression, projection, { args, mode })
+  return run(projection, input, scanner, (context) => new FilterOperator(compiled, context))
+}
+
+export const MODES: readonly ExpressionMode[] = ['auto', 'fields', 'record']
