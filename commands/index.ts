@@ -4,6 +4,7 @@ import type { Registry } from '../src/cli/registry.ts'
 export const commands: Registry = {
   filter: async () => (await import('./filter.ts')).filter,
   from: async () => (await import('./from.ts')).from,
+  join: async () => (await import('./join.ts')).join,
   map: async () => (await import('./map.ts')).map,
   reduce: async () => (await import('./reduce.ts')).reduce,
   to: async () => (await import('./to.ts')).to,

@@ -1,0 +1,174 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import type { Collector, MergeableOperator, StageContext } from '../core/operator.ts'
+import { namesOf, Splicer, type SpliceRules } from './splice.ts'
+import type { JoinTable, JoinType } from './table.ts'
+
+/** Output is handed on in pieces of about this size. */
+const PIECE = 1 << 18
+/** Left keys that the table does not have are forgotten when there are so many of them. */
+const MOST_STRANGERS = 1 << 16
+/** Beyond so many names of right members, clashes are looked for in the left record itself. */
+export const MOST_NAMES = 16
+
+export interface BroadcastOptions {
+  readonly type: JoinType
+  readonly rules: SpliceRules
+  readonly keyFields: readonly number[]
+  /** Fields of the left record that are called as right members; undefined when there are too many names. */
+  readonly clashFields: readonly number[] | undefined
+  /** The field that is called as `--nest` says. */
+  readonly nestField: number | undefined
+  /**
+   * Which of the rows `from`..`to` of `table.rows` (those of the left record's key) are partners, for as-of joins: one index, or -1.
+   * Undefined: all of them.
+   */
+  readonly choose: ((table: JoinTable, from: number, to: number, time: number) => number) | undefined
+  readonly times: ((batch: RecordBatch) => Float64Array) | undefined
+}
+
+interface BroadcastState {
+  readonly matched: Uint8Array
+}
+
+/** The operator of a join whose table is in memory: left records stream through in their order. O(1) a record and match. */
+export class BroadcastJoin implements MergeableOperator<BroadcastState> {
+  readonly #options: BroadcastOptions
+  readonly #table: JoinTable
+  readonly #context: StageContext
+  readonly #keys: KeyTable
+  readonly #splicer: Splicer
+  readonly #out = new ByteBuffer(PIECE + (PIECE >> 2))
+  /** Per row of the table whether it had a partner, where that matters. */
+  readonly #matched: Uint8Array
+  #mask = new Uint8Array(0)
+
+  constructor(options: BroadcastOptions, table: JoinTable, context: StageContext) {
+    this.#options = options
+    this.#table = table
+    this.#context = context
+    this.#keys = context.keyTable(options.keyFields)
+    this.#keys.import(table.keys)
+    this.#splicer = new Splicer(options.rules)
+    this.#matched = new Uint8Array(this.#keepsRight ? table.rowKeys.length : 0)
+  }
+
+  get #keepsRight(): boolean {
+    return this.#options.type === 'right' || this.#options.type === 'full'
+  }
+
+  processBatch(batch: RecordBatch, out: Collector): void {
+    if (this.#keys.size > this.#table.keyCount + Math.max(MOST_STRANGERS, this.#table.keyCount)) {
+      this.#keys.clear()
+      this.#keys.import(this.#table.keys)
+    }
+    const ids = this.#keys.intern(batch)
+    const { type } = this.#options
+    if (type === 'semi' || type === 'anti') this.#filter(batch, ids, out, type === 'semi')
+    else this.#join(batch, ids, out)
+  }
+
+  #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {
+    const { keyCount, firsts } = this.#table
+    const times = this.#options.times?.(batch)
+    const { choose } = this.#options
+    if (this.#mask.length < batch.count) this.#mask = new Uint8Array(2 * batch.count)
+    const mask = this.#mask
+    for (let row = 0; row < batch.count; row++) {
+      const id = ids[row]!
+      let has = id < keyCount && firsts[id + 1]! > firsts[id]!
+      if (has && choose) has = choose(this.#table, firsts[id]!, firsts[id + 1]!, times![row]!) >= 0
+      mask[row] = has === wanted && !(times && Number.isNaN(times[row])) ? 1 : 0
+    }
+    out.forward(batch, mask)
+  }
+
+  #join(batch: RecordBatch, ids: Uint32Array, out: Collector): void {
+    const { keyCount, firsts, rows, tails, tailStarts } = this.#table
+    const { type, choose, clashFields, nestField } = this.#options
+    const { bytes, spans, stride, count } = batch
+    const times = this.#options.times?.(batch)
+    const keepsLeft = type === 'left' || type === 'full'
+    const into = this.#out
+    for (let row = 0; row < count; row++) {
+      if (times && Number.isNaN(times[row])) continue
+      const id = ids[row]!
+      const at = row * stride
+      let from = 0
+      let to = 0
+      if (id < keyCount) {
+        from = firsts[id]!
+        to = firsts[id + 1]!
+        if (choose && to > from) {
+          from = choose(this.#table, from, to, times![row]!)
+          to = from + 1
+          if (from < 0) to = from
+        }
+      }
+      if (from === to && !keepsLeft) continue
+      const start = spans[at]!
+      const end = spans[at + 1]!
+      if (nestField !== undefined && spans[at + 3 + 2 * nestField] !== 0) {
+        this.#reject(batch, row, out, 'the record has a member of that name already', 'choose another name with --nest NAME')
+        continue
+      }
+      if (from === to) {
+        if (!this.#splicer.leftOnly(into, bytes, start, end)) this.#reject(batch, row, out, NOT_AN_OBJECT)
+      } else {
+        let clash = clashFields === undefined
+        if (clashFields) for (const field of clashFields) if (spans[at + 3 + 2 * field] !== 0) clash = true
+        for (let index = from; index < to; index++) {
+          const partner = rows[index]!
+          if (!this.#splicer.head(into, bytes, start, end)) {
+            this.#reject(batch, row, out, NOT_AN_OBJECT)
+            break
+          }
+          if (clash) this.#clashingTail(batch, row, partner)
+          else into.copy(tails, tailStarts[partner]!, tailStarts[partner + 1]!)
+          if (this.#matched.length > 0) this.#matched[partner] = 1
+          if (into.length >= PIECE) this.#flush(out)
+        }
+      }
+      if (into.length >= PIECE) this.#flush(out)
+    }
+    this.#flush(out)
+  }
+
+  /** Appends a tail with members renamed that the left record has too. */
+  #clashingTail({ bytes, spans, stride }: RecordBatch, row: number, partner: number): void {
+    const { lines, lineStarts } = this.#table
+    const names = namesOf(bytes, spans[row * stride]!, spans[row * stride + 1]!)
+    this.#splicer.tail(this.#out, lines, lineStarts[partner]!, lineStarts[partner + 1]!, (name) => names.has(name))
+  }
+
+  #reject(batch: RecordBatch, row: number, out: Collector, problem: string, hint?: string): void {
+    this.#flush(out)
+    this.#context.reject(batch, row, { problem, ...(hint && { hint }) })
+  }
+
+  #flush(out: Collector): void {
+    if (this.#out.length > 0) out.emit(this.#out.view())
+    this.#out.length = 0
+  }
+
+  onEnd(out: Collector): void {
+    if (!this.#keepsRight) return
+    const { lines, lineStarts } = this.#table
+    for (let row = 0; row < this.#matched.length; row++) {
+      if (this.#matched[row] === 1) continue
+      this.#splicer.rightOnly(this.#out, lines, lineStarts[row]!, lineStarts[row + 1]!)
+      if (this.#out.length >= PIECE) this.#flush(out)
+    }
+    this.#flush(out)
+  }
+
+  exportState(): BroadcastState {
+    return { matched: this.#matched }
+  }
+  mergeState({ matched }: BroadcastState): void {
+    for (let row = 0; row < matched.length; row++) this.#matched[row]! |= matched[row]!
+  }
+}
+
+const NOT_AN_OBJECT = 'only objects can be joined'
+
