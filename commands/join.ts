@@ -23,7 +23,12 @@ export const join: CommandSpec = {
       choices: ['inner', 'left', 'right', 'full', 'semi', 'anti'],
       default: 'inner',
     },
-    { flag: 'prefix', value: 'TEXT', description: 'put before right names that the left record has too', default: 'right_' },
+    {
+      flag: 'prefix',
+      value: 'TEXT',
+      description: 'put before right names that the left record has too',
+      default: 'right_',
+    },
     { flag: 'nest', value: 'NAME', description: 'put the whole right record under NAME' },
   ],
   common: ['input', 'workers', 'memory', 'tmp', 'store'],
@@ -68,7 +73,8 @@ function leftStage(keys: readonly JoinKey[], type: JoinType, rules: SpliceRules,
   const keyFields = keys.map(({ left }) => projection.add(left))
   const few = table.names.length <= MOST_NAMES
   const clashFields = few ? table.names.map((name) => projection.add([name])) : undefined
-  const nestField = rules.nest === undefined || type === 'semi' || type === 'anti' ? undefined : projection.add([rules.nest])
+  const nestField =
+    rules.nest === undefined || type === 'semi' || type === 'anti' ? undefined : projection.add([rules.nest])
   return {
     role: 'operator',
     reads: projection.paths,

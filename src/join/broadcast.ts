@@ -109,7 +109,13 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
       const start = spans[at]!
       const end = spans[at + 1]!
       if (nestField !== undefined && spans[at + 3 + 2 * nestField] !== 0) {
-        this.#reject(batch, row, out, 'the record has a member of that name already', 'choose another name with --nest NAME')
+        this.#reject(
+          batch,
+          row,
+          out,
+          'the record has a member of that name already',
+          'choose another name with --nest NAME',
+        )
         continue
       }
       if (from === to) {
@@ -171,4 +177,3 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
 }
 
 const NOT_AN_OBJECT = 'only objects can be joined'
-

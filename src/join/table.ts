@@ -93,7 +93,10 @@ export class JoinTableReader implements TableReader<JoinTable> {
       for (const name of this.#splicer.clashingNames(bytes, start, end) ?? []) this.#names.add(name)
       // A null key never has a partner, and only objects can take another's members.
       if (!this.#nulls[ids[row]!] && !this.#splicer.tail(this.#tails, bytes, start, end)) {
-        this.#context.reject(batch, row, { problem: 'only objects can be joined', hint: 'join it as a member: --nest NAME' })
+        this.#context.reject(batch, row, {
+          problem: 'only objects can be joined',
+          hint: 'join it as a member: --nest NAME',
+        })
       }
       this.#lines.copy(bytes, start, end)
     }
