@@ -5,9 +5,12 @@ import { root, shell } from '../shell.ts'
 
 it.concurrent.each(Object.entries(commands))('beck %s --help shows all of its spec', async (name, load) => {
   const spec = await load()
-  const { stdout, stderr, exit } = await shell(`beck ${name} --help; beck help ${name} | cmp - <(beck ${name} --help)`, {
-    cwd: root,
-  })
+  const { stdout, stderr, exit } = await shell(
+    `beck ${name} --help; beck help ${name} | cmp - <(beck ${name} --help)`,
+    {
+      cwd: root,
+    },
+  )
   const help = stdout.toString()
   expect({ stderr, exit }).toEqual({ stderr: '', exit: 0 })
   expect(help).toContain(`Usage: beck ${name} `)
