@@ -64,6 +64,8 @@ export function resolve(fn: UserFunction): References {
       case 'BreakStatement':
       case 'ContinueStatement':
         return
+      case 'AwaitExpression':
+        return fail(fn.text, node.start, 'there is nothing to wait for here', 'compute the result at once')
       case 'ImportExpression':
       case 'MetaProperty':
         return fail(fn.text, node.start, '"import" cannot be used here', 'an expression uses JavaScript alone')
@@ -103,6 +105,11 @@ export function resolve(fn: UserFunction): References {
       default:
         for (const child of children(node)) visit(child, scope)
     }
+  }
+  if (fn.body.type === 'AssignmentExpression' && fn.body.operator === '=') {
+    const [left, right] = [fn.body.left, fn.body.right].map(({ start, end }) => fn.text.slice(start, end))
+    const hint = `did you mean ${left} === ${right}? A changed record is made with {...r, name: value}`
+    fail(fn.text, fn.body.start, 'this assigns, and compares nothing', hint)
   }
   hoist(fn.body, top.names)
   for (const param of fn.params) if (param.type !== 'Identifier') visit(param, top)

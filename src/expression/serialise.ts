@@ -136,6 +136,7 @@ function plainObject(value: object, path: string): unknown {
 const NO_JSON: Readonly<Record<string, string>> = {
   Map: 'use Object.fromEntries(map) or [...map]',
   Set: 'use [...set]',
+  Promise: 'compute the result at once, without async',
   RegExp: 'use String(…)',
   WeakMap: 'leave it out',
   WeakSet: 'leave it out',

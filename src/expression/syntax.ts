@@ -15,6 +15,7 @@ export interface UserFunction {
  * @throws BeckError bad-program, with the place
  */
 export function parseFunction(text: string, bare: readonly string[] | undefined, most: number): UserFunction {
+  if (!text.trim()) throw new BeckError('bad-program', { problem: 'the expression is empty', hint: WAY_OUT })
   const whole = parseWith(text)
   const { type } = whole
   if (type === 'ArrowFunctionExpression' || type === 'FunctionExpression') {
@@ -104,6 +105,8 @@ function parseOne(text: string, at: number): Expression {
 
 const SPOKEN: Readonly<Record<string, string>> = { and: '&&', or: '||', not: '!', is: '===', like: '.includes(…)' }
 
+const WAY_OUT = "write it like r.status >= 500, or {path: r.path}, inside '…' in the shell"
+
 /** A syntax error with the line and a caret under the place. @throws BeckError bad-program */
 export function fail(text: string, at: number, problem: string, hint?: string): never {
   const before = text.slice(0, at)
@@ -113,7 +116,7 @@ export function fail(text: string, at: number, problem: string, hint?: string): 
   const word = /^[a-z]+/i.exec(text.slice(at))?.[0].toLowerCase() ?? ''
   const spoken = Object.hasOwn(SPOKEN, word) ? `for "${word}" JavaScript writes ${SPOKEN[word]}` : undefined
   throw new BeckError('bad-program', {
-    problem: `the expression, at column ${at - start + 1}: ${problem}\n    ${line}\n    ${blank}^`,
-    hint: hint ?? spoken ?? "write it like r.status >= 500, or r => ({path: r.path}); in the shell inside '…'",
+    problem: `the expression, at column ${at - start + 1}: ${problem}`,
+    hint: `${line}\n${blank}^\n${hint ?? spoken ?? WAY_OUT}`,
   })
 }
