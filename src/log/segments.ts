@@ -1,0 +1,86 @@
+import { type Env, errnoOf, removeIfThere } from './env.ts'
+import { layout, padded } from './layout.ts'
+import type { PartitionName } from './state.ts'
+
+/** How many segments are kept open at once, two descriptors each. */
+const OPEN = 200
+
+/** A segment open for writing. */
+export interface OpenSegment {
+  readonly name: PartitionName
+  readonly stem: string
+  readonly records: number
+  readonly index: number
+}
+
+/** The segments that this process writes to, kept open; the one not used for longest is closed when there are too many. */
+export class SegmentFiles {
+  private readonly open = new Map<PartitionName, OpenSegment>()
+  private readonly env: Env
+  private readonly store: string
+
+  constructor(env: Env, store: string) {
+    this.env = env
+    this.store = store
+  }
+
+  /** An existing segment. */
+  get(name: PartitionName, stem: string): OpenSegment {
+    let segment = this.open.get(name)
+    if (segment?.stem === stem) {
+      this.open.delete(name)
+      this.open.set(name, segment)
+      return segment
+    }
+    this.drop(name)
+    const records = this.env.open(layout.records(this.store, name, stem), 'write')
+    try {
+      segment = { name, stem, records, index: this.env.open(layout.index(this.store, name, stem), 'write') }
+    } catch (error) {
+      this.env.close(records)
+      throw error
+    }
+    return this.keep(segment)
+  }
+
+  /** A new segment that begins at `base`. A name that a crash has left behind is not used again. */
+  create(name: PartitionName, base: number): OpenSegment {
+    this.drop(name)
+    for (let attempt = 0; ; attempt++) {
+      const stem = attempt === 0 ? padded(base) : `${padded(base)}-${attempt}`
+      const path = layout.records(this.store, name, stem)
+      let records: number
+      try {
+        records = this.env.open(path, 'create')
+      } catch (error) {
+        if (errnoOf(error) !== 'EEXIST') throw error
+        continue
+      }
+      try {
+        return this.keep({ name, stem, records, index: this.env.open(layout.index(this.store, name, stem), 'create') })
+      } catch (error) {
+        this.env.close(records)
+        if (errnoOf(error) !== undefined) removeIfThere(this.env, path)
+        if (errnoOf(error) !== 'EEXIST') throw error
+      }
+    }
+  }
+
+  private keep(segment: OpenSegment): OpenSegment {
+    this.open.set(segment.name, segment)
+    if (this.open.size > OPEN) for (const [name] of this.open) return this.drop(name), segment
+    return segment
+  }
+
+  drop(name: PartitionName): void {
+    const segment = this.open.get(name)
+    if (!segment) return
+    this.open.delete(name)
+    this.env.close(segment.records)
+    this.env.close(segment.index)
+  }
+
+  close(): void {
+    for (const name of [...this.open.keys()]) this.drop(name)
+  }
+}

@@ -1,0 +1,300 @@
+import { crc32 } from 'node:zlib'
+import { BeckError } from '../core/errors.ts'
+import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, writeFileDurably } from './env.ts'
+import { Journal } from './journal.ts'
+import { layout } from './layout.ts'
+import { Lock } from './lock.ts'
+import { recover } from './recovery.ts'
+import { SegmentFiles } from './segments.ts'
+import type { StoreState } from './state.ts'
+import { Transaction } from './transaction.ts'
+
+const FORMAT = 'beck store'
+const VERSION = 1
+
+export interface StoreOptions {
+  readonly env?: Env
+  /** Make the store when it is not there. */
+  readonly create?: boolean
+  /** Tells people something: waiting for the lock, what a recovery found. */
+  readonly say?: (line: string) => void
+}
+
+/** The folder of the store: `--store`, else `$BECK_STORE`, else `./.beck`. */
+export const storeFolder = (option: string | undefined): string => option ?? (process.env['BECK_STORE'] || '.beck')
+
+/**
+ * A topic store on this machine. Reading needs no lock: call `refresh` and look at `state`. All changes go through `transact`.
+ */
+export class Store {
+  readonly folder: string
+  readonly env: Env
+  readonly journal: Journal
+  private readonly lock: Lock
+  private readonly files: SegmentFiles
+  private readonly say: (line: string) => void
+
+  private constructor(folder: string, env: Env, say: (line: string) => void) {
+    this.folder = folder
+    this.env = env
+    this.say = say
+    this.journal = new Journal(env, folder)
+    this.files = new SegmentFiles(env, folder)
+    this.lock = new Lock(env, folder, (holder, ms) =>
+      say(`waiting ${Math.round(ms / 1000)} s for the store's lock, held by process ${holder.pid}`),
+    )
+  }
+
+  /** Opens a store and reads its journal. @throws BeckError store */
+  static open(folder: string, options: StoreOptions = {}): Store {
+    const env = options.env ?? realEnv
+    const store = new Store(folder, env, options.say ?? (() => {}))
+    return translate(folder, () => {
+      if (!isStore(env, folder)) {
+        if (!options.create) {
+          throw new BeckError('store', {
+            problem: `there is no store at ${folder}`,
+            hint: 'name one with --store DIR or $BECK_STORE; the first beck append makes it',
+          })
+        }
+        store.make()
+      }
+      store.refresh()
+      return store
+    })
+  }
+
+  get state(): StoreState {
+    return this.journal.state
+  }
+
+  /** Takes in what others have committed. Returns whether there was anything. @throws BeckError store */
+  refresh(): boolean {
+    return translate(this.folder, () => {
+      const changed = this.journal.refresh()
+      if (this.state.boot !== this.env.identity.boot && (this.journal.unsyncedLines.length > 0 || this.journal.tail)) {
+        this.tryRecovery()
+      }
+      this.journal.checkTail()
+      return changed
+    })
+  }
+
+  /** A reader that comes first after a reboot recovers if it may write; if not, damaged batches are found when they are read. */
+  private tryRecovery(): void {
+    try {
+      this.lock.acquire(this.state.gen)
+    } catch (error) {
+      if (!['EROFS', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) throw error
+      return
+    }
+    try {
+      this.recoverNow(false)
+    } finally {
+      this.letGo()
+    }
+  }
+
+  /** Under the lock: takes in what is new, and recovers if need be. */
+  private recoverNow(fromDead: boolean): void {
+    this.journal.refresh()
+    const rebooted = this.state.boot !== this.env.identity.boot
+    if (!fromDead && !rebooted && !this.journal.tail) return
+    for (const line of recover(this.env, this.folder, this.journal, { fromDead, rebooted })) this.say(line)
+    // What is there now was read from the disk or was never lost: the new file starts the new boot with everything synced.
+    if (rebooted) this.syncAll(), this.journal.roll(this.lock.generation, this.env.identity.boot)
+  }
+
+  /**
+   * One commit: takes the lock, takes in what others did, lets `work` change things, syncs if asked, writes the journal's line,
+   * and lets go. Nothing is visible to anybody before the line. `work` must not wait for anything.
+   * @param sync whether the commit must survive a power cut when this returns
+   * @throws BeckError store, disk-full, fenced; then nothing was changed
+   */
+  transact<T>(sync: boolean, work: (transaction: Transaction) => T): T {
+    return translate(this.folder, () => {
+      const { fromDead } = this.lock.acquire(this.state.gen)
+      let result: T
+      try {
+        this.recoverNow(fromDead)
+        result = this.commit(sync, work)
+        this.lock.release()
+      } catch (error) {
+        this.letGo()
+        throw error
+      }
+      return result
+    })
+  }
+
+  private commit<T>(sync: boolean, work: (transaction: Transaction) => T): T {
+    const { journal, lock, env } = this
+    const transaction = new Transaction(env, this.folder, this.files, this.state)
+    const unsyncable: string[] = []
+    try {
+      const result = work(transaction)
+      if (transaction.empty) return result
+      const synced = sync || transaction.mustSync
+      if (synced) this.syncBefore(transaction, unsyncable)
+      if (!lock.stillHeld()) {
+        throw new BeckError('fenced', {
+          problem: 'another process took over the store while this one was stopped; nothing of this commit was written',
+          hint: 'run the command again',
+        })
+      }
+      journal.append(transaction.lineFor(lock.generation, env.identity.boot, synced))
+      transaction.cleanUp()
+      if (journal.full) {
+        this.syncAll()
+        journal.roll(lock.generation, env.identity.boot)
+      }
+      return result
+    } catch (error) {
+      transaction.takeBack()
+      this.closeUnsyncable(unsyncable)
+      throw error
+    }
+  }
+
+  /** Lets go of the lock after an error, which is what there is to tell: the lock's own failure is seen by the next holder. */
+  private letGo(): void {
+    try {
+      this.lock.release()
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+    }
+  }
+
+  /** No synced line may follow unsynced ones: brings everything before it, and its own batches, to the disk. */
+  private syncBefore(transaction: Transaction, unsyncable: string[]): void {
+    const own = new Set<string>()
+    for (const { name, stem, created } of transaction.unsynced) {
+      own.add(`${name}/${stem}`)
+      this.syncSegment(name, stem, created || this.state.unsynced.get(name)?.get(stem) === true, unsyncable)
+    }
+    for (const [name, stems] of this.state.unsynced) {
+      for (const [stem, created] of stems) {
+        if (!own.has(`${name}/${stem}`)) this.syncSegment(name, stem, created, unsyncable)
+      }
+    }
+  }
+
+  private syncAll(): void {
+    for (const [name, stems] of this.state.unsynced) {
+      for (const [stem, created] of stems) this.syncSegment(name, stem, created, [])
+    }
+  }
+
+  private syncSegment(name: string, stem: string, created: boolean, unsyncable: string[]): void {
+    const segment = this.files.get(name, stem)
+    try {
+      this.env.sync(segment.records)
+      this.env.sync(segment.index)
+      if (created) this.env.syncFolder(layout.partition(this.folder, name))
+    } catch (error) {
+      unsyncable.push(name)
+      throw error
+    }
+  }
+
+  /** A file whose sync failed is never appended to again: what the disk has of it nobody knows. */
+  private closeUnsyncable(names: readonly string[]): void {
+    const open = names.filter((name) => (this.state.partition(name)?.segments.length ?? 0) > 0)
+    for (const name of names) this.files.drop(name)
+    if (open.length === 0) return
+    try {
+      const { n, gen } = this.state
+      this.journal.append({ n: n + 1, gen: Math.max(gen, this.lock.generation), at: this.env.now(), f: open })
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+    }
+  }
+
+  close(): void {
+    this.files.close()
+    this.journal.close()
+    try {
+      this.lock.close()
+    } catch {
+      // An identity file that stays is removed by whoever comes next.
+    }
+  }
+
+  /** Folders, the first journal file, and last `store.json`, which makes it a store. */
+  private make(): void {
+    const { env, folder } = this
+    const made = ensureFolder(env, folder)
+    if (!made && env.kind(folder) !== 'folder') throw Object.assign(new Error(), { code: 'ENOTDIR' })
+    ensureFolder(env, layout.lock(folder))
+    this.lock.acquire(0)
+    try {
+      if (isStore(env, folder)) return // somebody else was first
+      for (const part of [layout.journal(folder), layout.topics(folder)]) ensureFolder(env, part)
+      if (this.journal.exists) this.journal.refresh()
+      else this.journal.roll(this.lock.generation, env.identity.boot)
+      env.syncFolder(layout.journal(folder))
+      env.syncFolder(folder)
+      writeFileDurably(env, folder, 'store.json', formatMark())
+      if (made) env.syncFolder(parentOf(folder))
+    } finally {
+      this.letGo()
+    }
+  }
+}
+
+const parentOf = (path: string): string => path.replace(/\/*$/, '').replace(/(^|\/)[^/]*$/, '') || (path.startsWith('/') ? '/' : '.')
+const formatMark = (): string => {
+  const text = `{"format":"${FORMAT}","version":${VERSION}`
+  return `${text},"crc":"${crc32(text).toString(16).padStart(8, '0')}"}\n`
+}
+
+/** Whether there is a store. @throws BeckError store, when it is one that this beck must not touch */
+function isStore(env: Env, folder: string): boolean {
+  const bytes = readSmallFile(env, `${folder}/store.json`)
+  if (!bytes) return false
+  const text = bytes.toString('utf8')
+  if (text === formatMark()) return true
+  const fail = (problem: string, hint: string): never => {
+    throw new BeckError('store', { problem: `${folder}: ${problem}`, hint })
+  }
+  let mark: { format?: unknown; version?: unknown }
+  try {
+    mark = JSON.parse(text) as typeof mark
+  } catch {
+    return fail('store.json is damaged', 'restore it from a backup, or from another store of the same version')
+  }
+  if (mark?.format !== FORMAT) {
+    return fail('is not a beck store: store.json names another format', 'choose another folder with --store DIR')
+  }
+  if (typeof mark.version === 'number' && mark.version > VERSION) {
+    return fail(
+      `was written by a newer beck (store version ${mark.version}, this one reads ${VERSION})`,
+      'use that version of beck, or another folder with --store DIR',
+    )
+  }
+  return fail('store.json is damaged', 'restore it from a backup, or from another store of the same version')
+}
+
+const system: Record<string, [problem: string, hint: string]> = {
+  EROFS: ['is on a read-only file system', 'reading works: beck replay; to write, use another folder with --store DIR'],
+  EACCES: ['permission denied', 'a store belongs to one user (mode 0700): run as that user, or use --store DIR'],
+  EPERM: ['not permitted', 'a store belongs to one user (mode 0700): run as that user, or use --store DIR'],
+  ELOOP: ['is a symbolic link; the store follows none', 'put the file itself there, or move the whole store'],
+  ENOTDIR: ['a part of the path is not a folder', 'choose a folder with --store DIR'],
+  EIO: ['input/output error: the device could not read or write', 'nothing of this commit counts; look at the disk, then run the command again'],
+  EFBIG: ['the file would be larger than the limit (ulimit -f)', 'raise the limit, or use smaller segments: beck topic alter --segment 64MiB'],
+}
+
+/** Turns system errors into ours, naming the file. */
+export function translate<T>(folder: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    const code = errnoOf(error)
+    if (error instanceof BeckError || code === undefined) throw error
+    const file = (error as NodeJS.ErrnoException).path ?? folder
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw new BeckError('disk-full', { file }, { cause: error })
+    const [problem, hint] = system[code] ?? [(error as Error).message, undefined]
+    throw new BeckError('store', { problem: `${file}: ${problem}`, hint }, { cause: error })
+  }
+}
