@@ -2,6 +2,8 @@ import type { Registry } from '../src/cli/registry.ts'
 
 /** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
 export const commands: Registry = {
+  append: async () => (await import('./append.ts')).append,
+  replay: async () => (await import('./replay.ts')).replay,
   dedupe: async () => (await import('./dedupe.ts')).dedupe,
   filter: async () => (await import('./filter.ts')).filter,
   from: async () => (await import('./from.ts')).from,

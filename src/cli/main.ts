@@ -91,6 +91,14 @@ async function runCommand(
         terminal.output,
         progress,
       )
+    case 'sink':
+      return (await import('../pipeline/run-stage.ts')).runSink(
+        stage,
+        args.files,
+        settings,
+        terminal.toolIo(),
+        progress,
+      )
     case 'tool':
       await stage.run(terminal.toolIo())
       return undefined

@@ -85,6 +85,8 @@ export type Stage =
   | DecoderStage
   /** Records in, text for people or other programs out (`to`). */
   | EncoderStage
+  /** Records in, kept somewhere (`append`). */
+  | SinkStage
   /** Does its own input and output (`topic list`, `replay` …). */
   | ToolStage
 
@@ -167,6 +169,27 @@ export interface EncoderStage {
   readonly role: 'encoder'
   readonly reads: readonly FieldPath[]
   open(context: StageContext & { readonly terminal?: { readonly columns: number; readonly color: boolean } }): Encoder
+}
+
+/** A stage that keeps records somewhere instead of passing them on. Read without blocking the thread, so that it knows pauses. */
+export interface SinkStage {
+  readonly role: 'sink'
+  readonly reads: readonly FieldPath[]
+  open(context: SinkContext): Sink
+}
+export interface Sink {
+  processBatch(batch: import('./batch.ts').RecordBatch): void
+  /** The input pauses: what was held back for being written together is kept now. Also before the error of a bad record. */
+  onIdle(): void
+  onTimer(now: import('./operator.ts').ProcessingTime): void
+  onEnd(): void
+  /** Always called at last, also after an error. */
+  close(): void
+}
+export interface SinkContext extends StageContext {
+  /** A line for people on stderr. */
+  say(line: string): void
+  readonly terminal: { readonly stderr: boolean }
 }
 
 export interface ToolStage {

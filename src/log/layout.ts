@@ -27,7 +27,10 @@ export function splitPartitionName(name: PartitionName): [topic: string, partiti
 /** Topics, groups, members and producers are all named alike. @throws BeckError usage */
 export function checkName(what: 'topic' | 'group' | 'member' | 'producer', name: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(name)) return name
-  const better = name.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 200)
+  const better = name
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 200)
   throw new BeckError('usage', {
     problem: `"${name.length > 60 ? `${name.slice(0, 60)}…` : name}" cannot be the name of a ${what}`,
     hint: `names begin with a letter or digit and go on with letters, digits, ".", "_", "-", at most 200${better ? `: try ${better}` : ''}`,

@@ -86,7 +86,8 @@ export class Lock {
       const generation = generationOf(name)
       const free = name.endsWith('.free')
       if (generation === 0) continue
-      if (!top || generation > top.generation || (generation === top.generation && !free)) top = { name, generation, free }
+      if (!top || generation > top.generation || (generation === top.generation && !free))
+        top = { name, generation, free }
     }
     return top
   }

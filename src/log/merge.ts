@@ -30,13 +30,20 @@ export class MergedReader {
     for (const reader of this.readers) reader.close()
   }
 
-  /** The next commit with records before the ends (`until`; else the committed end); undefined when all were read. */
-  next(until: ReadonlyMap<PartitionName, Offset> | undefined): Commit | undefined {
+  /**
+   * The next commit with records before the ends (`until`; else the committed end); undefined when all were read. Batches of which
+   * `skip` says so are passed without being read.
+   */
+  next(until: ReadonlyMap<PartitionName, Offset> | undefined, skip?: (part: BatchPart) => boolean): Commit | undefined {
     let first = Infinity
     let candidates: { reader: PartitionReader; part: BatchPart }[] = []
     for (const reader of this.readers) {
       const end = until ? until.get(reader.name) : this.store.state.partition(reader.name)?.next
-      const part = reader.peek(end ?? 0)
+      let part = reader.peek(end ?? 0)
+      while (part && skip?.(part)) {
+        reader.passOver(part)
+        part = reader.peek(end ?? 0)
+      }
       if (!part || part.batch.commit > first) continue
       if (part.batch.commit < first) candidates = []
       first = part.batch.commit

@@ -94,6 +94,11 @@ export class PartitionReader {
     })
   }
 
+  /** Passes the batch that `peek` gave without reading it. */
+  passOver(part: BatchPart): void {
+    this.pass(part.batch, part.to)
+  }
+
   /**
    * Reads as many whole batches as lie side by side, for copying them through at once: their bytes in order of offset. Only for a
    * reader of one partition. Undefined at the end. The bytes hold until the next call.
@@ -108,7 +113,13 @@ export class PartitionReader {
       if (first.from === 0 && first.to === first.batch.count) {
         for (;;) {
           const next = this.indexAt(last.slot + last.slots)
-          if (!next || next.end > until || bytes + next.length > RUN_BYTES || next.position !== last.position + last.length) break
+          if (
+            !next ||
+            next.end > until ||
+            bytes + next.length > RUN_BYTES ||
+            next.position !== last.position + last.length
+          )
+            break
           run.push(next)
           bytes += next.length
           last = next
@@ -141,13 +152,18 @@ export class PartitionReader {
   }
 
   /** The first batch at or after the reader's offset for which `test` holds, where all before it in a segment fail. */
-  searchFrom(segments: (segment: Segment) => boolean, test: (batch: IndexedBatch) => boolean): IndexedBatch | undefined {
+  searchFrom(
+    segments: (segment: Segment) => boolean,
+    test: (batch: IndexedBatch) => boolean,
+  ): IndexedBatch | undefined {
     return translate(this.store.folder, () => {
       const partition = this.store.state.partition(this.name)
       for (const segment of partition?.segments ?? []) {
         if (segment.end <= this.offset || !segments(segment)) continue
         this.openSegment(segment)
-        const found = this.checked(() => (this.open as Open).index.search((batch) => batch.end > this.offset && test(batch)))
+        const found = this.checked(() =>
+          (this.open as Open).index.search((batch) => batch.end > this.offset && test(batch)),
+        )
         if (found) return found
       }
       return undefined
@@ -250,7 +266,8 @@ export class PartitionReader {
   }
 
   private load(position: number, length: number): Buffer {
-    if (this.buffer.length < length) this.buffer = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * this.buffer.length, RUN_BYTES)))
+    if (this.buffer.length < length)
+      this.buffer = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * this.buffer.length, RUN_BYTES)))
     const bytes = this.buffer.subarray(0, length)
     return bytes.subarray(0, readAll(this.store.env, (this.open as Open).records, bytes, position))
   }

@@ -5,6 +5,7 @@ import { IndexReader, SLOT } from './index-file.ts'
 import type { Journal } from './journal.ts'
 import { layout, partitionName } from './layout.ts'
 import type { BatchEntry, Partition, PartitionName } from './state.ts'
+import { finishDeletions } from './topics.ts'
 import { lost } from './transaction.ts'
 
 /**
@@ -12,7 +13,12 @@ import { lost } from './transaction.ts'
  * (`rebooted`). May be interrupted and run again at any point. Returns what there is to tell people.
  * @throws BeckError store, when something committed is lost or damaged
  */
-export function recover(env: Env, store: string, journal: Journal, cause: { fromDead: boolean; rebooted: boolean }): string[] {
+export function recover(
+  env: Env,
+  store: string,
+  journal: Journal,
+  cause: { fromDead: boolean; rebooted: boolean },
+): string[] {
   const told: string[] = []
   journal.repair(cause.rebooted)
   if (cause.rebooted) {
@@ -25,6 +31,7 @@ export function recover(env: Env, store: string, journal: Journal, cause: { from
     }
   }
   if (cause.fromDead || cause.rebooted) {
+    finishDeletions(env, store, journal.state.topics)
     for (const [topic, { partitions }] of journal.state.topics) {
       for (const [number, partition] of partitions.entries()) sweep(env, store, partitionName(topic, number), partition)
     }
@@ -60,7 +67,8 @@ function sweep(env: Env, store: string, name: PartitionName, partition: Partitio
     cutTail(env, layout.index(store, name, segment.stem), segment.slots * SLOT)
   }
   for (const file of env.list(layout.partition(store, name))) {
-    if (/^\d{20}(-\d+)?\.(ndjson|idx)$/.test(file) && !known.has(file)) removeIfThere(env, `${layout.partition(store, name)}/${file}`)
+    if (/^\d{20}(-\d+)?\.(ndjson|idx)$/.test(file) && !known.has(file))
+      removeIfThere(env, `${layout.partition(store, name)}/${file}`)
   }
 }
 

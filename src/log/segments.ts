@@ -68,7 +68,7 @@ export class SegmentFiles {
 
   private keep(segment: OpenSegment): OpenSegment {
     this.open.set(segment.name, segment)
-    if (this.open.size > OPEN) for (const [name] of this.open) return this.drop(name), segment
+    if (this.open.size > OPEN) for (const [name] of this.open) return (this.drop(name), segment)
     return segment
   }
 

@@ -103,7 +103,9 @@ export interface Line {
   readonly t?: Readonly<Record<string, TopicConfig | null>>
   readonly w?: Readonly<Record<PartitionName, BatchEntry>>
   readonly r?: Readonly<Record<PartitionName, Offset>>
-  readonly c?: Readonly<Record<PartitionName, { readonly out: readonly string[]; readonly in: readonly SegmentEntry[] }>>
+  readonly c?: Readonly<
+    Record<PartitionName, { readonly out: readonly string[]; readonly in: readonly SegmentEntry[] }>
+  >
   readonly f?: readonly PartitionName[]
   readonly o?: Readonly<Record<string, Readonly<Record<PartitionName, Offset>>>>
   readonly g?: Readonly<Record<string, Membership | null>>
@@ -114,9 +116,17 @@ export interface Line {
 /** Everything, as the first line of a journal file has it. */
 export interface FullState {
   readonly topics: Readonly<
-    Record<string, { readonly config: TopicConfig; readonly partitions: readonly (readonly [Offset, Offset, 0 | 1, SegmentEntry[]])[] }>
+    Record<
+      string,
+      {
+        readonly config: TopicConfig
+        readonly partitions: readonly (readonly [Offset, Offset, 0 | 1, SegmentEntry[]])[]
+      }
+    >
   >
-  readonly groups: Readonly<Record<string, { readonly membership: Membership; readonly offsets: Record<PartitionName, Offset> }>>
+  readonly groups: Readonly<
+    Record<string, { readonly membership: Membership; readonly offsets: Record<PartitionName, Offset> }>
+  >
   readonly producers: Readonly<Record<string, Producer>>
   readonly handles: Readonly<Record<string, unknown>>
 }
@@ -209,7 +219,8 @@ export class StoreState {
       partition.segments.push(segment)
       partition.closed = false
     }
-    if (segment.length !== position) throw misfit(`a batch of ${name} begins at ${position}, its segment has ${segment.length}`)
+    if (segment.length !== position)
+      throw misfit(`a batch of ${name} begins at ${position}, its segment has ${segment.length}`)
     partition.next += count
     segment.end = partition.next
     segment.length += length

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
 import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, writeFileDurably } from './env.ts'
 import { Journal } from './journal.ts'
-import { layout } from './layout.ts'
+import { layout, partitionName } from './layout.ts'
 import { Lock } from './lock.ts'
 import { recover } from './recovery.ts'
 import { SegmentFiles } from './segments.ts'
@@ -32,7 +32,7 @@ export class Store {
   readonly journal: Journal
   private readonly lock: Lock
   private readonly files: SegmentFiles
-  private readonly say: (line: string) => void
+  private say: (line: string) => void
 
   private constructor(folder: string, env: Env, say: (line: string) => void) {
     this.folder = folder
@@ -41,7 +41,7 @@ export class Store {
     this.journal = new Journal(env, folder)
     this.files = new SegmentFiles(env, folder)
     this.lock = new Lock(env, folder, (holder, ms) =>
-      say(`waiting ${Math.round(ms / 1000)} s for the store's lock, held by process ${holder.pid}`),
+      this.say(`waiting ${Math.round(ms / 1000)} s for the store's lock, held by process ${holder.pid}`),
     )
   }
 
@@ -62,6 +62,11 @@ export class Store {
       store.refresh()
       return store
     })
+  }
+
+  /** Where to tell people things from now on. */
+  onSay(say: (line: string) => void): void {
+    this.say = say
   }
 
   get state(): StoreState {
@@ -102,7 +107,10 @@ export class Store {
     if (!fromDead && !rebooted && !this.journal.tail) return
     for (const line of recover(this.env, this.folder, this.journal, { fromDead, rebooted })) this.say(line)
     // What is there now was read from the disk or was never lost: the new file starts the new boot with everything synced.
-    if (rebooted) this.syncAll(), this.journal.roll(this.lock.generation, this.env.identity.boot)
+    if (rebooted) {
+      this.syncAll([])
+      this.journal.roll(this.lock.generation, this.env.identity.boot)
+    }
   }
 
   /**
@@ -131,6 +139,7 @@ export class Store {
     const { journal, lock, env } = this
     const transaction = new Transaction(env, this.folder, this.files, this.state)
     const unsyncable: string[] = []
+    let committed = false
     try {
       const result = work(transaction)
       if (transaction.empty) return result
@@ -143,16 +152,29 @@ export class Store {
         })
       }
       journal.append(transaction.lineFor(lock.generation, env.identity.boot, synced))
-      transaction.cleanUp()
-      if (journal.full) {
-        this.syncAll()
-        journal.roll(lock.generation, env.identity.boot)
-      }
+      committed = true
+      this.tidy(transaction)
       return result
     } catch (error) {
-      transaction.takeBack()
-      this.closeUnsyncable(unsyncable)
+      if (!committed) {
+        transaction.takeBack()
+        this.closeUnsyncable(unsyncable)
+      }
       throw error
+    }
+  }
+
+  /** After a commit. What fails here is done by the next one: the commit stands, so nothing is wrong yet. */
+  private tidy(transaction: Transaction): void {
+    const unsyncable: string[] = []
+    try {
+      transaction.cleanUp()
+      if (!this.journal.full) return
+      this.syncAll(unsyncable)
+      this.journal.roll(this.lock.generation, this.env.identity.boot)
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+      this.closeUnsyncable(unsyncable)
     }
   }
 
@@ -179,9 +201,9 @@ export class Store {
     }
   }
 
-  private syncAll(): void {
+  private syncAll(unsyncable: string[]): void {
     for (const [name, stems] of this.state.unsynced) {
-      for (const [stem, created] of stems) this.syncSegment(name, stem, created, [])
+      for (const [stem, created] of stems) this.syncSegment(name, stem, created, unsyncable)
     }
   }
 
@@ -208,6 +230,11 @@ export class Store {
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
     }
+  }
+
+  /** Closes what is open of a topic whose files go. */
+  forget(topic: string): void {
+    for (const p of this.state.topics.get(topic)?.partitions.keys() ?? []) this.files.drop(partitionName(topic, p))
   }
 
   close(): void {
@@ -242,7 +269,8 @@ export class Store {
   }
 }
 
-const parentOf = (path: string): string => path.replace(/\/*$/, '').replace(/(^|\/)[^/]*$/, '') || (path.startsWith('/') ? '/' : '.')
+const parentOf = (path: string): string =>
+  path.replace(/\/*$/, '').replace(/(^|\/)[^/]*$/, '') || (path.startsWith('/') ? '/' : '.')
 const formatMark = (): string => {
   const text = `{"format":"${FORMAT}","version":${VERSION}`
   return `${text},"crc":"${crc32(text).toString(16).padStart(8, '0')}"}\n`
@@ -281,8 +309,14 @@ const system: Record<string, [problem: string, hint: string]> = {
   EPERM: ['not permitted', 'a store belongs to one user (mode 0700): run as that user, or use --store DIR'],
   ELOOP: ['is a symbolic link; the store follows none', 'put the file itself there, or move the whole store'],
   ENOTDIR: ['a part of the path is not a folder', 'choose a folder with --store DIR'],
-  EIO: ['input/output error: the device could not read or write', 'nothing of this commit counts; look at the disk, then run the command again'],
-  EFBIG: ['the file would be larger than the limit (ulimit -f)', 'raise the limit, or use smaller segments: beck topic alter --segment 64MiB'],
+  EIO: [
+    'input/output error: the device could not read or write',
+    'nothing of this commit counts; look at the disk, then run the command again',
+  ],
+  EFBIG: [
+    'the file would be larger than the limit (ulimit -f)',
+    'raise the limit, or use smaller segments: beck topic alter --segment 64MiB',
+  ],
 }
 
 /** Turns system errors into ours, naming the file. */

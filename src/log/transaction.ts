@@ -46,7 +46,9 @@ export class Transaction {
   private readonly swaps: Record<PartitionName, { out: string[]; in: ReturnType<typeof toEntry>[] }> = {}
   private readonly closing = new Set<PartitionName>()
   private readonly written: { segment: OpenSegment; created: boolean; length: number; slots: number }[] = []
-  private unlinks: string[] = []
+  private readonly unlinks: string[] = []
+  private readonly after: (() => void)[] = []
+  private readonly undo: (() => void)[] = []
 
   constructor(env: Env, store: string, files: SegmentFiles, state: StoreState) {
     this.env = env
@@ -85,7 +87,8 @@ export class Transaction {
   /** Makes everything before `offset` be gone; files that this frees are removed after the commit. */
   start(name: PartitionName, offset: Offset): void {
     this.set('r', name, offset)
-    for (const segment of this.state.partition(name)?.segments ?? []) if (segment.end <= offset) this.remove(name, segment.stem)
+    for (const segment of this.state.partition(name)?.segments ?? [])
+      if (segment.end <= offset) this.remove(name, segment.stem)
   }
   /** Puts synced segments in the place of others that stand side by side. */
   swap(name: PartitionName, out: readonly Segment[], replacements: readonly Segment[]): void {
@@ -95,6 +98,14 @@ export class Transaction {
   /** Nothing is appended to the partition's last segment any more. */
   closeSegment(name: PartitionName): void {
     this.closing.add(name)
+  }
+  /** Done under the lock, after the commit. A commit that frees something is synced first. */
+  afterCommit(action: () => void): void {
+    this.after.push(action)
+  }
+  /** Done under the lock if there is no commit. */
+  onFailure(action: () => void): void {
+    this.undo.push(action)
   }
   private remove(name: PartitionName, stem: string): void {
     this.unlinks.push(layout.records(this.store, name, stem), layout.index(this.store, name, stem))
@@ -111,7 +122,10 @@ export class Transaction {
     if (this.w[name]) throw new Error(`two appends to ${name} in one commit`)
     const length = append.lines.reduce((sum, lines) => sum + lines.length, 0)
     const last = partition.segments.at(-1)
-    const full = last !== undefined && last.length > 0 && last.length + length > (topic.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES)
+    const full =
+      last !== undefined &&
+      last.length > 0 &&
+      last.length + length > (topic.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES)
     let segment = last && !full && !partition.closed ? this.reopen(name, last) : undefined
     const created = segment === undefined
     segment ??= this.files.create(name, partition.next)
@@ -174,7 +188,7 @@ export class Transaction {
 
   /** Whether this commit must be synced whatever `acks` says: it frees files, or moves a group. */
   get mustSync(): boolean {
-    return this.unlinks.length > 0 || this.line.o !== undefined || this.line.s !== undefined
+    return this.unlinks.length > 0 || this.after.length > 0 || this.line.o !== undefined || this.line.s !== undefined
   }
 
   lineFor(gen: number, boot: string, sync: boolean): Line {
@@ -205,10 +219,18 @@ export class Transaction {
   /** Removes the files that the commit has freed. */
   cleanUp(): void {
     for (const path of this.unlinks) removeIfThere(this.env, path)
+    for (const action of this.after) action()
   }
 
   /** After a failure: takes the written bytes back, as far as that goes; what is left is a tail that nobody reads. */
   takeBack(): void {
+    for (const action of this.undo) {
+      try {
+        action()
+      } catch (error) {
+        if (errnoOf(error) === undefined) throw error
+      }
+    }
     for (const { segment, created, length, slots } of this.written) {
       try {
         if (created) {

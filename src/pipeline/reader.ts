@@ -10,6 +10,8 @@ export interface ReaderSettings {
   readonly bad: BadRecords
   /** Read pipes without blocking the thread, so that timers can run. */
   readonly timers?: boolean
+  /** Called when an input that may pause has had nothing for a moment. Only with `timers`. */
+  readonly onIdle?: () => void
   /** Called before waiting for an input that may pause. */
   readonly beforeWait?: () => void
   /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
@@ -61,7 +63,7 @@ export async function readInput(
       if (turn) await turn
       if (source.pauses) settings.beforeWait?.()
       filled = source.read(room)
-      if (typeof filled !== 'number') filled = await filled
+      if (typeof filled !== 'number') filled = await (settings.onIdle ? orIdle(filled, settings.onIdle) : filled)
       origin.received += filled
     }
     const last = filled === 0
@@ -81,6 +83,26 @@ export async function readInput(
     settings.afterBlock?.(source)
     if (last) return
     if (scanner.pendingBytes > settings.maxLineBytes) carried = await skipLine(scanner, source, origin, settings)
+  }
+}
+
+/** How long an input that has something to give may take: data that waits in a pipe arrives in a tenth of it. */
+const IDLE_MS = 1
+
+async function orIdle(filled: Promise<number>, onIdle: () => void): Promise<number> {
+  let fail: (error: unknown) => void = () => {}
+  const failed = new Promise<never>((_, reject) => (fail = reject))
+  const timer = setTimeout(() => {
+    try {
+      onIdle()
+    } catch (error) {
+      fail(error)
+    }
+  }, IDLE_MS)
+  try {
+    return await Promise.race([filled, failed])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -1,5 +1,6 @@
 import { BeckError } from '../core/errors.ts'
-import type { DecoderStage, EncoderStage, OperatorStage } from '../core/spec.ts'
+import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
+import type { RecordBatch } from '../core/batch.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { badRecord, DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, stageContext } from './context.ts'
@@ -48,6 +49,52 @@ export async function runOperator(
 
 /** Timers of operators fire this often. */
 const TIMER_MS = 20
+
+/** Runs a sink: inputs → scanner → somewhere. Everything before a bad record is kept before its error ends the run. */
+export async function runSink(
+  stage: SinkStage,
+  files: readonly string[],
+  settings: RunSettings,
+  io: ToolIo,
+  progress?: Progress,
+): Promise<Outcome> {
+  const output = new Output()
+  return withBadRecords(settings, output, async (bad, counts) => {
+    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const context = stageContext(scanner, bad, counts, settings)
+    const sink = stage.open({ ...context, say: io.say, terminal: io.terminal })
+    // An error in a timer has nobody to go to: it is thrown at the next batch or at the end.
+    let failure: { readonly error: unknown } | undefined
+    const check = (): void => {
+      if (failure) throw failure.error
+    }
+    const timer = setInterval(() => {
+      try {
+        if (!failure) sink.onTimer(context.now())
+      } catch (error) {
+        failure = { error }
+      }
+    }, TIMER_MS)
+    try {
+      const process = (batch: RecordBatch): void => {
+        check()
+        sink.processBatch(batch)
+      }
+      await readInputs(scanner, files, process, {
+        ...readerSettings(settings, bad, output, true, progress),
+        onIdle: () => sink.onIdle(),
+      })
+      check()
+      sink.onEnd()
+    } catch (error) {
+      if (error instanceof BeckError && error.code === 'bad-record') sink.onIdle()
+      throw error
+    } finally {
+      clearInterval(timer)
+      sink.close()
+    }
+  })
+}
 
 /** Runs `to FORMAT`: records → text. */
 export async function runEncoder(

@@ -1,0 +1,261 @@
+import type { RecordBatch } from '../core/batch.ts'
+import { BeckError } from '../core/errors.ts'
+import type { Problem, StageContext } from '../core/operator.ts'
+import { type KeyHash, NO_KEY } from './key-hash.ts'
+import { partitionName } from './layout.ts'
+import type { ProducerSession } from './producer.ts'
+import { applyRetention } from './retention.ts'
+import type { Store } from './store.ts'
+import { timesOf } from './times.ts'
+
+export type Acks = 'none' | 'batch' | 'all'
+
+/** How records are grouped into commits while the input is busy. */
+const GROUP_MS = 50
+const GROUP_BYTES = 1024 * 1024
+/** Up to here one pass over the block per partition is cheaper than copying line by line. */
+const MASKED_PARTITIONS = 16
+
+export interface AppendPlan {
+  readonly topic: string
+  readonly partitions: number
+  readonly acks: Acks
+  /** All records to this partition. */
+  readonly partition?: number
+  readonly keys?: KeyHash
+  /** Index of the time field among the stage's reads. */
+  readonly timeField?: { readonly index: number; readonly name: string }
+  readonly sequenceField?: { readonly index: number; readonly name: string }
+  readonly producer?: ProducerSession
+}
+
+/** Records of one partition that wait for their commit. */
+class Pending {
+  chunks: Uint8Array[] = []
+  count = 0
+  ranks = new Uint32Array(64)
+  min = Infinity
+  max = -Infinity
+
+  addRank(rank: number): void {
+    if (this.count === this.ranks.length) {
+      const more = new Uint32Array(2 * this.ranks.length)
+      more.set(this.ranks)
+      this.ranks = more
+    }
+    this.ranks[this.count++] = rank
+  }
+}
+
+/** Takes batches of records and commits them to a topic. A commit holds the records of all partitions since the last one. */
+export class Appender {
+  /** Records committed. */
+  written = 0
+  private readonly store: Store
+  private readonly plan: AppendPlan
+  private readonly context: StageContext
+  private readonly pending = new Map<number, Pending>()
+  private count = 0
+  private bytes = 0
+  private since = 0
+  /** Counts records without a key, over all runs: where they go does not depend on how they were batched. */
+  private spread: number
+
+  constructor(store: Store, plan: AppendPlan, context: StageContext) {
+    this.store = store
+    this.plan = plan
+    this.context = context
+    this.spread = store.state.topics.get(plan.topic)?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
+    applyRetention(store, plan.topic)
+  }
+
+  processBatch(batch: RecordBatch): void {
+    const { timeField, sequenceField } = this.plan
+    const times = timeField && timesOf(batch, timeField.index)
+    const sequences = sequenceField && batch.numbers(sequenceField.index).values
+    let from = 0
+    if (times || sequences) {
+      for (let row = 0; row < batch.count; row++) {
+        const problem =
+          times && Number.isNaN(times[row])
+            ? { problem: `"${timeField?.name}" is not a time`, hint: TIME_HINT }
+            : sequences && !(Number.isSafeInteger(sequences[row]) && (sequences[row] as number) >= 0)
+              ? { problem: `"${sequenceField?.name}" is not a sequence number`, hint: SEQUENCE_HINT }
+              : undefined
+        if (!problem) continue
+        this.add(batch, from, row, times, sequences)
+        this.reject(batch, row, problem)
+        from = row + 1
+      }
+    }
+    this.add(batch, from, batch.count, times, sequences)
+  }
+
+  private reject(batch: RecordBatch, row: number, problem: Problem): void {
+    this.context.reject(batch, row, problem)
+  }
+
+  private add(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
+    const { plan } = this
+    const { producer } = plan
+    let mask: Uint8Array | undefined
+    if (producer && sequences) {
+      mask = new Uint8Array(batch.count)
+      for (let row = from; row < to; row++) mask[row] = producer.take(sequences[row] as number) ? 1 : 0
+    } else if (producer) from = producer.skip(batch, from, to)
+    if (from >= to) return
+    if (this.count === 0) this.since = this.context.now()
+    if (plan.partition !== undefined || plan.partitions === 1)
+      this.addToOne(plan.partition ?? 0, batch, from, to, mask, times)
+    else this.scatter(batch, from, to, mask, times)
+    if (plan.acks === 'all' || this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.flush()
+  }
+
+  /** One partition gets everything: a large block goes from the input's memory to the file, without a copy. */
+  private addToOne(
+    partition: number,
+    batch: RecordBatch,
+    from: number,
+    to: number,
+    mask?: Uint8Array,
+    times?: Float64Array,
+  ): void {
+    const lines = batch.lines(mask, from, to)
+    const pending = this.of(partition)
+    let added = 0
+    for (let row = from; row < to; row++) {
+      if (mask && mask[row] === 0) continue
+      added++
+      if (times) this.extend(pending, times[row] as number)
+    }
+    if (added === 0) return
+    pending.count += added
+    this.count += added
+    this.bytes += lines.length
+    if (this.bytes >= GROUP_BYTES) {
+      pending.chunks.push(lines)
+      this.flush()
+    } else pending.chunks.push(lines.slice())
+  }
+
+  private scatter(batch: RecordBatch, from: number, to: number, mask?: Uint8Array, times?: Float64Array): void {
+    const { partitions, keys } = this.plan
+    const hashed = keys?.of(batch)
+    const target = new Int32Array(batch.count)
+    for (let row = from; row < to; row++) {
+      if (mask && mask[row] === 0) {
+        target[row] = -1
+        continue
+      }
+      const p = hashed?.[row] ?? NO_KEY
+      const partition = p === NO_KEY ? this.spread % partitions : p
+      this.spread++
+      target[row] = partition
+      const pending = this.of(partition)
+      pending.addRank(this.count++)
+      if (times) this.extend(pending, times[row] as number)
+    }
+    if (partitions <= MASKED_PARTITIONS) this.gatherByMask(batch, from, to, target)
+    else this.gatherByLine(batch, from, to, target)
+  }
+
+  private gatherByMask(batch: RecordBatch, from: number, to: number, target: Int32Array): void {
+    const rows = new Uint8Array(batch.count)
+    for (const [partition, pending] of this.pending) {
+      for (let row = from; row < to; row++) rows[row] = target[row] === partition ? 1 : 0
+      const lines = batch.lines(rows, from, to)
+      if (lines.length === 0) continue
+      pending.chunks.push(lines.slice())
+      this.bytes += lines.length
+    }
+  }
+
+  /** With many partitions: sizes first, then each line to its place. */
+  private gatherByLine({ bytes, spans, stride }: RecordBatch, from: number, to: number, target: Int32Array): void {
+    const sizes = new Map<number, number>()
+    for (let row = from; row < to; row++) {
+      const p = target[row] as number
+      if (p >= 0)
+        sizes.set(p, (sizes.get(p) ?? 0) + (spans[row * stride + 1] as number) - (spans[row * stride] as number) + 1)
+    }
+    const places = new Map<number, { into: Uint8Array; at: number }>()
+    for (const [p, size] of sizes) {
+      const into = new Uint8Array(size)
+      places.set(p, { into, at: 0 })
+      this.of(p).chunks.push(into)
+      this.bytes += size
+    }
+    for (let row = from; row < to; row++) {
+      const place = places.get(target[row] as number)
+      if (!place) continue
+      const line = bytes.subarray(spans[row * stride], spans[row * stride + 1])
+      place.into.set(line, place.at)
+      place.at += line.length
+      place.into[place.at++] = 10
+    }
+  }
+
+  private of(partition: number): Pending {
+    let pending = this.pending.get(partition)
+    if (!pending) this.pending.set(partition, (pending = new Pending()))
+    return pending
+  }
+
+  private extend(pending: Pending, time: number): void {
+    if (time < pending.min) pending.min = time
+    if (time > pending.max) pending.max = time
+  }
+
+  /** Commits what waits. */
+  flush(): void {
+    const { store, plan } = this
+    const { producer } = plan
+    if (this.count === 0) return
+    const before = this.segments()
+    store.transact(plan.acks !== 'none', (transaction) => {
+      const topic = store.state.topics.get(plan.topic)
+      if (!topic || topic.partitions.length < plan.partitions) {
+        throw new BeckError('store', {
+          problem: `the topic "${plan.topic}" was deleted while records were appended to it`,
+          hint: 'run the command again to make it anew',
+        })
+      }
+      producer?.commit(store, transaction)
+      for (const [p, { chunks, count, ranks, min, max }] of this.pending) {
+        transaction.append(partitionName(plan.topic, p), {
+          lines: chunks,
+          count,
+          ...(plan.timeField && { times: [min, max] as const }),
+          ...(count < this.count && { ranks: ranks.subarray(0, count) }),
+        })
+      }
+    })
+    this.written += this.count
+    this.pending.clear()
+    this.count = this.bytes = 0
+    if (this.segments() > before) applyRetention(store, plan.topic)
+  }
+
+  private segments(): number {
+    return (
+      this.store.state.topics
+        .get(this.plan.topic)
+        ?.partitions.reduce((sum, { segments }) => sum + segments.length, 0) ?? 0
+    )
+  }
+
+  /** After `GROUP_MS` with records waiting. */
+  onTimer(now: number): void {
+    if (this.count > 0 && now - this.since >= GROUP_MS) this.flush()
+  }
+
+  /** At the end of the input. @throws BeckError fenced */
+  end(): void {
+    this.flush()
+    this.plan.producer?.end()
+  }
+}
+
+const TIME_HINT =
+  'times are RFC 3339 or epoch numbers; name another field with --time, or keep such records apart with --dead-letter FILE'
+const SEQUENCE_HINT = 'a sequence is a whole number from 0 that grows; without --sequence the order of the input counts'
