@@ -40,10 +40,7 @@ export class MergedReader {
     for (const reader of this.readers) {
       const end = until ? until.get(reader.name) : this.store.state.partition(reader.name)?.next
       let part = reader.peek(end ?? 0)
-      while (part && skip?.(part)) {
-        reader.passOver(part)
-        part = reader.peek(end ?? 0)
-      }
+      for (; part && skip?.(part) === true; part = reader.peek(end ?? 0)) reader.passOver(part)
       if (!part || part.batch.commit > first) continue
       if (part.batch.commit < first) candidates = []
       first = part.batch.commit
@@ -104,7 +101,7 @@ export function linesOf(commit: Commit): Uint8Array {
     for (const [i, { part }] of order.entries()) owner[i] = part
   }
   const out = Buffer.allocUnsafe(size)
-  const at = new Array<number>(parts.length).fill(0)
+  const at = parts.map(() => 0)
   let wrote = 0
   for (let i = 0; i < owner.length;) {
     const p = owner[i] as number

@@ -81,6 +81,6 @@ export class SegmentFiles {
   }
 
   close(): void {
-    for (const name of [...this.open.keys()]) this.drop(name)
+    for (const name of this.open.keys()) this.drop(name)
   }
 }
