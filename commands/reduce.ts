@@ -37,11 +37,11 @@ export const reduce: CommandSpec = {
       command: `for half in head tail; do $half -n 10000 fixtures/flights.ndjson | beck reduce 'count, max(distance)' --partial; done | beck reduce 'count, max(distance)' --merge`,
     },
   ],
-  create({ program, options, args }): Stage {
+  async create({ program, options, args }): Promise<Stage> {
     const keys = options['by'] === undefined ? [] : parseKeyFields(options['by'] as string)
     const projection = new Projection()
     const fields = keys.map(({ path }) => projection.add(path))
-    const plan = parseAggregates(program[0]!, projection, { args, taken: keys.map(({ name }) => name) })
+    const plan = await parseAggregates(program[0]!, projection, { args, taken: keys.map(({ name }) => name) })
     const partial = options['partial'] === true
     if ((partial || options['merge'] === true) && !plan.mergeable) {
       throw new BeckError('bad-program', {
@@ -67,7 +67,7 @@ export const reduce: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
-      ...(plan.mergeable ? { parallel: 'merge' } : {}),
+      ...(plan.parallel ? { parallel: 'merge' } : {}),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), render),
     }

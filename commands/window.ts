@@ -146,7 +146,7 @@ export const window: CommandSpec = {
     }
     const plan = each
       ? undefined
-      : parseAggregates(program[0] as string, projection, {
+      : await parseAggregates(program[0] as string, projection, {
           args,
           taken: [...taken, ...keyFields.map(({ name }) => name)],
         })

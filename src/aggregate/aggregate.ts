@@ -35,7 +35,8 @@ export interface Values {
   ids(batch: RecordBatch): Uint32Array
   /** As first spelt. */
   text(id: number): string
-  idsOf(texts: readonly string[]): Uint32Array
+  /** Ids of values from elsewhere, with the positions of their records: the earliest decides the spelling. */
+  idsOf(texts: readonly string[], positions: Numbers): Uint32Array
   /** Forgets all values and gives ids from 0 again. */
   clear(): void
 }
@@ -50,14 +51,15 @@ export interface Values {
 export interface Aggregate {
   /** Makes room: slots below `slots` exist from now on, new ones empty. */
   reserve(slots: number): void
-  /** Adds each row to its slot; `NONE` skips the row. Rows were checked before. */
-  add(batch: RecordBatch, slots: Uint32Array): void
+  /**
+   * Adds each row to its slot; `NONE` skips the row. Rows were checked before, so that nothing can be wrong with them; only a
+   * user's own function fails as late as here, and the rows for which it does are returned.
+   */
+  add(batch: RecordBatch, slots: Uint32Array): void | ReadonlyMap<number, Problem>
   /** Adds what `from` holds to `into`, and leaves `from` as it is. */
   merge(into: number, from: number): void
   clear(slot: number): void
   exportSlots(slots: Uint32Array): AggregateState
   /** Adds the state's slots, in order, to the slots that `mapping` names. */
   importSlots(state: AggregateState, mapping: Uint32Array): void
-  /** What is wrong with a row that `add` could not take; kinds that the input does not accept are found before. */
-  check?(batch: RecordBatch, row: number): Problem | undefined
 }

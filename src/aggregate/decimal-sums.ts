@@ -1,5 +1,13 @@
 import { type DecimalColumn, Kind, type RecordBatch } from '../core/batch.ts'
-import { addDecimals, type Decimal, formatDecimal, formatSmallDecimal, parseDecimal, tenTo } from '../core/decimal.ts'
+import {
+  addDecimals,
+  type Decimal,
+  formatDecimal,
+  formatSmallDecimal,
+  parseDecimal,
+  powersOfTen,
+  tenTo,
+} from '../core/decimal.ts'
 import { type Input, NONE } from './aggregate.ts'
 import { grownFloats } from './columns.ts'
 
@@ -158,8 +166,8 @@ export class DecimalSums {
         continue
       }
       const finer = Math.max(scale, next)
-      const a = mantissa * 10 ** (finer - scale)
-      const b = amount * 10 ** (finer - next)
+      const a = mantissa * powersOfTen[finer - scale]!
+      const b = amount * powersOfTen[finer - next]!
       if (Math.abs(a) > SAFE || Math.abs(b) > SAFE || Math.abs(a + b) > SAFE) return undefined
       mantissa = a + b
       scale = finer

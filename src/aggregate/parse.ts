@@ -1,12 +1,15 @@
 import { BeckError } from '../core/errors.ts'
-import { type FieldPath, formatFieldPath, Projection, scanFieldPath } from '../core/field-path.ts'
+import type { Projection } from '../core/field-path.ts'
 import type { StageContext } from '../core/operator.ts'
-import { suggest } from '../core/suggest.ts'
-import { ConstantInput } from './constant-input.ts'
 import type { Aggregate, Input } from './aggregate.ts'
-import { type AggregateFunction, type CallArguments, findFunction, functionNames } from './functions.ts'
+import { ConstantInput } from './constant-input.ts'
+import type { Expression } from '../expression/index.ts'
+import { Condition, ExpressionInput } from './computed.ts'
+import type { FoldFunctions } from './fold.ts'
+import type { CallArguments } from './functions.ts'
+import { type Call, parseCall, type Value, valueId } from './grammar.ts'
 import { FieldInput } from './inputs.ts'
-import { AggregateSet, type Computed, type Condition, type Member, type Part, type Requirement } from './set.ts'
+import { AggregateSet, type Member, type Part, type Requirement } from './set.ts'
 import { splitOutside } from './split.ts'
 
 /** A parsed list of aggregates, checked; `open` makes the state for one worker. */
@@ -15,6 +18,8 @@ export interface AggregatePlan {
   readonly names: readonly string[]
   /** False when some `fold` has no merge: then one worker, no `--partial`, and no windows that merge. */
   readonly mergeable: boolean
+  /** Mergeable, and no expression counts the records: several workers may share the work. */
+  readonly parallel: boolean
   open(context: StageContext): AggregateSet
 }
 
@@ -25,28 +30,16 @@ export interface AggregateOptions {
   readonly taken?: readonly string[]
 }
 
-/** `name = f(arguments) where condition`, taken apart. */
-interface Call {
-  readonly text: string
-  readonly name: string
-  readonly functionName: string
-  readonly definition: AggregateFunction
-  readonly values: readonly Value[]
-  readonly constants: readonly (number | string)[]
-  readonly where: string | undefined
-}
-
-type Value =
-  | { readonly kind: 'field'; readonly path: FieldPath; readonly field: number }
-  | { readonly kind: 'constant'; readonly json: string }
-  | { readonly kind: 'expression'; readonly text: string }
-
 /**
  * Parses `count, p99 = p99(latency_ms), slow = count where r.latency_ms > 500` (docs/architecture.md §8) and adds the fields it reads to
  * `projection`.
  * @throws BeckError bad-program: unknown functions, wrong arguments, equal names, expressions without a name
  */
-export function parseAggregates(text: string, projection: Projection, options: AggregateOptions): AggregatePlan {
+export async function parseAggregates(
+  text: string,
+  projection: Projection,
+  options: AggregateOptions,
+): Promise<AggregatePlan> {
   const calls = splitOutside(text, ',').map((item) => parseCall(item, projection))
   const taken = new Set(options.taken)
   for (const { name, text } of calls) {
@@ -58,179 +51,68 @@ export function parseAggregates(text: string, projection: Projection, options: A
     }
     taken.add(name)
   }
+  const expressions = new Map<string, Expression>()
+  const folds = new Map<Call, FoldFunctions>()
+  for (const call of calls) {
+    const texts = call.values.flatMap((value) => (value.kind === 'expression' ? [value.text] : []))
+    if (call.where) texts.push(call.where)
+    if (texts.length + call.code.length === 0) continue
+    // Loaded only where there is JavaScript.
+    const { compileExpression, compileFunction, evaluateConstant } = await import('../expression/index.ts')
+    for (const text of texts) once(expressions, text, () => compileExpression(text, projection, options))
+    const [step, start, merge] = call.code
+    if (step === undefined || start === undefined) continue
+    folds.set(call, {
+      step: compileFunction(step, ['value', 'record'], projection, options),
+      start: evaluateConstant(start, projection, options),
+      merge: merge === undefined ? undefined : compileFunction(merge, ['value', 'value'], projection, options),
+    })
+  }
+  const mergeable = [...folds.values()].every(({ merge }) => merge !== undefined)
   return {
     names: calls.map(({ name }) => name),
-    mergeable: true,
-    open: (context) => open(calls, context),
-  }
-}
-
-const HEAD = /^\s*(?:([\p{L}\p{N}_$@-]+|"(?:[^"\\]|\\.)*")\s*=(?![=>])\s*)?([A-Za-z_][A-Za-z_0-9]*(?:\.[0-9]+)?)?\s*/u
-
-function parseCall(text: string, projection: Projection): Call {
-  const head = HEAD.exec(text)
-  const functionName = head?.[2]
-  if (!head || !functionName) {
-    throw new BeckError('bad-program', {
-      problem: text.trim() ? `"${text.trim()}" is not an aggregate` : 'an aggregate is missing',
-      hint: "write for example 'count, avg(latency_ms), slow = count where r.latency_ms > 500'",
-    })
-  }
-  const definition = findFunction(functionName)
-  if (!definition) {
-    const similar = suggest(functionName, functionNames)
-    throw new BeckError('bad-program', {
-      problem: `there is no aggregate "${functionName}"`,
-      hint: similar ? `did you mean "${similar}"?` : `there are ${functionNames.join(', ')}`,
-    })
-  }
-  const { args, rest } = bracketed(text, head[0].length, functionName)
-  const condition = /^\s*(?:where\b([^]*))?$/.exec(rest)
-  if (!condition || condition[1]?.trim() === '') {
-    throw new BeckError('bad-program', {
-      problem: `"${rest.trim()}" does not belong after ${functionName}${args.length ? '(…)' : ''}`,
-      hint: `write ${functionName}${args.length ? `(${args.join(',')})` : ''} where r.status >= 500`,
-    })
-  }
-  const { values, constants } = parseArguments(functionName, definition, args, projection)
-  return {
-    text,
-    name: givenName(head[1]) ?? defaultName(functionName, values, text),
-    functionName,
-    definition,
-    values,
-    constants,
-    where: condition[1]?.trim(),
-  }
-}
-
-const givenName = (text: string | undefined): string | undefined =>
-  text?.startsWith('"') ? (JSON.parse(text) as string) : text
-
-/** `p99_latency_ms`: an expression has no name of its own. */
-function defaultName(functionName: string, values: readonly Value[], text: string): string {
-  const first = values[0]
-  if (first?.kind === 'expression') {
-    throw new BeckError('bad-program', {
-      problem: `"${text.trim()}" needs a name`,
-      hint: `write for example x = ${text.trim()}`,
-    })
-  }
-  const of = first === undefined ? '' : first.kind === 'field' ? `_${first.path.join('_')}` : `_${first.json}`
-  return (functionName + of).replace(/[^\p{L}\p{N}_]/gu, '_')
-}
-
-/** The arguments in the brackets at `at`, and what follows them. */
-function bracketed(text: string, at: number, functionName: string): { args: readonly string[]; rest: string } {
-  if (text[at] !== '(') return { args: [], rest: text.slice(at) }
-  const parts = splitOutside(text.slice(at + 1), ')')
-  if (parts.length < 2) {
-    throw new BeckError('bad-program', {
-      problem: `the bracket after ${functionName} is not closed`,
-      hint: `write ${functionName}(…)`,
-    })
-  }
-  const inside = parts[0]!
-  return {
-    args: inside.trim() ? splitOutside(inside, ',').map((arg) => arg.trim()) : [],
-    rest: text.slice(at + 1 + inside.length + 1),
-  }
-}
-
-function parseArguments(
-  name: string,
-  definition: AggregateFunction,
-  args: readonly string[],
-  projection: Projection,
-): { values: readonly Value[]; constants: readonly (number | string)[] } {
-  const { parameters, optional = 0 } = definition
-  if (args.length > parameters.length || args.length < parameters.length - optional) {
-    throw new BeckError('bad-program', {
-      problem: `${name} takes ${signature(name, definition)}, not ${args.length} argument${args.length === 1 ? '' : 's'}`,
-    })
-  }
-  const values: Value[] = []
-  const constants: (number | string)[] = []
-  for (const [index, arg] of args.entries()) {
-    const parameter = parameters[index]!
-    if (parameter === 'value') values.push(parseValue(arg, projection))
-    else constants.push(parseConstant(name, definition, parameter, arg))
-  }
-  return { values, constants }
-}
-
-/** `top(x, k)`, for messages. */
-function signature(name: string, { parameters, optional = 0 }: AggregateFunction): string {
-  const words = { value: 'x', count: 'n', text: '"text"' }
-  const list = parameters.map((parameter, index) => {
-    const word = words[parameter]
-    return index >= parameters.length - optional ? `[${word}]` : word
-  })
-  return list.length ? `${name}(${list.join(', ')})` : `no arguments`
-}
-
-function parseConstant(
-  name: string,
-  definition: AggregateFunction,
-  parameter: 'count' | 'text',
-  text: string,
-): number | string {
-  const value = jsonOf(text)
-  if (parameter === 'count' ? Number.isInteger(value) && (value as number) > 0 : typeof value === 'string') {
-    return value as number | string
-  }
-  throw new BeckError('bad-program', {
-    problem: `${text} is not ${parameter === 'count' ? 'a whole number from 1' : 'a text in double quotes'}`,
-    hint: `write ${signature(name, definition).replace('n)', '10)').replace('"text"', '", "').replace(/[[\]]/g, '')}`,
-  })
-}
-
-function parseValue(text: string, projection: Projection): Value {
-  const { path, end } = scanFieldPath(text, 0)
-  const json = jsonOf(text)
-  if (json !== undefined && (!path || typeof json !== 'object')) return { kind: 'constant', json: text }
-  if (path && end === text.length && !(path[0] === 'r' && path.length > 1)) {
-    return { kind: 'field', path, field: projection.add(path) }
-  }
-  return { kind: 'expression', text }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
+    mergeable,
+    parallel: mergeable && ![...expressions.values()].some(({ usesIndex }) => usesIndex),
+    open: (context) => open(calls, expressions, folds, context),
   }
 }
 
 /** Makes the state: one part for all calls of a family with the same arguments and condition, one input for each value. */
-function open(calls: readonly Call[], context: StageContext): AggregateSet {
+function open(
+  calls: readonly Call[],
+  expressions: ReadonlyMap<string, Expression>,
+  folds: ReadonlyMap<Call, FoldFunctions>,
+  context: StageContext,
+): AggregateSet {
   const inputs = new Map<string, Input>()
   const conditions = new Map<string, Condition>()
-  const parts = new Map<string, Part>()
-  const computed: Computed[] = []
-  const members: Member[] = []
-  for (const call of calls) {
-    const { definition, values, constants } = call
+  const parts = new Map<string, Part & { readonly requirements: Requirement[] }>()
+  const makeInput = (value: Value): Input => {
+    const id = valueId(value)
+    if (value.kind === 'field') return new FieldInput(id, value.field, context)
+    if (value.kind === 'constant') return new ConstantInput(id, value.json)
+    return new ExpressionInput(id, expressions.get(value.text)!)
+  }
+  const members = calls.map((call): Member => {
+    const { definition, where } = call
+    const fold = folds.get(call)
     const args: CallArguments = {
-      inputs: values.map((value) => once(inputs, valueId(value), (id) => makeInput(value, id, context))),
-      constants,
+      inputs: call.values.map((value) => once(inputs, valueId(value), () => makeInput(value))),
+      constants: call.constants,
+      ...(fold && { fold }),
     }
-    const where = call.where === undefined ? undefined : once(conditions, call.where, () => makeCondition())
-    const id =
-      [definition.family, ...args.inputs.map((input) => input.id), ...constants.map((c) => JSON.stringify(c))].join(
-        ' ',
-      ) + (call.where ? ` where ${call.where}` : '')
-    const part = once(parts, id, (id) => ({
+    const part = once(parts, partId(call), (id) => ({
       id,
       aggregate: definition.create(args),
-      where,
-      requirements: requirements(call, args),
+      where: where === undefined ? undefined : once(conditions, where, () => new Condition(expressions.get(where)!)),
+      computed: args.inputs.filter((input) => input instanceof ExpressionInput),
+      requirements: [],
     }))
+    addRequirements(part.requirements, call, args)
     const result = definition.result as (aggregate: Aggregate, slot: number, args: CallArguments) => string
-    members.push({ name: call.name, result: (slot) => result(part.aggregate, slot, args) })
-  }
-  return new AggregateSet([...parts.values()], members, computed, context)
+    return { name: call.name, result: (slot) => result(part.aggregate, slot, args) }
+  })
+  return new AggregateSet([...parts.values()], members, context)
 }
 
 function once<T>(known: Map<string, T>, key: string, make: (key: string) => T): T {
@@ -239,25 +121,23 @@ function once<T>(known: Map<string, T>, key: string, make: (key: string) => T): 
   return value
 }
 
-function makeInput(value: Value, id: string, context: StageContext): Input {
-  if (value.kind === 'field') return new FieldInput(id, value.field, context)
-  if (value.kind === 'constant') return new ConstantInput(id, value.json)
-  throw new BeckError('bad-program', { problem: `"${value.text}": expressions are not there yet` })
+/** Calls with the same one share their state; it names the state in partial results, so it says what the state is of. */
+function partId({ definition, values, constants, code, where }: Call): string {
+  const words = [...values.map(valueId), ...(definition.constantsMatter ? constants : []), ...code]
+  return [definition.family, ...words, ...(where ? ['where', where] : [])].join(' ')
 }
 
-function makeCondition(): Condition {
-  throw new BeckError('bad-program', { problem: `where is not there yet` })
-}
-
-const valueId = (value: Value): string =>
-  value.kind === 'field' ? formatFieldPath(value.path) : value.kind === 'constant' ? value.json : value.text
-
-const requirements = ({ functionName, definition, values }: Call, { inputs }: CallArguments): Requirement[] => {
-  const need = (indices: readonly number[] | undefined, wants: Requirement['wants']): Requirement[] =>
-    (indices ?? []).map((index) => ({
-      input: inputs[index]!,
-      label: `${functionName}(${valueId(values[index]!)})`,
-      wants,
-    }))
-  return [...need(definition.numbers, 'numbers'), ...need(definition.texts, 'texts')]
+function addRequirements(requirements: Requirement[], call: Call, { inputs }: CallArguments): void {
+  const { definition, functionName, values } = call
+  inputs.forEach((input, index) => {
+    const wants = definition.numbers?.includes(index)
+      ? 'numbers'
+      : definition.texts?.includes(index)
+        ? 'texts'
+        : 'values'
+    if (definition.family === 'count' || requirements.some((other) => other.input === input && other.wants === wants)) {
+      return
+    }
+    requirements.push({ input, wants, label: `${functionName}(${valueId(values[index]!)})` })
+  })
 }

@@ -3,23 +3,12 @@ import { MAX_EXPONENT, parseDecimal } from '../core/decimal.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Problem, StageContext } from '../core/operator.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
+import type { Computed, Condition } from './computed.ts'
+import { Fold } from './fold.ts'
 
 /** What some slots of a set hold: the state of each part, by its id. For `structuredClone`, `importSlots` and JSON. */
 export interface SetState {
   readonly [id: string]: AggregateState
-}
-
-/** Something that is computed once a batch, before anything is added: an expression. */
-export interface Computed {
-  /** Computes the rows that are not `NONE`; what is wrong with a row goes to `problems` (the first one counts). */
-  compute(batch: RecordBatch, slots: Uint32Array, problems: Map<number, Problem>): void
-}
-
-/** The `where` of an aggregate. */
-export interface Condition extends Computed {
-  readonly id: string
-  /** Per row of the batch computed last, 1 where it holds. */
-  readonly mask: Uint8Array
 }
 
 /** What kinds of values an aggregate takes of an input. */
@@ -27,7 +16,7 @@ export interface Requirement {
   readonly input: Input
   /** For messages: "sum(latency_ms)". */
   readonly label: string
-  readonly wants: 'numbers' | 'texts'
+  readonly wants: 'numbers' | 'texts' | 'values'
 }
 
 /** One aggregate of the set with the `where` that chooses its rows. Members that ask things of the same rows share it. */
@@ -36,6 +25,8 @@ export interface Part {
   readonly aggregate: Aggregate
   readonly where: Condition | undefined
   readonly requirements: readonly Requirement[]
+  /** The expressions among its inputs. */
+  readonly computed: readonly Computed[]
 }
 
 /** A named result. */
@@ -55,15 +46,13 @@ export class AggregateSet {
   readonly #members: readonly { readonly prefix: string; readonly member: Member }[]
   readonly #context: StageContext
   #chosen: Uint32Array = new Uint32Array(0)
+  /** The index of the batch's first record among all. */
+  #index = 0
 
-  constructor(
-    parts: readonly Part[],
-    members: readonly Member[],
-    computed: readonly Computed[],
-    context: StageContext,
-  ) {
-    this.#parts = parts
-    this.#computed = computed
+  constructor(parts: readonly Part[], members: readonly Member[], context: StageContext) {
+    // Folds first: the only ones that may fail when it comes to adding, and then the others must not have counted the row.
+    this.#parts = [...parts].sort((a, b) => Number(b.aggregate instanceof Fold) - Number(a.aggregate instanceof Fold))
+    this.#computed = [...new Set(parts.flatMap(({ where, computed }) => (where ? [where, ...computed] : computed)))]
     this.#members = members.map((member, index) => ({
       prefix: `${index ? ',' : ''}${toLatin1(JSON.stringify(member.name))}:`,
       member,
@@ -83,13 +72,21 @@ export class AggregateSet {
    */
   begin(batch: RecordBatch, slots: Uint32Array): number {
     const problems = new Map<number, Problem>()
-    for (const computed of this.#computed) computed.compute(batch, slots, problems)
+    for (const computed of this.#computed) computed.begin(batch, this.#index)
+    this.#index += batch.count
     for (const part of this.#parts) {
-      for (const requirement of part.requirements) {
-        if (requirement.wants === 'numbers') findNoNumbers(batch, slots, part, requirement, problems)
-        else findNoTexts(batch, slots, part, requirement, problems)
+      const counts = (row: number): boolean =>
+        slots[row] !== NONE && !problems.has(row) && (!part.where || part.where.mask[row] === 1)
+      for (const [row, problem] of part.where?.problems ?? []) if (slots[row] !== NONE) problems.set(row, problem)
+      for (const { problems: failed } of part.computed) {
+        for (const [row, problem] of failed) if (counts(row)) problems.set(row, problem)
       }
+      for (const requirement of part.requirements) findUnfit(batch, requirement, counts, problems)
     }
+    return this.#reject(batch, slots, problems)
+  }
+
+  #reject(batch: RecordBatch, slots: Uint32Array, problems: ReadonlyMap<number, Problem>): number {
     if (problems.size === 0) return 0
     for (const row of [...problems.keys()].sort((a, b) => a - b)) {
       this.#context.reject(batch, row, problems.get(row)!)
@@ -98,10 +95,11 @@ export class AggregateSet {
     return problems.size
   }
 
-  /** Adds each row to its slot; `NONE` skips the row. */
+  /** Adds each row to its slot; `NONE` skips the row. Rows for which a fold fails are rejected and marked with `NONE` in `slots`. */
   add(batch: RecordBatch, slots: Uint32Array): void {
     for (const { aggregate, where } of this.#parts) {
-      aggregate.add(batch, where ? this.#choose(where.mask, batch.count, slots) : slots)
+      const failed = aggregate.add(batch, where ? this.#choose(where.mask, batch.count, slots) : slots)
+      if (failed) this.#reject(batch, slots, failed)
     }
   }
 
@@ -144,44 +142,46 @@ export class AggregateSet {
   }
 }
 
-/** Costs a comparison a row where all is well. */
-function findNoNumbers(
+/** Finds the rows with a value that does not do. Costs a comparison a row where all is well. */
+function findUnfit(
   batch: RecordBatch,
-  slots: Uint32Array,
-  { where }: Part,
-  { input, label }: Requirement,
+  { input, label, wants }: Requirement,
+  counts: (row: number) => boolean,
   problems: Map<number, Problem>,
 ): void {
-  const { kinds } = input.decimals(batch)
+  const column = wants === 'numbers' ? input.decimals(batch).kinds : input.kinds(batch)
   for (let row = 0, rows = batch.count; row < rows; row++) {
-    const kind = kinds[row]!
-    if (kind === Kind.number || kind <= Kind.null || slots[row] === NONE) continue
-    if (problems.has(row) || (where && where.mask[row] !== 1)) continue
-    if (kind !== Kind.big) {
-      problems.set(row, {
-        problem: `${label} needs numbers, and this is ${kindNames[kind]}`,
-        ...(kind === Kind.string ? { hint: `convert it, as in: x = ${label.replace(/\(.*/, '')}(Number(r.…))` } : {}),
-      })
-    } else if (!parseDecimal(input.text(batch, row))) {
-      problems.set(row, { problem: `${label} computes exactly, and this number is beyond 1e±${MAX_EXPONENT}` })
-    }
+    const kind = column[row]!
+    if (kind === Kind.number || kind <= Kind.null) continue
+    if (wants !== 'numbers' && kind !== Kind.array && kind !== Kind.object) continue
+    const problem = counts(row) ? unfit[wants](input, batch, row, kind, label) : undefined
+    if (problem) problems.set(row, problem)
   }
 }
 
-function findNoTexts(
-  batch: RecordBatch,
-  slots: Uint32Array,
-  { where }: Part,
-  { input, label }: Requirement,
-  problems: Map<number, Problem>,
-): void {
-  const kinds = input.kinds(batch)
-  for (let row = 0, rows = batch.count; row < rows; row++) {
-    const kind = kinds[row]!
-    if ((kind !== Kind.array && kind !== Kind.object) || slots[row] === NONE) continue
-    if (problems.has(row) || (where && where.mask[row] !== 1)) continue
-    problems.set(row, { problem: `${label} needs strings or numbers, and this is ${kindNames[kind]}` })
-  }
+type Check = (input: Input, batch: RecordBatch, row: number, kind: number, label: string) => Problem | undefined
+
+const unfit: Readonly<Record<Requirement['wants'], Check>> = {
+  numbers(input, batch, row, kind, label) {
+    if (kind === Kind.big) {
+      if (parseDecimal(input.text(batch, row))) return undefined
+      return { problem: `${label} computes exactly, and this number is beyond 1e±${MAX_EXPONENT}` }
+    }
+    const hint = kind === Kind.string && `convert it, as in: x = ${label.replace(/\(.*/, '')}(Number(r.…))`
+    return { problem: `${label} needs numbers, and this is ${kindNames[kind]}`, ...(hint && { hint }) }
+  },
+  texts: (_input, _batch, _row, kind, label) => ({
+    problem: `${label} needs strings or numbers, and this is ${kindNames[kind]}`,
+  }),
+  // What a scanner hands out of a line that it has not checked whole: containers may hold anything.
+  values(input, batch, row, _kind, label) {
+    try {
+      JSON.parse(input.text(batch, row))
+      return undefined
+    } catch (error) {
+      return { problem: `${label} met ${(error as Error).message}` }
+    }
+  },
 }
 
 const kindNames: Readonly<Record<number, string>> = {

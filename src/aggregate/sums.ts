@@ -6,6 +6,7 @@ import {
   multiplyDecimals,
   parseDecimal,
   subtractDecimals,
+  powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
 import { grownFloats } from './columns.ts'
@@ -50,7 +51,7 @@ export class Sums implements Aggregate {
     const count = this.#counts[slot]!
     if (count === 0) return 'null'
     const small = this.#sums.small(slot)
-    const divisor = small ? count * 10 ** small.scale : Number.POSITIVE_INFINITY
+    const divisor = small ? count * powersOfTen[small.scale]! : Number.POSITIVE_INFINITY
     // Two exact doubles: their quotient is rounded once, by the processor.
     if (small && divisor <= Number.MAX_SAFE_INTEGER) return String(small.mantissa / divisor)
     return formatRatio(this.#sums.total(slot), integer(count))

@@ -61,6 +61,9 @@ const powers: bigint[] = []
 /** 10^n. */
 export const tenTo = (n: number): bigint => (n < 400 ? (powers[n] ??= 10n ** BigInt(n)) : 10n ** BigInt(n))
 
+/** 10^n for n up to 22, all exact (`10 ** n` is not promised to be). */
+export const powersOfTen: Float64Array = Float64Array.from({ length: 23 }, (_, n) => Number(`1e${n}`))
+
 /** The mantissa that `value` has at a larger or equal scale. */
 const rescaled = (value: Decimal, scale: number): bigint => value.mantissa * tenTo(scale - value.scale)
 
