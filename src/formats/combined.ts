@@ -68,7 +68,7 @@ function decodeAccess(line: string, combined: boolean): string | Problem {
       short ? 'is it the common format? beck from common FILE' : undefined,
     )
   }
-  const rest = line.slice(agentEnd + 1).trim()
+  const rest = line.slice(agentEnd + 1).replace(/^ /, '')
   return (
     `${record},"referer":${textOrNull(line, refererStart, refererEnd)},"agent":${textOrNull(line, agentStart, agentEnd)}` +
     (rest === '' ? '}' : `,"rest":${quote(rest)}}`)

@@ -51,8 +51,8 @@ export class JsonEncoder implements Encoder {
   }
 }
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[^\s"{}[\]:,]+|[{}[\]:,]/gy
-const SPACE = /\s*/y
+const TOKEN = /"(?:[^"\\]|\\.)*"|[^ \t\r"{}[\]:,]+|[{}[\]:,]/gy
+const SPACE = /[ \t\r]*/y
 
 /** JSON with two spaces a level, from the second line on one level in; every token as it is spelt. */
 function prettyJson(json: string): string {

@@ -1,6 +1,7 @@
 /**
  * JSON text from plain text. Decoders work on "binary" strings (one char a byte, so every index is a byte): all that JSON and
- * the text formats give a meaning to is ASCII, and the other bytes pass through as they are.
+ * the text formats give a meaning to is ASCII, and the other bytes pass through as they are. So never `\s`, `\S` or `trim` on them:
+ * to those the byte 0xa0, a part of many characters, is white space.
  */
 
 // oxlint-disable-next-line no-control-regex

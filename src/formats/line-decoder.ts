@@ -38,7 +38,7 @@ export class LineDecoder implements Decoder {
     const end = chunk.lastIndexOf(NEWLINE) + 1
     if (end > 0) this.decode(this.takePending(chunk.subarray(0, end)), emit)
     if (end === chunk.length) return
-    this.pending.push(chunk.slice(end))
+    this.pending.push(Buffer.from(chunk.subarray(end))) // a copy: the caller reuses the chunk
     this.pendingBytes += chunk.length - end
     if (this.pendingBytes > MAX_RECORD_BYTES) {
       this.context.fail(this.lines + 1, { problem: `the line is longer than ${MAX_RECORD_BYTES / 1024 / 1024} MiB` })

@@ -13,14 +13,14 @@ export function logfmtFormat(inferred: boolean): LineFormat {
 }
 
 // A key; then perhaps "=" and a value, in quotes (2, with its escapes) or without (3).
-const PAIR = /[ \t]*([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*)?))?(?=[ \t]|$)/y
+const PAIR = /([^ \t\r="]+)(?:=(?:"((?:[^"\\]|\\[^])*)"|([^ \t\r"][^ \t\r]*)?))?(?=[ \t\r]|$)/y
 
 function decodeLogfmt(line: string, value: (text: string) => string): string | Problem {
   const members = new Map<string, string[]>()
-  for (let at = 0, end = line.trimEnd().length; at < end; at = PAIR.lastIndex) {
+  for (let at = 0; (at = skipSpace(line, at)) < line.length; at = PAIR.lastIndex) {
     PAIR.lastIndex = at
     const match = PAIR.exec(line)
-    if (!match) return brokenAt(line, at)
+    if (!match) return brokenAt(at)
     const [pair, key, quoted, bare] = match as unknown as [string, string, string | undefined, string | undefined]
     const text = quoted === undefined ? bare : quoted.includes('\\') ? unescape(quoted) : quoted
     const json = text !== undefined ? value(text) : pair.endsWith('=') ? value('') : 'true'
@@ -48,17 +48,21 @@ const SHORT: Readonly<Record<string, string>> = {
 
 /** Undoes the escapes that JSON knows; others, as in "C:\dir", stay as they are spelt. */
 const unescape = (text: string): string =>
-  text.replace(/(?:\\u[0-9A-Fa-f]{4})+|\\(.)/g, (spelt, char: string | undefined) => {
+  text.replace(/(?:\\u[0-9A-Fa-f]{4})+|\\([^])/g, (spelt, char: string | undefined) => {
     if (char !== undefined) return SHORT[char] ?? spelt
     const decoded = JSON.parse(`"${spelt}"`) as string
     return LONE_SURROGATE.test(decoded) ? spelt : toBinary(decoded)
   })
 
-function brokenAt(line: string, at: number): Problem {
-  const start = at + (/[^ \t]/.exec(line.slice(at))?.index ?? 0)
+function brokenAt(at: number): Problem {
   return {
     problem: 'expected key=value or key="quoted value"',
-    column: start + 1,
+    column: at + 1,
     hint: 'values with spaces are written in double quotes, with \\" for a quote: msg="say \\"hi\\""',
   }
+}
+
+function skipSpace(line: string, at: number): number {
+  while (line[at] === ' ' || line[at] === '\t' || line[at] === '\r') at++
+  return at
 }

@@ -49,7 +49,7 @@ export class SeparatedDecoder implements Decoder {
   push(chunk: Uint8Array, emit: Emit): void {
     const block = this.pending.length
     if (chunk.lastIndexOf(10) < 0 || (block > PATIENT_BYTES && this.moreBytes + chunk.length < block)) {
-      this.more.push(chunk.slice())
+      this.more.push(Buffer.from(chunk)) // a copy: the caller reuses the chunk
       this.moreBytes += chunk.length
       if (block + this.moreBytes <= MAX_RECORD_BYTES) return
     } else this.more.push(chunk)
@@ -95,7 +95,7 @@ export class SeparatedDecoder implements Decoder {
       const line = this.lines + 1
       this.lines += rows.lines
       if (bad) this.reject(line, bytes.subarray(from, rows.end), bad, emit)
-      else if (rows.blank) continue
+      else if (rows.blank && !(this.starts?.length === 1 && !this.options.quotes)) continue
       else if (!this.starts) this.starts = this.header(rows.fields, line)
       else if (rows.fields.length !== this.starts.length) {
         const problem = `${count(rows.fields.length)} where there are ${this.starts.length} columns`

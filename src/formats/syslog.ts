@@ -50,7 +50,7 @@ class Calendar {
     if (!Number.isInteger(month) || month < 1) return undefined
     const of = year ?? this.yearOf(month)
     if (of === undefined) return `${name} ${day} ${clock}`
-    return `${of}-${String(month).padStart(2, '0')}-${day.trim().padStart(2, '0')}T${clock}`
+    return `${of}-${String(month).padStart(2, '0')}-${day.trimStart().padStart(2, '0')}T${clock}`
   }
   private yearOf(month: number): number | undefined {
     if (this.year === undefined) return undefined
@@ -94,7 +94,7 @@ const broken = (problem: string, column: number, hint?: string): Problem => ({
 
 // RFC 5424, 6: TIMESTAMP HOSTNAME APP-NAME PROCID MSGID, then the structured data.
 const HEADER =
-  /(?:(-)|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d))) (\S+) (\S+) (\S+) (\S+)(?: |$)/y
+  /(?:(-)|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d))) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)(?: |$)/y
 
 function decode5424(line: string, at: number, priority: number): string | Problem {
   HEADER.lastIndex = at
@@ -120,8 +120,8 @@ function decode5424(line: string, at: number, priority: number): string | Proble
   })
 }
 
-const ELEMENT = /\[([^\s=\]"]+)/y
-const PARAMETER = / ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"/y
+const ELEMENT = /\[([^ =\]"]+)/y
+const PARAMETER = / ([^ =\]"]+)="((?:[^"\\\]]|\\[^])*)"/y
 
 /** `[id name="value" …][…]`, or `-`. A name given twice has a list of its values. */
 function structuredData(line: string, at: number): { json: string | undefined; end: number } | Problem {
@@ -155,7 +155,7 @@ function structuredData(line: string, at: number): { json: string | undefined; e
 
 const BSD_TIME = /([A-Z][a-z]{2}) ( \d|\d\d?) (?:(\d{4}) )?((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?) /y
 const FULL_TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) /y
-const TAG = /([^\s:[]+)(?:\[([^\]\s]*)\])?:(?: |$)/y
+const TAG = /([^ :[]+)(?:\[([^\] ]*)\])?:(?: |$)/y
 
 function decode3164(line: string, at: number, priority: number | undefined, calendar: Calendar): string | Problem {
   let time: string | undefined

@@ -19,7 +19,9 @@ export function tableFormat(terminal: { readonly columns: number; readonly color
       const space = ' '.repeat(Math.max(0, width - widthOf(cell)))
       text += (index > 0 ? GAP : '') + (right ? space + cell : cell + space)
     }
-    return text.trimEnd()
+    let end = text.length
+    while (text.charCodeAt(end - 1) === 32) end--
+    return text.slice(0, end)
   }
   const texts = (row: Row): string[] => columns.map((_, index) => shown(row[index]))
   return {

@@ -1,0 +1,101 @@
+import type { Problem, StageContext } from '../../src/core/operator.ts'
+import type { Arguments, CommandSpec, DecoderStage, EncoderStage } from '../../src/core/spec.ts'
+import { from } from '../../commands/from.ts'
+import { to } from '../../commands/to.ts'
+import { createScanner } from '../../src/ndjson/index.ts'
+
+type Options = Arguments['options']
+
+const create = (spec: CommandSpec, program: string[], options: Options) =>
+  spec.create({ program, options, files: [], args: {} })
+
+export interface Rejected {
+  readonly line: number
+  readonly text: string
+  readonly problem: Problem
+}
+export interface Decoded {
+  readonly output: string
+  readonly rejected: readonly Rejected[]
+  /** What the decoder gave up with. */
+  readonly failed?: string
+}
+
+/** Decodes files, each in its chunks. As a driver does, hands over every chunk in the same memory, which is overwritten right after. */
+export async function decode(program: string[], options: Options, ...files: Uint8Array[][]): Promise<Decoded> {
+  const stage = (await create(from, program, options)) as DecoderStage
+  let output = ''
+  const rejected: Rejected[] = []
+  const decoder = stage.open({
+    reject: (line, bytes, problem) =>
+      void rejected.push({ line, text: Buffer.from(bytes).toString('latin1'), problem }),
+    fail: (line, { problem }) => {
+      throw new Error(`${line}: ${problem}`)
+    },
+  })
+  const emit = (lines: Uint8Array | string): void => {
+    const text = typeof lines === 'string' ? lines : Buffer.from(lines).toString('utf8')
+    if (!text.endsWith('\n')) throw new Error(`emitted a part of a line: ${text}`)
+    output += text
+  }
+  const memory = Buffer.alloc(Math.max(1, ...files.flat().map((chunk) => chunk.length)))
+  try {
+    for (const chunks of files) {
+      for (const chunk of chunks) {
+        memory.set(chunk)
+        decoder.push(memory.subarray(0, chunk.length), emit)
+        memory.fill('#')
+      }
+      decoder.endFile(emit)
+    }
+  } catch (error) {
+    return { output, rejected, failed: (error as Error).message }
+  }
+  return { output, rejected }
+}
+
+/** Encodes NDJSON; bad records throw. */
+export async function encode(program: string[], options: Options, ndjson: string | Uint8Array): Promise<Buffer> {
+  const stage = (await create(to, program, options)) as EncoderStage
+  const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
+  const unused = (): never => {
+    throw new Error('not for encoders')
+  }
+  const context: StageContext = {
+    reject: (_batch, row, { problem }) => {
+      throw new Error(`row ${row}: ${problem}`)
+    },
+    keyTable: (fields) => scanner.keyTable(fields),
+    now: () => 0,
+    count: () => {},
+    sideFile: unused,
+    spill: unused,
+    memoryBytes: 1e9,
+    workers: 1,
+  }
+  const encoder = stage.open(context)
+  const parts: Buffer[] = []
+  const write = (text: Uint8Array | string): void => void parts.push(Buffer.from(text as string))
+  scanner.begin({ file: 'test', base: 0, lineAt: () => 1 })
+  const bytes = Buffer.from(ndjson as string)
+  for (let at = 0; ;) {
+    const room = scanner.room()
+    const filled = bytes.copy(room, 0, at)
+    at += filled
+    const { batch, bad } = scanner.scan(filled, filled === 0)
+    if (bad[0]) throw new Error(bad[0].problem)
+    encoder.processBatch(batch, write)
+    if (filled === 0) break
+  }
+  encoder.onEnd?.(write)
+  return Buffer.concat(parts)
+}
+
+export const ndjson = (values: readonly unknown[]): string =>
+  values.map((value) => `${JSON.stringify(value)}\n`).join('')
+
+export const parsed = (output: string): unknown[] =>
+  output
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as unknown)
