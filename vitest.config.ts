@@ -1,5 +1,15 @@
+import { readFileSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
+/** The kernel as bytes, as esbuild's loader "binary" gives it to the bundle. */
+const wasm = {
+  name: 'wasm',
+  enforce: 'pre' as const,
+  load: (id: string) =>
+    id.endsWith('.wasm') ? `export default Buffer.from('${readFileSync(id).toString('base64')}', 'base64')` : undefined,
+}
+
 export default defineConfig({
+  plugins: [wasm],
   test: { include: ['test/**/*.test.ts'], testTimeout: 60_000, pool: 'threads', maxConcurrency: 4 },
 })

@@ -8,7 +8,7 @@
  */
 export function canonicalKey(json: string): string {
   // Nearly every key is one of these, and is canonical as it stands.
-  if (/^(?:"[^"\\]*"|0|-?[1-9]\d{0,14}|true|false|null)$/.test(json)) return json
+  if (/^(?:"[^"\\]*"|0|-?[1-9]\d{0,14}|-?(?:0|[1-9]\d{0,6})\.\d{0,7}[1-9]|true|false|null)$/.test(json)) return json
   return new Reader(json).value()
 }
 
@@ -78,7 +78,7 @@ const SCALAR = /[-+.\w]+/y
 /** One spelling per content. `JSON.stringify` keeps lone surrogates as escapes and all others but control characters, " and \ as they are. */
 const canonicalString = (text: string): string => (text.includes('\\') ? JSON.stringify(JSON.parse(text)) : text)
 
-/** Integers of up to 15 digits as digits; else the digits without zeros at the ends, "e" and the power of ten. */
+/** As one writes it with up to 15 digits before or behind the point (1200, -0.05); else the digits without zeros at the ends, "e" and the power of ten. */
 export function canonicalNumber(text: string): string {
   const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/.exec(text)
   if (!match) throw new Error(`not a JSON number: ${text}`)
@@ -94,7 +94,12 @@ export function canonicalNumber(text: string): string {
   const shift = all.length - to - fraction.length
   // Nothing is computed with the exponent but its sum with a shift, so that 1e999999999999 costs no more than its digits.
   const exponent = exponentText.length < 16 ? Number(exponentText) + shift : BigInt(exponentText) + BigInt(shift)
-  if (typeof exponent === 'number' && exponent >= 0 && digits.length + exponent <= 15)
+  if (typeof exponent === 'number' && exponent >= 0 && digits.length + exponent <= 15) {
     return sign + digits + '0'.repeat(exponent)
+  }
+  if (typeof exponent === 'number' && exponent < 0 && exponent >= -15 && digits.length <= 15) {
+    const padded = digits.padStart(1 - exponent, '0')
+    return `${sign}${padded.slice(0, exponent)}.${padded.slice(exponent)}`
+  }
   return `${sign}${digits}e${exponent}`
 }

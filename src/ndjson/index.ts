@@ -1,10 +1,11 @@
 import { ReferenceScanner } from './reference.ts'
 import type { Scanner, ScannerOptions } from './scanner.ts'
+import { WasmScanner } from './wasm.ts'
 
 /** The two implementations of one behaviour; `BECK_SCANNER` names one. */
 export type ScannerName = Scanner['name']
 
 /** Makes a scanner: the readable one or the fast one. */
-export function createScanner(options: ScannerOptions, _which: ScannerName = 'wasm'): Scanner {
-  return new ReferenceScanner(options)
+export function createScanner(options: ScannerOptions, which: ScannerName = 'wasm'): Scanner {
+  return which === 'reference' ? new ReferenceScanner(options) : new WasmScanner(options)
 }

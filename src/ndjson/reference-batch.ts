@@ -22,7 +22,10 @@ export interface Block {
 }
 
 /** The number (from 1) of the line of the input that holds bytes[at]. */
-export function lineNumber({ bytes, origin, offset, first }: Block, at: number): number {
+export function lineNumber(
+  { bytes, origin, offset, first }: Pick<Block, 'bytes' | 'origin' | 'offset' | 'first'>,
+  at: number,
+): number {
   let line = origin.lineAt(offset + first)
   for (let p = bytes.indexOf(NEWLINE, first); p >= 0 && p < at; p = bytes.indexOf(NEWLINE, p + 1)) line++
   return line

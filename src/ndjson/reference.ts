@@ -76,7 +76,7 @@ export class ReferenceScanner implements Scanner {
       let end = newline < 0 ? stop : newline
       let start = from
       if (this.offset + from === 0 && BOM.equals(block.subarray(0, BOM.length))) start = BOM.length
-      if (newline > start && block[end - 1] === RETURN) end--
+      if (end > start && block[end - 1] === RETURN) end--
       if (!isBlank(block, start, end)) {
         const problem = this.checkRow(block, start, end, rows)
         if (!problem) rows++

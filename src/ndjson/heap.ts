@@ -1,0 +1,184 @@
+import wasm from './kernel/kernel.wasm'
+
+/**
+ * The kernel's functions (kernel/*.ts say what they do). Arguments are addresses and numbers; `stride` counts bytes.
+ * @see kernel/README.md
+ */
+export interface Kernel {
+  heapBase(): number
+  scan(
+    block: number,
+    from: number,
+    end: number,
+    names: number,
+    nameCount: number,
+    fieldCount: number,
+    strict: number,
+    spans: number,
+    most: number,
+    odd: number,
+    result: number,
+  ): void
+  kinds(block: number, span: number, stride: number, rows: number, out: number): void
+  numbers(block: number, span: number, stride: number, rows: number, kinds: number, values: number, odd: number): number
+  decimals(
+    block: number,
+    span: number,
+    stride: number,
+    rows: number,
+    kinds: number,
+    mantissas: number,
+    scales: number,
+  ): void
+  equalsString(
+    block: number,
+    span: number,
+    stride: number,
+    rows: number,
+    wanted: number,
+    length: number,
+    out: number,
+  ): void
+  gather(block: number, spans: number, stride: number, from: number, to: number, mask: number, out: number): number
+  render(
+    block: number,
+    spans: number,
+    stride: number,
+    from: number,
+    to: number,
+    members: number,
+    count: number,
+    out: number,
+    limit: number,
+  ): number
+  renderedBytes(): number
+  intern(
+    table: number,
+    block: number,
+    spans: number,
+    stride: number,
+    from: number,
+    to: number,
+    fields: number,
+    parts: number,
+    base: number,
+    positions: number,
+    ids: number,
+  ): number
+  internSpelling(
+    table: number,
+    spelt: number,
+    speltLength: number,
+    canonical: number,
+    length: number,
+    position: number,
+  ): number
+  joined(out: number, block: number, spansOfRow: number, fields: number, parts: number): number
+  rehash(table: number, slots: number, mask: number): void
+  exportKeys(table: number, from: number, to: number, out: number, ends: number, base: number): number
+}
+
+const PAGE_BYTES = 1 << 16
+const GIB = 1 << 30
+/** Pieces are powers of two; smaller ones than this are not worth keeping apart. */
+const LEAST_BITS = 12
+/** The kernel reads and writes up to this far beyond what it is asked to (64 bytes a step). */
+export const SLACK = 128
+
+/**
+ * The kernel and its memory: one of each per thread, shared by all scanners and key tables, so that any of them can work on the
+ * bytes of any other.
+ *
+ * Growing the memory detaches every view that was handed out, so it happens only at safe points: when a scanner or a table is made, in
+ * `room`, and in `scan` before there is a batch. To grow rarely, the memory begins large: the system backs a page only once it is used.
+ */
+export class Heap {
+  readonly kernel: Kernel
+  private readonly memory: WebAssembly.Memory
+  private top: number
+  /** Free pieces by their size's logarithm. */
+  private readonly free: number[][] = Array.from({ length: 33 }, () => [])
+
+  bytes!: Buffer
+  u32!: Uint32Array
+  f64!: Float64Array
+  u64!: BigUint64Array
+
+  constructor() {
+    this.memory = largeMemory()
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { env: { memory: this.memory } })
+    this.kernel = instance.exports as unknown as Kernel // what index.ts of the kernel exports
+    this.top = (this.kernel.heapBase() + 0xfff) & ~0xfff
+    this.view()
+  }
+
+  private view(): void {
+    const { buffer } = this.memory
+    this.bytes = Buffer.from(buffer)
+    this.u32 = new Uint32Array(buffer)
+    this.f64 = new Float64Array(buffer)
+    this.u64 = new BigUint64Array(buffer)
+  }
+
+  /** A piece of at least `size` bytes and SLACK on both sides, at a multiple of 64. Its content is whatever was there. May grow the memory. */
+  allocate(size: number): number {
+    const bits = sizeBits(size)
+    let from = bits
+    while (from < 32 && this.free[from]?.length === 0) from++
+    let piece = from < 32 ? this.free[from]?.pop() : undefined
+    if (piece === undefined) {
+      piece = this.top
+      this.top += 2 ** bits
+      if (this.top > this.bytes.length) this.grow()
+    } else {
+      // The rest of a larger piece stays free, halved again and again.
+      while (from > bits) {
+        from--
+        this.free[from]?.push(piece + 2 ** from)
+      }
+    }
+    return piece + SLACK
+  }
+
+  /** The same, all zero. */
+  allocateZeroed(size: number): number {
+    const fresh = this.top
+    const address = this.allocate(size)
+    if (address < fresh) this.bytes.fill(0, address, address + size) // never touch fresh pages: they are zero
+    return address
+  }
+
+  /** Gives back what `allocate(size)` gave. */
+  release(address: number, size: number): void {
+    this.free[sizeBits(size)]?.push(address - SLACK)
+  }
+
+  /** How much an allocation for `size` bytes holds. */
+  capacity(size: number): number {
+    return 2 ** sizeBits(size) - 2 * SLACK
+  }
+
+  private grow(): void {
+    const missing = this.top - this.bytes.length
+    const wanted = Math.min(Math.max(missing, this.bytes.length >> 1), 4 * GIB - this.bytes.length)
+    this.memory.grow(Math.ceil(Math.max(missing, wanted) / PAGE_BYTES))
+    this.view()
+  }
+}
+
+const sizeBits = (size: number): number => Math.max(LEAST_BITS, 32 - Math.clz32(size + 2 * SLACK - 1))
+
+/** As large as the system lets us reserve. */
+function largeMemory(): WebAssembly.Memory {
+  for (let bytes = GIB; ; bytes /= 4) {
+    try {
+      return new WebAssembly.Memory({ initial: bytes / PAGE_BYTES, maximum: (4 * GIB) / PAGE_BYTES })
+    } catch (error) {
+      if (bytes < 64 * PAGE_BYTES) throw error
+    }
+  }
+}
+
+let shared: Heap | undefined
+/** The thread's heap, made when first needed. */
+export const heap = (): Heap => (shared ??= new Heap())

@@ -1,0 +1,44 @@
+// Bit masks: bit i of a mask speaks of byte i of a chunk of 64 bytes.
+
+/** The four answers for 16 bytes each (0xff or 0x00 a byte; only the top bit counts) as one mask. */
+// @ts-ignore: decorator
+@inline
+export function mask4(a: v128, b: v128, c: v128, d: v128): u64 {
+  return (
+    u64(u32(i8x16.bitmask(a)) | (u32(i8x16.bitmask(b)) << 16)) |
+    (u64(u32(i8x16.bitmask(c)) | (u32(i8x16.bitmask(d)) << 16)) << 32)
+  )
+}
+
+/** Bit i of the result is the parity of bits 0..i: from a quote up to, not including, the next one all bits are set. */
+// @ts-ignore: decorator
+@inline
+export function prefixXor(x: u64): u64 {
+  x ^= x << 1
+  x ^= x << 2
+  x ^= x << 4
+  x ^= x << 8
+  x ^= x << 16
+  x ^= x << 32
+  return x
+}
+
+/** White space within a line. */
+// @ts-ignore: decorator
+@inline
+export function isSpace(byte: u32): bool {
+  return byte == 0x20 || byte == 0x09 || byte == 0x0d
+}
+
+// @ts-ignore: decorator
+@inline
+export function isDigit(byte: u32): bool {
+  return byte - 0x30 <= 9
+}
+
+/** Where the lowest bit is. */
+// @ts-ignore: decorator
+@inline
+export function lowest(mask: u64): usize {
+  return usize(ctz(mask))
+}

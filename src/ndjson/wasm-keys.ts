@@ -1,0 +1,270 @@
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import { canonicalKey } from '../core/key.ts'
+import type { Heap } from './heap.ts'
+import { WasmBatch } from './wasm-batch.ts'
+
+/** Sizes and places as kernel/intern.ts draws them. */
+const TABLE_BYTES = 64
+const SLOT_BYTES = 8
+const ENTRY_BYTES = 12
+const MASK = 1
+const USED = 2
+const IDS = 3
+const TOP = 4
+const TEXTS = 5
+const POSITIONS = 6
+const TEXT_BYTES = 32 >> 3
+
+const LEAST_SLOTS = 1 << 12
+const LEAST_IDS = 1 << 10
+const LEAST_ARENA_BYTES = 1 << 16
+const MOST_ARENA_BYTES = 16 << 20
+/** The part of the slots that may be used. */
+const LOAD = 0.65
+
+/** The fast key table. About 50 bytes a key and its text twice at most; lookups cost two cache misses in a large table. */
+export class WasmKeyTable implements KeyTable {
+  private readonly heap: Heap
+  private readonly fields: readonly number[]
+  private readonly table: number
+  /** Offsets of the fields' spans in a row. */
+  private readonly spanOffsets: number
+  private slots = 0
+  private idRoom = 0
+  private arenaEnd = 0
+  private arenas: { address: number; size: number }[] = []
+  private ids = 0
+  private idsRoom = 0
+
+  constructor(heap: Heap, fields: readonly number[]) {
+    this.heap = heap
+    this.fields = fields
+    this.table = heap.allocateZeroed(TABLE_BYTES)
+    this.spanOffsets = heap.allocate(4 * fields.length)
+    heap.u32.set(
+      fields.map((field) => 8 + 8 * field),
+      this.spanOffsets >> 2,
+    )
+    this.ensure(0, 0)
+  }
+
+  private word(index: number): number {
+    return this.heap.u32[(this.table >> 2) + index] as number
+  }
+  private setWord(index: number, value: number): void {
+    this.heap.u32[(this.table >> 2) + index] = value
+  }
+
+  get size(): number {
+    return this.word(IDS)
+  }
+
+  /** Makes room for a batch of so many rows and bytes in which every key is new. A safe point to grow the memory, or nothing to do. */
+  ensure(rows: number, bytes: number): void {
+    this.ensureSlots(rows)
+    // Every field could hold the whole block.
+    this.ensureArena(this.fields.length * (bytes + 5 * rows) + rows * ENTRY_BYTES)
+    if (rows > this.idsRoom) {
+      if (this.idsRoom) this.heap.release(this.ids, 4 * this.idsRoom)
+      this.idsRoom = Math.max(rows, LEAST_IDS)
+      this.ids = this.heap.allocate(4 * this.idsRoom)
+    }
+  }
+
+  private ensureSlots(keys: number): void {
+    const { heap, table } = this
+    // An unplain spelling takes a slot beside its canonical one.
+    const used = this.word(USED) + 2 * keys
+    if (used > LOAD * this.slots) {
+      const old = this.slots
+      let slots = Math.max(old, LEAST_SLOTS)
+      while (used > LOAD * slots) slots *= 2
+      const address = heap.allocateZeroed(slots * SLOT_BYTES)
+      this.slots = slots
+      if (old) {
+        const oldAddress = this.word(0)
+        heap.kernel.rehash(table, address, slots - 1)
+        heap.release(oldAddress, old * SLOT_BYTES)
+      } else {
+        this.setWord(0, address)
+        this.setWord(MASK, slots - 1)
+      }
+    }
+    if (this.size + keys > this.idRoom) {
+      const old = this.idRoom
+      let room = Math.max(old, LEAST_IDS)
+      while (this.size + keys > room) room *= 2
+      this.idRoom = room
+      for (const [word, width] of [
+        [TEXTS, 4],
+        [POSITIONS, 8],
+      ] as const) {
+        const from = this.word(word)
+        const address = heap.allocate(width * room)
+        heap.bytes.copyWithin(address, from, from + width * this.size)
+        this.setWord(word, address)
+        if (old) heap.release(from, width * old)
+      }
+    }
+  }
+
+  private ensureArena(bytes: number): void {
+    if (this.arenaEnd - this.word(TOP) >= bytes && this.arenaEnd) return
+    const held = this.arenas.reduce((sum, { size }) => sum + size, 0)
+    const size = Math.max(bytes, LEAST_ARENA_BYTES, Math.min(held, MOST_ARENA_BYTES))
+    const address = this.heap.allocate(size)
+    this.arenas.push({ address, size })
+    this.arenaEnd = address + size
+    this.setWord(TOP, address)
+  }
+
+  intern(batch: RecordBatch): Uint32Array {
+    const { count, stride, spans, bytes } = batch
+    this.ensure(count, bytes.length)
+    if (batch instanceof WasmBatch && batch.block.heap === this.heap) {
+      const { address, origin, offset } = batch.block
+      this.internSpans(address, batch.block.spans, stride * 4, count, this.spanOffsets, origin.base + offset, 0)
+    } else {
+      // Of another kind of scanner: bring it here first.
+      const block = this.copy(bytes)
+      const spansAt = this.copy(spans.subarray(0, count * stride))
+      const base = count ? batch.position(0) - (spans[0] as number) : 0
+      this.internSpans(block.address, spansAt.address, stride * 4, count, this.spanOffsets, base, 0)
+      this.heap.release(block.address, block.size)
+      this.heap.release(spansAt.address, spansAt.size)
+    }
+    return this.heap.u32.subarray(this.ids >> 2, (this.ids >> 2) + count)
+  }
+
+  private copy(data: Uint8Array | Uint32Array | Float64Array): { address: number; size: number } {
+    const size = data.byteLength
+    const address = this.heap.allocate(size)
+    this.heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, size), address)
+    return { address, size }
+  }
+
+  private internSpans(
+    block: number,
+    spans: number,
+    stride: number,
+    count: number,
+    fields: number,
+    base: number,
+    positions: number,
+  ): void {
+    const { heap, table, ids } = this
+    const parts = this.fields.length
+    for (let row = 0; ;) {
+      row = heap.kernel.intern(table, block, spans, stride, row, count, fields, parts, base, positions, ids)
+      if (row === count) return
+      const rowSpans = spans + row * stride
+      const length = heap.kernel.joined(this.word(TOP) + 8, block, rowSpans, fields, parts)
+      const spelt = Buffer.from(heap.bytes.subarray(this.word(TOP) + 8, this.word(TOP) + 8 + length))
+      const position = positions
+        ? (heap.f64[(positions >> 3) + row] as number)
+        : base + (heap.u32[rowSpans >> 2] as number)
+      heap.u32[(ids >> 2) + row] = this.internSpelling(spelt, position)
+      row++
+    }
+  }
+
+  /** The id of a key whose canonical text is not plain to see. */
+  private internSpelling(spelt: Buffer, position: number): number {
+    const { heap } = this
+    const canonical = Buffer.from(spelt.toString().split('\n').map(canonicalKey).join('\n'))
+    const size = spelt.length + 64 + canonical.length
+    this.ensureArena(this.arenaEnd - this.word(TOP) < size + 2 * ENTRY_BYTES ? size + 2 * ENTRY_BYTES : 0)
+    const address = heap.allocate(size)
+    const canonicalAt = address + spelt.length + 64
+    spelt.copy(heap.bytes, address)
+    canonical.copy(heap.bytes, canonicalAt)
+    const id = heap.kernel.internSpelling(this.table, address, spelt.length, canonicalAt, canonical.length, position)
+    heap.release(address, size)
+    return id >>> 0
+  }
+
+  clear(): void {
+    this.heap.bytes.fill(0, this.word(0), this.word(0) + this.slots * SLOT_BYTES)
+    this.setWord(USED, 0)
+    this.setWord(IDS, 0)
+    this.heap.f64[(this.table >> 3) + TEXT_BYTES] = 0
+    // One piece is kept, so that a table which is cleared often takes no new ones.
+    const [first, ...others] = this.arenas.sort((a, b) => b.size - a.size)
+    for (const { address, size } of others) this.heap.release(address, size)
+    if (!first) return
+    this.arenas = [first]
+    this.setWord(TOP, first.address)
+    this.arenaEnd = first.address + first.size
+  }
+
+  text(id: number, part: number): string {
+    const { heap } = this
+    const entry = heap.u32[(this.word(TEXTS) >> 2) + id] as number
+    const length = heap.u32[(entry >> 2) + 1] as number
+    const text = heap.bytes.toString('latin1', entry + 8, entry + 8 + length)
+    return this.fields.length === 1 ? text : (text.split('\n')[part] as string)
+  }
+
+  position(id: number): number {
+    return this.heap.f64[(this.word(POSITIONS) >> 3) + id] as number
+  }
+
+  export(): KeyTableState {
+    const { heap, size } = this
+    const parts = this.fields.length
+    const separators = size * (parts - 1)
+    const bytes = new Uint8Array((heap.f64[(this.table >> 3) + TEXT_BYTES] as number) - separators)
+    const ends = new Uint32Array(size * parts)
+    const positionsAt = this.word(POSITIONS) >> 3
+    let at = 0
+    for (let from = 0, to: number; from < size; from = to) {
+      to = Math.min(size, from + EXPORT_KEYS)
+      let longest = 0
+      for (let id = from; id < to; id++) {
+        const entry = heap.u32[(this.word(TEXTS) >> 2) + id] as number
+        longest += heap.u32[(entry >> 2) + 1] as number
+      }
+      const endsBytes = 4 * (to - from) * parts
+      const out = heap.allocate(longest)
+      const endsAt = heap.allocate(endsBytes)
+      const written = heap.kernel.exportKeys(this.table, from, to, out, endsAt, at)
+      bytes.set(heap.bytes.subarray(out, out + written), at)
+      ends.set(heap.u32.subarray(endsAt >> 2, (endsAt + endsBytes) >> 2), from * parts)
+      heap.release(out, longest)
+      heap.release(endsAt, endsBytes)
+      at += written
+    }
+    return { bytes, ends, positions: heap.f64.slice(positionsAt, positionsAt + size) }
+  }
+
+  import({ bytes, ends, positions }: KeyTableState): Uint32Array {
+    const { heap } = this
+    const parts = this.fields.length
+    const count = positions.length
+    const ids = new Uint32Array(count)
+    // In pieces: all of them could be new, and room for them is made before each piece.
+    for (let from = 0, to: number; from < count; from = to) {
+      to = Math.min(count, from + EXPORT_KEYS)
+      const start = from ? (ends[from * parts - 1] as number) : 0
+      const end = ends[to * parts - 1] as number
+      const rows = to - from
+      const spans = new Uint32Array(2 * rows * parts)
+      for (let i = 0, at = start; i < rows * parts; i++) {
+        spans[2 * i] = at - start
+        spans[2 * i + 1] = (at = ends[from * parts + i] as number) - start
+      }
+      this.ensure(rows, end - start)
+      const block = this.copy(bytes.subarray(start, end))
+      const spansAt = this.copy(spans)
+      const positionsAt = this.copy(positions.subarray(from, to))
+      const fields = this.copy(Uint32Array.from(this.fields, (_, part) => 8 * part))
+      this.internSpans(block.address, spansAt.address, 8 * parts, rows, fields.address, 0, positionsAt.address)
+      ids.set(heap.u32.subarray(this.ids >> 2, (this.ids >> 2) + rows), from)
+      for (const { address, size } of [block, spansAt, positionsAt, fields]) heap.release(address, size)
+    }
+    return ids
+  }
+}
+
+/** Keys that are exported or imported in one piece. */
+const EXPORT_KEYS = 1 << 16

@@ -1,0 +1,311 @@
+import type { KeyTable } from '../core/batch.ts'
+import type { FieldPath } from '../core/field-path.ts'
+import { heap, SLACK, type Heap } from './heap.ts'
+import { LineChecker } from './line.ts'
+import { BOM } from './reference.ts'
+import type { BadLine, Origin, Scanned, Scanner, ScannerOptions } from './scanner.ts'
+import { WasmBatch, type WasmBlock } from './wasm-batch.ts'
+import { WasmKeyTable } from './wasm-keys.ts'
+
+/** How much is read at a time: a block, its spans and columns stay in the second-level cache. */
+const BLOCK_BYTES = 1 << 20
+const LEAST_ROOM_BYTES = 1 << 16
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+/** Bytes of an entry of the kernel's list of odd lines. */
+const ODD_BYTES = 12
+const RESULT_BYTES = 64
+
+/**
+ * The fast scanner: the hot path. Assumes nothing; what the kernel is not sure of, the `LineChecker` of the readable scanner decides.
+ * Its memory is the block, the spans and the columns of one batch, used again for each. O(bytes).
+ */
+export class WasmScanner implements Scanner {
+  readonly name = 'wasm'
+  /** How many lines the kernel was not sure of: 0 for clean data. For tests. */
+  flagged = 0
+  private readonly heap: Heap = heap()
+  private readonly strict: boolean
+  private readonly fieldCount: number
+  private readonly stride: number
+  private readonly checker: LineChecker
+  private readonly names: number
+  private readonly nameCount: number
+  private readonly result: number
+  private readonly tables: WasmKeyTable[] = []
+  private readonly frame: Frame
+
+  private block: number
+  private blockBytes = BLOCK_BYTES + LEAST_ROOM_BYTES
+  /** The pending bytes are block + start .. block + end; `offset` bytes of the input came before the block's first byte. */
+  private start = 0
+  private end = 0
+  private offset = 0
+  private origin: Origin = { file: '', base: 0, lineAt: () => 1 }
+
+  private most = 1 << 13
+  private spans: number
+  private odd: number
+
+  constructor({ reads, strict }: ScannerOptions) {
+    const { heap } = this
+    this.strict = strict
+    this.fieldCount = reads.length
+    this.stride = 2 + 2 * reads.length
+    this.checker = new LineChecker(reads)
+    const plan = planNames(heap, reads)
+    this.names = plan.address
+    this.nameCount = plan.count
+    this.result = heap.allocateZeroed(RESULT_BYTES)
+    this.block = heap.allocate(this.blockBytes)
+    this.spans = heap.allocate(this.spansBytes())
+    this.odd = heap.allocate(this.most * ODD_BYTES)
+    this.frame = new Frame(heap)
+  }
+
+  private spansBytes(): number {
+    return (this.most + 1) * this.stride * 4
+  }
+
+  begin(origin: Origin): void {
+    this.origin = origin
+    this.start = this.end = this.offset = 0
+  }
+
+  get pendingBytes(): number {
+    return this.end - this.start
+  }
+
+  takePending(): Uint8Array {
+    const pending = this.heap.bytes.subarray(this.block + this.start, this.block + this.end)
+    this.start = this.end
+    return pending
+  }
+
+  skip(bytes: number): void {
+    this.offset += bytes
+  }
+
+  room(): Uint8Array {
+    const { heap, start, end } = this
+    const pending = end - start
+    const from = this.block + start
+    if (this.blockBytes - pending < LEAST_ROOM_BYTES) {
+      const old = this.block
+      const oldBytes = this.blockBytes
+      this.blockBytes *= 2
+      this.block = heap.allocate(this.blockBytes)
+      heap.bytes.copyWithin(this.block, from, from + pending)
+      heap.release(old, oldBytes)
+    } else if (start) heap.bytes.copyWithin(this.block, from, from + pending)
+    this.offset += start
+    this.start = 0
+    this.end = pending
+    // One byte is left for the line end that the last line may lack.
+    return heap.bytes.subarray(this.block + pending, this.block + this.blockBytes - 1)
+  }
+
+  scan(filled: number, last: boolean): Scanned {
+    const { heap, block } = this
+    const first = this.start
+    const end = this.end + filled
+    // The pending bytes have no line end.
+    let stop = heap.bytes.subarray(block + this.end, block + end).lastIndexOf(NEWLINE) + 1
+    stop = stop ? this.end + stop : first
+    const ended = !last || stop === end
+    if (!ended) {
+      heap.bytes[block + end] = NEWLINE
+      stop = end + 1
+    }
+    let from = first
+    if (this.offset + from === 0 && stop > 2 && BOM.equals(heap.bytes.subarray(block, block + BOM.length)))
+      from = BOM.length
+    const { rows, lines, oddLines, ascii, dense } = this.scanLines(from, stop)
+    if (!ended) stop = end
+    this.start = stop
+    this.end = end
+    this.frame.reset()
+    for (const table of this.tables) table.ensure(rows, end - first)
+
+    const bad: BadLine[] = []
+    const count = oddLines ? this.settle(rows, oddLines, bad) : rows
+    const { stride, spans, origin, offset, frame } = this
+    const shape: WasmBlock = {
+      heap,
+      frame,
+      address: block,
+      length: end,
+      spans,
+      stride,
+      origin,
+      offset,
+      first,
+      ascii,
+      dense: dense && ended && !oddLines,
+    }
+    return { batch: new WasmBatch(shape, count), bad, lines }
+  }
+
+  /** Runs the kernel; makes more room for rows whenever it runs out. */
+  private scanLines(from: number, stop: number) {
+    const { heap, block } = this
+    let rows = 0
+    let lines = 0
+    let oddLines = 0
+    let ascii = true
+    let dense = true
+    let at = block + from
+    const end = block + stop
+    while (at < end) {
+      const spans = this.spans + rows * this.stride * 4
+      const odd = this.odd + oddLines * ODD_BYTES
+      const { names, nameCount, fieldCount, strict, most, result } = this
+      heap.kernel.scan(block, at, end, names, nameCount, fieldCount, Number(strict), spans, most - rows, odd, result)
+      const words = heap.u32.subarray(result >> 2)
+      const odds = words[2] as number
+      if (rows)
+        for (let i = 0; i < odds; i++) heap.u32[(odd >> 2) + 3 * i] = (heap.u32[(odd >> 2) + 3 * i] as number) + rows
+      rows += words[0] as number
+      lines += words[1] as number
+      oddLines += odds
+      ascii &&= words[4] === 1
+      dense &&= words[5] === 1
+      at = words[3] || end
+      if (at < end) this.growRows(rows, oddLines)
+    }
+    return { rows, lines, oddLines, ascii, dense }
+  }
+
+  private growRows(rows: number, oddLines: number): void {
+    const { heap, spans, odd } = this
+    const spansBytes = this.spansBytes()
+    const oddBytes = this.most * ODD_BYTES
+    this.most *= 4
+    this.spans = heap.allocate(this.spansBytes())
+    heap.bytes.copyWithin(this.spans, spans, spans + rows * this.stride * 4)
+    heap.release(spans, spansBytes)
+    this.odd = heap.allocate(this.most * ODD_BYTES)
+    heap.bytes.copyWithin(this.odd, odd, odd + oddLines * ODD_BYTES)
+    heap.release(odd, oddBytes)
+  }
+
+  /** Has the odd lines decided, and takes the bad ones out of the rows. Returns the number of rows that are left. */
+  private settle(rows: number, oddLines: number, bad: BadLine[]): number {
+    const { heap, block, stride } = this
+    const bytes = heap.bytes.subarray(block, block + this.blockBytes)
+    const spans = heap.u32.subarray(this.spans >> 2, (this.spans >> 2) + rows * stride)
+    const odd = heap.u32.subarray(this.odd >> 2, (this.odd >> 2) + oddLines * 3)
+    this.flagged += oddLines
+    let kept = 0
+    let next = 0
+    for (let i = 0; i < oddLines; i++) {
+      const row = odd[3 * i] as number
+      const start = odd[3 * i + 1] as number
+      let end = odd[3 * i + 2] as number
+      if (bytes[end - 1] === RETURN) end--
+      const problem = this.checker.check(bytes, start, end, spans, row * stride)
+      if (!problem) continue
+      if (kept < next) spans.copyWithin(kept * stride, next * stride, row * stride)
+      kept += row - next
+      next = row + 1
+      bad.push({ ...problem, row: kept, start, end, position: this.origin.base + this.offset + start })
+    }
+    spans.copyWithin(kept * stride, next * stride, rows * stride)
+    return kept + rows - next
+  }
+
+  keyTable(fields: readonly number[]): KeyTable {
+    const table = new WasmKeyTable(this.heap, fields)
+    this.tables.push(table)
+    return table
+  }
+}
+
+/** Memory for the columns of one batch: handed out piece after piece, all taken back with the next batch. */
+export class Frame {
+  private readonly heap: Heap
+  private readonly first: number
+  private at: number
+  private end: number
+  private more: { address: number; size: number }[] = []
+
+  constructor(heap: Heap) {
+    this.heap = heap
+    this.first = this.at = heap.allocate(FRAME_BYTES)
+    this.end = this.first + FRAME_BYTES
+  }
+
+  /** At a multiple of 64, with SLACK behind. Beyond FRAME_BYTES a batch it takes pieces of their own. */
+  take(size: number): number {
+    const address = this.at
+    const next = (address + size + SLACK + 63) & ~63
+    if (next <= this.end) {
+      this.at = next
+      return address
+    }
+    this.more.push({ address: this.heap.allocate(size), size })
+    return (this.more.at(-1) as { address: number }).address
+  }
+
+  reset(): void {
+    this.at = this.first
+    for (const { address, size } of this.more) this.heap.release(address, size)
+    this.more = []
+  }
+}
+
+/** For all usual batches. Pages that are not used cost nothing. */
+const FRAME_BYTES = 32 << 20
+
+/** Sizes as kernel/scan.ts draws them. */
+const NAME_BYTES = 40
+const FIELD_BYTES = 12
+const PART_BYTES = 12
+
+/** Writes the wanted names and paths as the kernel reads them. */
+function planNames(heap: Heap, reads: readonly FieldPath[]): { address: number; count: number } {
+  const quoted = (part: string | number): Buffer => Buffer.from(JSON.stringify(String(part)))
+  const names = new Map<string, { field: number; rest: (string | number)[] }[]>()
+  reads.forEach(([name, ...rest], field) => {
+    const fields = names.get(String(name)) ?? []
+    names.set(String(name), fields)
+    fields.push({ field, rest })
+  })
+  const texts = reads.flat().reduce((sum: number, part) => sum + quoted(part).length + 16, 0)
+  const parts = reads.flat().length
+  const size = names.size * NAME_BYTES + reads.length * FIELD_BYTES + parts * PART_BYTES + texts + 64
+  const address = heap.allocateZeroed(size)
+  const { u32, u64, bytes } = heap
+  let fieldAt = address + names.size * NAME_BYTES
+  let partAt = fieldAt + reads.length * FIELD_BYTES
+  let textAt = partAt + parts * PART_BYTES
+  const addText = (part: string | number): [number, number] => {
+    const text = quoted(part)
+    const at = textAt
+    text.copy(bytes, at)
+    textAt += text.length
+    return [at, text.length]
+  }
+  let at = address
+  for (const [name, fields] of names) {
+    const [text, length] = addText(name)
+    const tail = Math.min(length, 8)
+    const eight = Buffer.alloc(8)
+    bytes.copy(eight, 8 - tail, text + length - tail, text + length)
+    u64[at >> 3] = (2n ** 64n - 1n) ^ (2n ** BigInt(64 - 8 * tail) - 1n)
+    u64[(at >> 3) + 1] = eight.readBigUInt64LE()
+    const single = fields.length === 1 && fields[0]?.rest.length === 0 ? fields[0].field : -1
+    u32.set([text, length, fieldAt, fields.length, 0, single], (at >> 2) + 4)
+    for (const { field, rest } of fields) {
+      u32.set([field, partAt, rest.length], fieldAt >> 2)
+      fieldAt += FIELD_BYTES
+      for (const part of rest) {
+        const index = /^(?:0|[1-9]\d{0,8})$/.test(String(part)) ? Number(part) : -1
+        u32.set([...addText(part), index], partAt >> 2)
+        partAt += PART_BYTES
+      }
+    }
+    at += NAME_BYTES
+  }
+  return { address, count: names.size }
+}
