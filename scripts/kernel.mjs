@@ -16,8 +16,20 @@ if (!existsSync(compiler)) {
 }
 const folder = check ? mkdtempSync(join(tmpdir(), 'beck-kernel-')) : '.'
 const target = join(folder, 'kernel.wasm')
-const options = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'bulk-memory', '--importMemory']
-execFileSync(process.execPath, [compiler, 'index.ts', '-o', target, ...options, '--use', 'abort='], { stdio: 'inherit' })
+const options = [
+  '-O3',
+  '--noAssert',
+  '--runtime',
+  'stub',
+  '--enable',
+  'simd',
+  '--enable',
+  'bulk-memory',
+  '--importMemory',
+]
+execFileSync(process.execPath, [compiler, 'index.ts', '-o', target, ...options, '--use', 'abort='], {
+  stdio: 'inherit',
+})
 if (check) {
   const same = readFileSync(target).equals(readFileSync('kernel.wasm'))
   rmSync(folder, { recursive: true })
