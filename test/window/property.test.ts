@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest'
+import { array, assert, asyncProperty, constantFrom, integer, option, record, shuffledSubarray } from 'fast-check'
+import { oracle, type Item, type OracleOptions } from './oracle.ts'
+import { runWindow } from './run.ts'
+
+const item = record({ t: integer({ min: -30, max: 60 }), k: option(constantFrom(1, 2, 'a', 'b')), n: integer({ min: -5, max: 5 }) })
+const items = array(item, { maxLength: 40 })
+const batchRows = constantFrom(1, 2, 3, 7, Infinity)
+const policy = {
+  delay: constantFrom(0, 0, 3, 10, 100),
+  lateness: constantFrom(0, 0, 2, 5, 20),
+  late: constantFrom('drop', 'update', 'correct'),
+  emit: constantFrom('final', 'final', 'changes'),
+} as const
+
+const flagsOf = ({ kind, delay, lateness, late, emit }: OracleOptions): string =>
+  `${
+    'gap' in kind ? `--session ${kind.gap}ms` : `--hopping ${kind.size}ms/${kind.advance}ms --offset ${kind.offset}ms`
+  } --time t --time-unit ms --by k --delay ${delay}ms --lateness ${lateness}ms --late ${late} --emit ${emit} --late-to late`
+
+async function compare(list: readonly Item[], options: OracleOptions, rows: number): Promise<void> {
+  const wanted = oracle(list, options)
+  const ran = await runWindow('count, s = sum(n)', flagsOf(options), list, { batchRows: rows })
+  expect(ran.lines).toEqual(wanted.lines)
+  expect(ran.late).toBe(wanted.late.length)
+  expect(ran.lateTo).toBe(wanted.late.map((item) => `${JSON.stringify(item)}\n`).join(''))
+}
+
+describe('windows do what keeping every record would do', () => {
+  it('tumbling and hopping', async () => {
+    const options = record({
+      kind: record({ size: integer({ min: 1, max: 24 }), advance: integer({ min: 1, max: 12 }), offset: constantFrom(0) }),
+      ...policy,
+    })
+    await assert(asyncProperty(items, options, batchRows, compare), { numRuns: 700 })
+  })
+  it('tumbling alone, with offsets', async () => {
+    const options = integer({ min: 1, max: 20 }).chain((size) =>
+      record({
+        kind: record({ size: constantFrom(size), advance: constantFrom(size), offset: integer({ min: 1 - size, max: size - 1 }) }),
+        ...policy,
+      }),
+    )
+    await assert(asyncProperty(items, options, batchRows, compare), { numRuns: 500 })
+  })
+  it('sessions', async () => {
+    const options = record({ kind: record({ gap: integer({ min: 1, max: 12 }) }), ...policy })
+    await assert(asyncProperty(items, options, batchRows, compare), { numRuns: 1000 })
+  })
+})
+
+describe('the order of arrival within --delay cannot be seen', () => {
+  it.each(['--tumbling 7ms', '--hopping 9ms/4ms', '--session 5ms', '--hopping 3ms/8ms'])('%s', async (kind) => {
+    await assert(
+      asyncProperty(
+        array(item, { minLength: 2, maxLength: 30 }).chain((list) =>
+          shuffledSubarray(list, { minLength: list.length, maxLength: list.length }).map((other) => [list, other] as const),
+        ),
+        batchRows,
+        async ([list, other], rows) => {
+          const flags = `${kind} --time t --time-unit ms --by k --delay 90ms`
+          const program = 'count, sum(n), avg(n)'
+          const a = await runWindow(program, flags, list)
+          const b = await runWindow(program, flags, other, { batchRows: rows })
+          // A key is printed as first spelt, and all spellings here are the same.
+          expect(b.lines).toEqual(a.lines)
+          expect(a.late + b.late).toBe(0)
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+})
