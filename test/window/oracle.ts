@@ -48,7 +48,8 @@ export function oracle(items: readonly Item[], options: OracleOptions): { lines:
       let extra = ''
       if (same) extra += `,"revision":${(revision = same.revision + 1)}`
       const others = said.filter((before) => before !== same)
-      if (others.length > 0) extra += `,"replaces":${JSON.stringify(others.map(({ start, end }) => [iso(start), iso(end)]))}`
+      if (others.length > 0)
+        extra += `,"replaces":${JSON.stringify(others.map(({ start, end }) => [iso(start), iso(end)]))}`
       line(start, end, body, extra)
     }
     group.said = [{ start, end, body, revision }]
@@ -116,8 +117,10 @@ export function oracle(items: readonly Item[], options: OracleOptions): { lines:
   return { lines, late }
 }
 
-const order = (a: { start: number; end: number; key?: string }, b: { start: number; end: number; key?: string }): number =>
-  a.end - b.end || a.start - b.start || compareKeys(a.key ?? '', b.key ?? '')
+const order = (
+  a: { start: number; end: number; key?: string },
+  b: { start: number; end: number; key?: string },
+): number => a.end - b.end || a.start - b.start || compareKeys(a.key ?? '', b.key ?? '')
 
 /** null, numbers, strings: the keys that the tests use. */
 const compareKeys = (a: string, b: string): number => {

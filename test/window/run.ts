@@ -39,7 +39,11 @@ export async function runWindow(
   const context: StageContext = {
     reject(batch, row, { problem }) {
       if (!deadLetters) throw new Error(problem)
-      ran.rejected.push(Buffer.from(batch.lines(undefined, row, row + 1)).toString().trim())
+      ran.rejected.push(
+        Buffer.from(batch.lines(undefined, row, row + 1))
+          .toString()
+          .trim(),
+      )
     },
     keyTable: (fields) => scanner.keyTable(fields),
     now: () => now,
