@@ -51,7 +51,10 @@ export async function runWindow(
     count: (_what, records) => void (ran.late += records),
     memoryBytes: 1 << 30,
     workers: 1,
-  } as StageContext
+    spill: () => {
+      throw new Error('windows do not spill')
+    },
+  }
   const operator: Operator = stage.open(context)
   const out = {
     forward: () => {
