@@ -22,7 +22,8 @@ export interface FieldUse {
   readonly field: number
   /** Read as a number: then by column. */
   numeric: boolean
-  /** If the field is missing: the value to look in instead (index in the projection, -1: the record), and the path there. */
+  readonly path: Components
+  /** If the field is missing: the field to look in instead (index in the projection), and the path there. */
   readonly soft?: { readonly from: number; readonly path: Components }
 }
 
@@ -119,10 +120,8 @@ class Generator {
       const { projection } = this.options
       const at = softAt(path)
       const soft =
-        at === undefined
-          ? undefined
-          : { from: at ? this.use(path.slice(0, at), false).field : -1, path: path.slice(at) }
-      use = { field: projection.add(asField(path)), numeric: false, ...(soft && { soft }) }
+        at === undefined ? undefined : { from: this.use(path.slice(0, at), false).field, path: path.slice(at) }
+      use = { field: projection.add(asField(path)), numeric: false, path, ...(soft && { soft }) }
       this.fields.set(key, use)
     }
     use.numeric ||= numeric
@@ -170,6 +169,8 @@ class Generator {
         if (!node.computed && !node.method && node.kind === 'init' && propertyName(node.key) === '__proto__')
           return `["__proto__"]: ${this.value(node.value)}`
         break
+      case 'ObjectExpression':
+        return this.literal(node) ?? this.copy(node)
       case 'AssignmentExpression':
         return `${this.target(node.left)} ${node.operator} ${this.value(node.right)}`
       case 'UpdateExpression':
@@ -303,6 +304,25 @@ class Generator {
       if (operator === '??') return `((${value}) == null ? ${rest} : ${text})`
       return operator === '||' ? `((${value}) ? ${text} : ${rest})` : `((${value}) ? ${rest} : ${text})`
     }, undefined) as string
+  }
+
+  /** An object literal that JavaScript goes on with. What it takes from records keeps its spelling, should it be handed on after all. */
+  private literal({ properties }: ObjectExpression): string | undefined {
+    const items: string[] = []
+    let keeps = false
+    for (const property of properties) {
+      if (property.type === 'SpreadElement') {
+        items.push('undefined', this.value(property.argument), 'undefined')
+        keeps = true
+      } else if (property.kind !== 'init' || property.method) return undefined
+      else {
+        const path = pathOf(property.value, this.records)
+        const name = property.computed ? this.value(property.key) : JSON.stringify(propertyName(property.key))
+        items.push(name, this.value(property.value), path ? this.pathText(path, property.value) : 'undefined')
+        keeps ||= path !== undefined
+      }
+    }
+    return keeps ? `${this.own}h.literal([${items.join(', ')}])` : undefined
   }
 
   private object(node: ObjectExpression): string {

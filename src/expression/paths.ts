@@ -32,12 +32,16 @@ export function rooted(node: AnyNode, records: ReadonlySet<AnyNode>): boolean {
   return records.has(node)
 }
 
-/**
- * Where a path may mean something that is no field: an index may be that of a string, and `r.length` that of a record which is no object.
- * Then, if the field is missing, the components from here on are looked up in the value before them.
- */
+/** The part may be the index of a character, or the length of a text or list. */
+const isSoft = (part: string | number, index: number): boolean =>
+  (index === 0 && part === 'length') || /^\d{1,9}$/.test(String(part))
+
+/** Whether a path may mean something that is no field: a character of a string, or the length of a record that is no object. */
+export const mayBeSoft = (path: Components): boolean => path.some(isSoft)
+
+/** The first such component within the record. If the field is missing, it is looked up in the value before that. */
 export function softAt(path: Components): number | undefined {
-  const at = path.findIndex((part, index) => (index === 0 && part === 'length') || /^\d{1,9}$/.test(String(part)))
+  const at = path.findIndex((part, index) => index > 0 && isSoft(part, index))
   return at < 0 ? undefined : at
 }
 

@@ -1,9 +1,9 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import type { FieldUse, Generated, ShapeMember } from './generate.ts'
-import { decodeString, parts, Raw, splice } from './json.ts'
-import { get, type Components } from './paths.ts'
-import { serialise } from './serialise.ts'
-import { decode, originOf } from './values.ts'
+import { decodeString, parts, quote, Raw, splice } from './json.ts'
+import { get, mayBeSoft, type Components } from './paths.ts'
+import { ResultError, serialise } from './serialise.ts'
+import { decode, originOf, setOrigin, setOwn } from './values.ts'
 
 const BACKSLASH = '\\'
 const OPEN_OBJECT = 0x7b
@@ -77,15 +77,15 @@ export class Row {
 
   /** What a path that is no field may still mean: a character of a string, or the length of a record that is no object. */
   private softly(field: number): unknown {
-    const soft = this.uses[field]?.soft
-    if (!soft) return undefined
-    if (soft.from < 0) {
-      return this.block.charCodeAt(this.spans[this.row * this.stride] as number) === OPEN_OBJECT
-        ? undefined
-        : soft.path.reduce(get, this.record())
-    }
-    const from = this.fieldText(soft.from)
-    return from.charCodeAt(0) === QUOTE ? soft.path.reduce(get, decodeString(from) as unknown) : undefined
+    const use = this.uses[field]
+    if (!use || !mayBeSoft(use.path)) return undefined
+    if (this.block.charCodeAt(this.spans[this.row * this.stride] as number) !== OPEN_OBJECT)
+      return use.path.reduce(get, this.record())
+    const { soft } = use
+    const from = soft ? this.fieldText(soft.from) : ''
+    return soft && (from.charCodeAt(0) === QUOTE || soft.path.length > 1) && from !== ''
+      ? soft.path.reduce(get, decode(from))
+      : undefined
   }
 
   /** A field's text, to hand it on. */
@@ -192,6 +192,39 @@ export class Row {
     return new Raw(`${out + block.slice(from, end - 1) + (empty ? added.slice(1) : added)}}`)
   }
 
+  /**
+   * An object for JavaScript to go on with: name, value and text (of a field that is handed on) in turn, undefined as the name of what is
+   * spread.
+   */
+  literal(items: readonly unknown[]): object {
+    const object = {}
+    const texts: unknown[] = []
+    let odd = false
+    for (let index = 0; index < items.length; index += 3) {
+      const name = items[index]
+      const value = items[index + 1]
+      const text = items[index + 2]
+      if (name !== undefined) {
+        setOwn(object, String(name), value)
+        texts.push(name, text ?? value)
+        odd ||= text instanceof Raw && (typeof value !== 'object' || value === null) && !spells(text.text, value)
+      } else {
+        for (const [member, inner] of Object.entries(value ?? {})) setOwn(object, member, inner)
+        texts.push(undefined, value)
+        odd ||= typeof value === 'object' && value !== null && originOf(value) !== undefined
+      }
+    }
+    if (odd) {
+      try {
+        setOrigin(object, this.build(texts).text)
+      } catch (error) {
+        // What has no JSON may still be computed with: then its spelling is of no use.
+        if (!(error instanceof ResultError)) throw error
+      }
+    }
+    return object
+  }
+
   /** An object literal in general: names and values in turn, undefined as the name of what is spread. */
   build(items: readonly unknown[]): Raw {
     let base = '{}'
@@ -224,6 +257,10 @@ function spreadText(value: unknown): string {
 /** An object whose own members are what is spread, whatever else it is (a date, a Map). */
 const originless = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !(value instanceof Raw) && !Array.isArray(value) && !originOf(value)
+
+/** Whether a scalar would be written like that. */
+const spells = (text: string, value: unknown): boolean =>
+  typeof value === 'string' ? text === quote(value) : text === String(value)
 
 /** Finds a text in a block from ever later places: one pass over the block in all. */
 class Finder {

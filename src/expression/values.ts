@@ -15,10 +15,15 @@ let anyOrigins = false
 /** Where the container came from, if its text is one that JavaScript would not write. */
 export const originOf = (container: object): Origin | undefined => (anyOrigins ? origins.get(container) : undefined)
 
-/** Gives a container that an expression made the spelling of the texts that it was made from. */
-export function setOrigin(container: object, text: string, values: readonly unknown[]): void {
+/** Gives an object that an expression made the spelling of the texts that it was made from. */
+export function setOrigin(object: object, text: string): void {
+  const found = parts(text)
   anyOrigins = true
-  origins.set(container, { text, parts: parts(text), values })
+  origins.set(object, {
+    text,
+    parts: found,
+    values: found.map(({ name }) => (object as Record<string, unknown>)[name]),
+  })
 }
 
 const MAX_DEPTH = 512
@@ -50,11 +55,8 @@ function decodeExactly(binary: string): unknown {
   const values = found.map(({ valueStart, end }) => decodeExactly(binary.slice(valueStart, end)))
   let container: object = values
   if (first === OPEN_OBJECT) {
-    const object: Record<string, unknown> = {}
-    found.forEach(({ name }, index) => {
-      if (name === '__proto__') setOwn(object, name, values[index])
-      else object[name] = values[index]
-    })
+    const object = {}
+    found.forEach(({ name }, index) => setOwn(object, name, values[index]))
     container = object
   } else container = [...values]
   anyOrigins = true
@@ -62,9 +64,11 @@ function decodeExactly(binary: string): unknown {
   return container
 }
 
-/** Sets a member without setting a prototype. */
-const setOwn = (object: object, name: string, value: unknown): unknown =>
-  Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
+/** Sets a member, never a prototype. */
+export function setOwn(object: object, name: string, value: unknown): void {
+  if (name !== '__proto__') (object as Record<string, unknown>)[name] = value
+  else Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
+}
 
 function checkDepth(text: string): void {
   if (text.length < 2 * MAX_DEPTH) return

@@ -6,7 +6,7 @@
 import type { AnyNode, BinaryOperator, Expression } from 'acorn'
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import type { Projection } from '../core/field-path.ts'
-import { asField, asksLength, pathOf, softAt, type Components } from './paths.ts'
+import { asField, asksLength, mayBeSoft, pathOf, type Components } from './paths.ts'
 import type { References } from './scope.ts'
 
 export const UNDECIDED = 2
@@ -97,7 +97,7 @@ const MIRRORED: Readonly<Record<string, BinaryOperator>> = {
 }
 
 /** A path that is a field and nothing else. */
-export const isPlain = (path: Components): boolean => path.length > 0 && !asksLength(path) && softAt(path) === undefined
+export const isPlain = (path: Components): boolean => path.length > 0 && !asksLength(path) && !mayBeSoft(path)
 
 /** A column of the batch's length that is used again for the next batch. */
 export function reusable(): (rows: number) => Uint8Array {
