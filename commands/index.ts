@@ -10,6 +10,7 @@ export const commands: Registry = {
   join: async () => (await import('./join.ts')).join,
   map: async () => (await import('./map.ts')).map,
   reduce: async () => (await import('./reduce.ts')).reduce,
+  sort: async () => (await import('./sort.ts')).sort,
   to: async () => (await import('./to.ts')).to,
   window: async () => (await import('./window.ts')).window,
 }

@@ -1,7 +1,7 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 import { SlotCounts } from './slot-counts.ts'
 
 /** Bits of a double's mantissa that name a bucket: 128 buckets between powers of two. */

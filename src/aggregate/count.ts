@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 
 /** `count` and `count(x)`: records, or those where x is neither missing nor null. */
 export class Count implements Aggregate {

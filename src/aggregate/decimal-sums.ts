@@ -9,7 +9,7 @@ import {
   tenTo,
 } from '../core/decimal.ts'
 import { type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 
 const SAFE = Number.MAX_SAFE_INTEGER
 /** `high` counts units of 2^50, so that a low part (< 2^50) and a mantissa's rest (< 2^50) add up without rounding. */

@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats, grownInts } from './columns.ts'
+import { grownFloats, grownInts } from '../core/columns.ts'
 
 /** `first` and `last`: the value of the earliest or latest record that has one. */
 export class Ends implements Aggregate {

@@ -2,7 +2,7 @@ import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { compareValues } from '../core/order.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 
 /** Decimals of up to 15 digits are equal when their doubles are. */
 const SHORT = 1e15

@@ -1,7 +1,7 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 import { SlotLists } from './slot-lists.ts'
 
 /** `list` and `concat`: all values, in the order of the records. */

@@ -10,7 +10,7 @@ import {
   powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 import { SlotLists } from './slot-lists.ts'
 
 /** Decimals of up to 15 digits come back from their doubles. */

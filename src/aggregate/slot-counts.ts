@@ -1,5 +1,5 @@
 import { NONE } from './aggregate.ts'
-import { grownFloats, grownInts } from './columns.ts'
+import { grownFloats, grownInts } from '../core/columns.ts'
 import { SlotLists } from './slot-lists.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { NONE } from './aggregate.ts'
-import { grownInts } from './columns.ts'
+import { grownInts } from '../core/columns.ts'
 
 /**
  * A list of entries per slot, in shared arrays: appending, clearing and reusing cost no allocation. An entry is an index; who uses

@@ -9,7 +9,7 @@ import {
   powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 import { DecimalSums } from './decimal-sums.ts'
 
 const integer = (value: number): Decimal => ({ mantissa: BigInt(value), scale: 0 })

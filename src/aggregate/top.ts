@@ -2,7 +2,7 @@ import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { compareValues } from '../core/order.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from './columns.ts'
+import { grownFloats } from '../core/columns.ts'
 
 interface Item {
   readonly text: string

@@ -18,3 +18,11 @@ export function grownInts(array: Uint32Array, size: number, fill = 0): Uint32Arr
 
 /** Room for a power of two of entries, so that growing one by one costs each entry a copy or two. */
 const capacity = (size: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(size)))
+
+/** The same for bytes. */
+export function grownBytes(array: Uint8Array, size: number): Uint8Array {
+  if (array.length >= size) return array
+  const larger = new Uint8Array(capacity(size))
+  larger.set(array)
+  return larger
+}

@@ -1,0 +1,63 @@
+import { BeckError } from '../src/core/errors.ts'
+import { Projection } from '../src/core/field-path.ts'
+import type { Operator } from '../src/core/operator.ts'
+import type { CommandSpec, Stage } from '../src/core/spec.ts'
+import { parseSortKeys } from '../src/sort/sort-keys.ts'
+import { Sorter } from '../src/sort/sorter.ts'
+
+export const sort: CommandSpec = {
+  name: 'sort',
+  summary: 'sorts records by key',
+  description:
+    'Stable: records with equal keys stay in the order they came. Values are ordered null (and missing), false, true, numbers by exact value, ' +
+    'strings by their UTF-8 bytes, then arrays and objects by JSON text; a key with "-" before it goes the other way.',
+  files: true,
+  options: [
+    { flag: 'by', value: 'KEYS', description: 'sort by these fields: origin,-count' },
+    { flag: 'limit', value: 'N', description: 'only the first N, in memory for N' },
+  ],
+  common: ['input', 'memory', 'tmp'],
+  cost: { time: 'O(n log n), O(n) for short keys', memory: 'O(n); O(N) with --limit N' },
+  errors: ['bad-record', 'bad-option'],
+  examples: [
+    {
+      says: 'The three latest flights',
+      command: 'beck sort --by -delay --limit 3 fixtures/flights.ndjson',
+    },
+    {
+      says: 'The busiest routes',
+      command:
+        'beck reduce count --by origin,destination fixtures/flights.ndjson | beck sort --by -count,origin --limit 5',
+    },
+  ],
+  create({ options }): Stage {
+    const by = options['by'] as string | undefined
+    if (by === undefined) {
+      throw new BeckError('usage', { problem: '--by KEYS is missing', hint: 'write beck sort --by origin,-count' })
+    }
+    const projection = new Projection()
+    const keys = parseSortKeys(by).map(({ path, descending }) => ({ field: projection.add(path), descending }))
+    const limit = parseLimit(options['limit'] as string | undefined)
+    return {
+      role: 'operator',
+      reads: projection.paths,
+      open(): Operator {
+        const sorter = new Sorter(keys, limit)
+        return {
+          processBatch: (batch) => sorter.add(batch),
+          onEnd: (out) => sorter.drain((lines) => out.emit(lines)),
+        }
+      },
+    }
+  },
+}
+
+function parseLimit(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
+  throw new BeckError('bad-option', {
+    option: '--limit',
+    problem: `"${text}" is not a number of records`,
+    hint: 'write --limit 10',
+  })
+}

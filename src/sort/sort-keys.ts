@@ -1,0 +1,27 @@
+import { BeckError } from '../core/errors.ts'
+import { type FieldPath, parseFieldPath } from '../core/field-path.ts'
+
+/** What to sort by: a field, upwards or downwards. */
+export interface SortKey {
+  readonly path: FieldPath
+  readonly descending: boolean
+}
+
+/** Reads `--by origin,-count,tags.region`. @throws BeckError bad-option */
+export function parseSortKeys(text: string): SortKey[] {
+  // Commas inside ["…"] belong to a name.
+  const items = text.match(/(?:\[\s*"(?:[^"\\]|\\.)*"\s*\]|[^,])+/g) ?? []
+  return items.map((item) => {
+    const word = item.trim()
+    const descending = word.startsWith('-')
+    try {
+      return { path: parseFieldPath(descending ? word.slice(1).trim() : word), descending }
+    } catch (error) {
+      throw new BeckError(
+        'bad-option',
+        { option: '--by', problem: `"${text}" is not a list of keys`, hint: 'write --by origin,-count' },
+        { cause: error },
+      )
+    }
+  })
+}
