@@ -75,7 +75,7 @@ export function expressionArguments(values: Values): Record<string, string> {
   const args: Record<string, string> = Object.create(null)
   for (const given of (values['arg'] as readonly string[] | undefined) ?? []) {
     const at = given.indexOf('=')
-    const name = given.slice(0, at)
+    const name = given.slice(0, Math.max(at, 0))
     if (!/^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(name)) {
       throw new BeckError('bad-option', {
         option: '--arg',

@@ -28,6 +28,10 @@ export async function main(argv: readonly string[], host: Host): Promise<ExitCod
       const load = name === 'help' && words[0] ? commandOf(host.registry, words[0]) : undefined
       return print(load ? commandHelp(await load()) : await overview(host.registry))
     }
+    if (name === 'completion') {
+      const { completionScript } = await import('./completion.ts')
+      return print(await completionScript(words[0], host.registry))
+    }
     const load = commandOf(host.registry, name)
     where = `beck ${name}`
     const spec = await load()

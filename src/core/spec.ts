@@ -1,6 +1,7 @@
+import type { RecordBatch } from './batch.ts'
 import type { ErrorCode } from './errors.ts'
 import type { FieldPath } from './field-path.ts'
-import type { MergeableOperator, Operator, StageContext } from './operator.ts'
+import type { MergeableOperator, Operator, Problem, StageContext } from './operator.ts'
 
 /**
  * A command's spec: the single source of its help, docs page, completion, fused stage and example tests.
@@ -153,14 +154,14 @@ export interface DecoderStage {
 }
 export interface DecoderContext {
   /** A bad line: throws, or keeps `bytes` in the dead letters and goes on. Everything before it must have been emitted. */
-  reject(line: number, bytes: Uint8Array, problem: import('./operator.ts').Problem): void
+  reject(line: number, bytes: Uint8Array, problem: Problem): void
   /** The input cannot be read on (a header that is wrong, brackets that do not match): always throws, naming the place. */
-  fail(line: number, problem: import('./operator.ts').Problem): never
+  fail(line: number, problem: Problem): never
 }
 
 /** Turns records into text. */
 export interface Encoder {
-  processBatch(batch: import('./batch.ts').RecordBatch, write: (text: Uint8Array | string) => void): void
+  processBatch(batch: RecordBatch, write: (text: Uint8Array | string) => void): void
   onEnd?(write: (text: Uint8Array | string) => void): void
   /** A bad record ends the command: what is still held back must be written first. */
   onStop?(write: (text: Uint8Array | string) => void): void
