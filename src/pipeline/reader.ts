@@ -131,11 +131,13 @@ async function skipLine(
     origin.received += filled
     const end = room.subarray(0, filled).indexOf(10)
     if (filled > 0 && end < 0) {
+      scanner.skip(filled)
       settings.bad.keepPiece(room.subarray(0, filled), false)
       continue
     }
     settings.bad.keepPiece(room.subarray(0, Math.max(end, 0)), true)
     if (filled === 0) return 0
+    scanner.skip(end + 1)
     room.copyWithin(0, end + 1, filled)
     origin.advance(1, filled - end - 1)
     return filled - end - 1

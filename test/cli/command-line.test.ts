@@ -71,7 +71,8 @@ describe('parseCommandLine', () => {
 
 describe('runSettings', () => {
   it('refuses what is no number of threads, no size, no scanner', () => {
-    for (const workers of ['0', '-1', '1.5', 'two', '']) expect(failure(() => runSettings({ workers }, {})).exit).toBe(2)
+    for (const workers of ['0', '-1', '1.5', 'two', ''])
+      expect(failure(() => runSettings({ workers }, {})).exit).toBe(2)
     expect(failure(() => runSettings({ memory: '12 parsecs' }, {})).exit).toBe(2)
     expect(failure(() => runSettings({}, { BECK_SCANNER: 'warm' })).exit).toBe(2)
     expect(runSettings({ workers: '3', memory: '1MiB', 'max-line': '2KiB' }, {})).toMatchObject({
@@ -86,7 +87,14 @@ describe('what is made from a spec', () => {
   it('help shows every option, the cost and examples', () => {
     const help = commandHelp(spec)
     expect(usageLine(spec)).toBe('beck example EXPRESSION [options] [FILE…]')
-    for (const part of ['--by KEYS', '-n, --limit N', 'drop, update, correct', '--dead-letter FILE', 'O(n)', '# an example']) {
+    for (const part of [
+      '--by KEYS',
+      '-n, --limit N',
+      'drop, update, correct',
+      '--dead-letter FILE',
+      'O(n)',
+      '# an example',
+    ]) {
       expect(help).toContain(part)
     }
   })

@@ -31,6 +31,7 @@ function pieces(...parts: string[]): ByteSource {
 
 async function read(source: ByteSource, letters?: Buffer[], maxLineBytes = 1000) {
   const lines: string[] = []
+  const positions: number[] = []
   const bad = letters ? new DeadLetters((bytes) => letters.push(Buffer.from(bytes))) : stopAtBadRecords
   const scanner = createScanner({ reads: [], strict: true }, 'reference')
   let error: unknown
@@ -41,13 +42,19 @@ async function read(source: ByteSource, letters?: Buffer[], maxLineBytes = 1000)
       new CountedOrigin('stdin', 0),
       (batch) => {
         lines.push(Buffer.from(batch.lines(undefined, 0, batch.count)).toString())
+        for (let row = 0; row < batch.count; row++) positions.push(batch.position(row))
       },
       { maxLineBytes, bad },
     )
   } catch (thrown) {
     error = thrown
   }
-  return { output: lines.join(''), error: error as { facts: Record<string, unknown> } | undefined, kept: bad.count }
+  return {
+    positions,
+    output: lines.join(''),
+    error: error as { facts: Record<string, unknown> } | undefined,
+    kept: bad.count,
+  }
 }
 
 describe('readInput', () => {
@@ -74,11 +81,12 @@ describe('readInput', () => {
         const at = [0, ...cuts.sort((a, b) => a - b), text.length]
         const letters: Buffer[] = []
         const parts = at.slice(1).map((end, index) => text.slice(at[index], end))
-        const { output, kept } = await read(pieces(...parts), letters)
+        const { output, kept, positions } = await read(pieces(...parts), letters)
         // In one piece the scanner sees a whole (bad) line; cut, the reader streams it. Both are kept alike.
         expect(output).toBe('{"a":1}\n{"a":3}\n')
         expect(Buffer.concat(letters).toString()).toBe(`${long}\n`)
         expect(kept).toBe(1)
+        expect(positions).toEqual([0, text.indexOf('{"a":3}')])
       }),
     )
   })
