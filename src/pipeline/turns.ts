@@ -28,12 +28,18 @@ export class Turns {
   }
   /** Waits for a task's turn; false when the run was stopped before. The thread can receive messages meanwhile. */
   async reach(task: number): Promise<boolean> {
-    for (;;) {
-      const turn = Atomics.load(this.#cells, TURN)
-      if (this.stopped) return false
-      if (turn === task) return true
-      const { async, value } = waitAsync(this.#cells, TURN, turn)
-      if (async) await value
+    // A thread that only waits like this has nothing to do in Node's eyes, and would end.
+    const alive = setInterval(() => {}, 1 << 30)
+    try {
+      for (;;) {
+        const turn = Atomics.load(this.#cells, TURN)
+        if (this.stopped) return false
+        if (turn === task) return true
+        const { async, value } = waitAsync(this.#cells, TURN, turn)
+        if (async) await value
+      }
+    } finally {
+      clearInterval(alive)
     }
   }
   /** The next task's turn. */
