@@ -2,7 +2,8 @@
  * A batch: a block of bytes and, per record, the spans of just the fields that a stage reads (docs/architecture.md §3).
  * Two implementations: `src/ndjson/reference.ts` (readable) and `src/ndjson/wasm.ts` (fast). A differential test holds them together.
  *
- * Lifetime: a batch, its bytes and every column are valid only until `processBatch` returns. Keep copies, never views.
+ * Lifetime: a batch, its bytes and every column are valid only until `processBatch` returns. Keep copies, never views; copy with
+ * `new Uint8Array(view)`, since a view may be a Buffer, whose `slice` copies nothing.
  */
 
 /** What kind of JSON value a field of a row holds. `big`: a number whose exact value a double does not hold (see `text`). */

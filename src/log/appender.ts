@@ -135,7 +135,7 @@ export class Appender {
     if (this.bytes >= GROUP_BYTES) {
       pending.chunks.push(lines)
       this.flush()
-    } else pending.chunks.push(lines.slice())
+    } else pending.chunks.push(new Uint8Array(lines))
   }
 
   private scatter(batch: RecordBatch, from: number, to: number, mask?: Uint8Array, times?: Float64Array): void {
@@ -165,7 +165,7 @@ export class Appender {
       for (let row = from; row < to; row++) rows[row] = target[row] === partition ? 1 : 0
       const lines = batch.lines(rows, from, to)
       if (lines.length === 0) continue
-      pending.chunks.push(lines.slice())
+      pending.chunks.push(new Uint8Array(lines))
       this.bytes += lines.length
     }
   }

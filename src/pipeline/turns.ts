@@ -132,7 +132,7 @@ export class TurnOutput implements ByteSink {
       this.#through = true
     }
     if (this.#through) return this.#writeNow(to, bytes)
-    current.pieces.push({ to, bytes: owned ? bytes : bytes.slice() })
+    current.pieces.push({ to, bytes: owned ? bytes : new Uint8Array(bytes) })
     this.#heldBytes += bytes.length
   }
   #writeReady(): void {
