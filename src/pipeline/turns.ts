@@ -94,12 +94,17 @@ export class TurnOutput implements ByteSink {
     this.#through = false
   }
   write(bytes: Uint8Array): void {
-    this.#put('output', bytes, false)
+    if (this.#isTurn()) this.#output.write(bytes)
+    else this.#hold('output', new Uint8Array(bytes))
   }
   writeBinary(text: string): void {
-    this.#put('output', Buffer.from(text, 'latin1'), true)
+    if (this.#isTurn()) this.#output.writeBinary(text)
+    else this.#hold('output', Buffer.from(text, 'latin1'))
   }
-  readonly writeLetter = (bytes: Uint8Array): void => this.#put('letters', bytes, false)
+  readonly writeLetter = (bytes: Uint8Array): void => {
+    if (this.#isTurn()) this.#letters?.(bytes)
+    else this.#hold('letters', new Uint8Array(bytes))
+  }
 
   /** The current task is done. Writes what may be written, and waits when too much is held back. */
   async finish(): Promise<void> {
@@ -124,15 +129,17 @@ export class TurnOutput implements ByteSink {
     return true
   }
 
-  #put(to: 'output' | 'letters', bytes: Uint8Array, owned: boolean): void {
-    if (bytes.length === 0) return
+  /** Whether the current task may write straight through; what it held back goes out first. */
+  #isTurn(): boolean {
     const current = this.#held[this.#held.length - 1] as Held
     if (!this.#through && this.#held.length === 1 && this.#turns.isAt(current.task)) {
       this.#writePieces(current)
       this.#through = true
     }
-    if (this.#through) return this.#writeNow(to, bytes)
-    current.pieces.push({ to, bytes: owned ? bytes : new Uint8Array(bytes) })
+    return this.#through
+  }
+  #hold(to: 'output' | 'letters', bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#held[this.#held.length - 1]?.pieces.push({ to, bytes })
     this.#heldBytes += bytes.length
   }
   #writeReady(): void {
@@ -146,11 +153,8 @@ export class TurnOutput implements ByteSink {
   #writePieces({ pieces }: Held): void {
     for (const { to, bytes } of pieces.splice(0)) {
       this.#heldBytes -= bytes.length
-      this.#writeNow(to, bytes)
+      if (to === 'output') this.#output.write(bytes)
+      else this.#letters?.(bytes)
     }
-  }
-  #writeNow(to: 'output' | 'letters', bytes: Uint8Array): void {
-    if (to === 'output') this.#output.write(bytes)
-    else this.#letters?.(bytes)
   }
 }
