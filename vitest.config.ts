@@ -11,5 +11,10 @@ const wasm = {
 
 export default defineConfig({
   plugins: [wasm],
-  test: { include: ['test/**/*.test.ts'], testTimeout: 60_000, pool: 'threads', maxConcurrency: 4 },
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: process.env['BECK_FUZZ_RUNS'] ? 1_800_000 : 60_000,
+    pool: 'threads',
+    maxConcurrency: 4,
+  },
 })

@@ -104,9 +104,14 @@ const result = {
 }
 for (const row of rows) {
   console.error(`${row.area}: ${row.name} …`)
+  const outcome = await measure(row).catch((error) => {
+    console.error(`  FAILED: ${error.message}`)
+    process.exitCode = 1
+  })
+  if (!outcome) continue
   const { area, name, unit, bar } = row
   const work = row.work ?? row.sides.beck.replaceAll(/^beck | "\$CLICKS"/g, '')
-  const measured = { area, name, work, unit, bar, ...(await measure(row)) }
+  const measured = { area, name, work, unit, bar, ...outcome }
   const known = result.rows.findIndex((other) => other.area === area && other.name === name)
   result.rows.splice(known < 0 ? result.rows.length : known, known < 0 ? 0 : 1, measured)
   mkdirSync(join(here, 'results'), { recursive: true })
