@@ -160,7 +160,7 @@ export class Heap {
 
   private grow(): void {
     const missing = this.top - this.bytes.length
-    const wanted = Math.min(Math.max(missing, this.bytes.length >> 1), 4 * GIB - this.bytes.length)
+    const wanted = Math.min(Math.max(missing, this.bytes.length / 2), 4 * GIB - this.bytes.length)
     this.memory.grow(Math.ceil(Math.max(missing, wanted) / PAGE_BYTES))
     this.view()
   }

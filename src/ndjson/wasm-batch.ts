@@ -39,7 +39,7 @@ export class WasmBatch implements RecordBatch {
     this.count = count
     this.stride = stride
     this.bytes = heap.bytes.subarray(address, address + length)
-    this.spans = heap.u32.subarray(spans >> 2, (spans >> 2) + count * stride)
+    this.spans = heap.u32.subarray(spans >>> 2, (spans >>> 2) + count * stride)
   }
 
   head(rows: number): RecordBatch {
@@ -84,12 +84,12 @@ export class WasmBatch implements RecordBatch {
       const odd = frame.take(4 * count)
       const odds = heap.kernel.numbers(address, this.span(field), stride * 4, count, kinds, values, odd)
       for (let i = 0; i < odds; i++) {
-        const row = heap.u32[(odd >> 2) + i] as number
-        heap.f64[(values >> 3) + row] = Number(this.fieldText(row, field))
+        const row = heap.u32[(odd >>> 2) + i] as number
+        heap.f64[(values >>> 3) + row] = Number(this.fieldText(row, field))
       }
       return {
         kinds: heap.bytes.subarray(kinds, kinds + count),
-        values: heap.f64.subarray(values >> 3, (values >> 3) + count),
+        values: heap.f64.subarray(values >>> 3, (values >>> 3) + count),
       }
     })
   }
@@ -104,7 +104,7 @@ export class WasmBatch implements RecordBatch {
       heap.kernel.decimals(address, this.span(field), stride * 4, count, kinds, mantissas, scales)
       return {
         kinds: heap.bytes.subarray(kinds, kinds + count),
-        mantissas: heap.f64.subarray(mantissas >> 3, (mantissas >> 3) + count),
+        mantissas: heap.f64.subarray(mantissas >>> 3, (mantissas >>> 3) + count),
         scales: heap.bytes.subarray(scales, scales + count),
       }
     })
@@ -170,7 +170,7 @@ export class WasmBatch implements RecordBatch {
           : value.kind === 'field'
             ? [1, 8 + 8 * value.field]
             : [2, this.flagsAddress(value.flags, to)]
-      heap.u32.set([kind, text, prefix.length, what], (address >> 2) + 4 * i)
+      heap.u32.set([kind, text, prefix.length, what], (address >>> 2) + 4 * i)
     })
     return address
   }

@@ -7,13 +7,15 @@ import { WasmBatch } from './wasm-batch.ts'
 const TABLE_BYTES = 64
 const SLOT_BYTES = 8
 const ENTRY_BYTES = 12
+/** What the kernel uses beyond the top of the arena besides the texts. */
+const SCRATCH_BYTES = 1024
 const MASK = 1
 const USED = 2
 const IDS = 3
 const TOP = 4
 const TEXTS = 5
 const POSITIONS = 6
-const TEXT_BYTES = 32 >> 3
+const TEXT_BYTES = 32 / 8
 
 const LEAST_SLOTS = 1 << 12
 const LEAST_IDS = 1 << 10
@@ -43,16 +45,16 @@ export class WasmKeyTable implements KeyTable {
     this.spanOffsets = heap.allocate(4 * fields.length)
     heap.u32.set(
       fields.map((field) => 8 + 8 * field),
-      this.spanOffsets >> 2,
+      this.spanOffsets >>> 2,
     )
     this.ensure(0, 0)
   }
 
   private word(index: number): number {
-    return this.heap.u32[(this.table >> 2) + index] as number
+    return this.heap.u32[(this.table >>> 2) + index] as number
   }
   private setWord(index: number, value: number): void {
-    this.heap.u32[(this.table >> 2) + index] = value
+    this.heap.u32[(this.table >>> 2) + index] = value
   }
 
   get size(): number {
@@ -63,7 +65,7 @@ export class WasmKeyTable implements KeyTable {
   ensure(rows: number, bytes: number): void {
     this.ensureSlots(rows)
     // Every field could hold the whole block.
-    this.ensureArena(this.fields.length * (bytes + 5 * rows) + rows * ENTRY_BYTES)
+    this.ensureArena(this.fields.length * (bytes + 5 * rows) + rows * ENTRY_BYTES + SCRATCH_BYTES)
     if (rows > this.idsRoom) {
       if (this.idsRoom) this.heap.release(this.ids, 4 * this.idsRoom)
       this.idsRoom = Math.max(rows, LEAST_IDS)
@@ -133,7 +135,7 @@ export class WasmKeyTable implements KeyTable {
       this.heap.release(block.address, block.size)
       this.heap.release(spansAt.address, spansAt.size)
     }
-    return this.heap.u32.subarray(this.ids >> 2, (this.ids >> 2) + count)
+    return this.heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + count)
   }
 
   private copy(data: Uint8Array | Uint32Array | Float64Array): { address: number; size: number } {
@@ -161,9 +163,9 @@ export class WasmKeyTable implements KeyTable {
       const length = heap.kernel.joined(this.word(TOP) + 8, block, rowSpans, fields, parts)
       const spelt = Buffer.from(heap.bytes.subarray(this.word(TOP) + 8, this.word(TOP) + 8 + length))
       const position = positions
-        ? (heap.f64[(positions >> 3) + row] as number)
-        : base + (heap.u32[rowSpans >> 2] as number)
-      heap.u32[(ids >> 2) + row] = this.internSpelling(spelt, position)
+        ? (heap.f64[(positions >>> 3) + row] as number)
+        : base + (heap.u32[rowSpans >>> 2] as number)
+      heap.u32[(ids >>> 2) + row] = this.internSpelling(spelt, position)
       row++
     }
   }
@@ -187,7 +189,7 @@ export class WasmKeyTable implements KeyTable {
     this.heap.bytes.fill(0, this.word(0), this.word(0) + this.slots * SLOT_BYTES)
     this.setWord(USED, 0)
     this.setWord(IDS, 0)
-    this.heap.f64[(this.table >> 3) + TEXT_BYTES] = 0
+    this.heap.f64[(this.table >>> 3) + TEXT_BYTES] = 0
     // One piece is kept, so that a table which is cleared often takes no new ones.
     const [first, ...others] = this.arenas.sort((a, b) => b.size - a.size)
     for (const { address, size } of others) this.heap.release(address, size)
@@ -199,37 +201,37 @@ export class WasmKeyTable implements KeyTable {
 
   text(id: number, part: number): string {
     const { heap } = this
-    const entry = heap.u32[(this.word(TEXTS) >> 2) + id] as number
-    const length = heap.u32[(entry >> 2) + 1] as number
+    const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
+    const length = heap.u32[(entry >>> 2) + 1] as number
     const text = heap.bytes.toString('latin1', entry + 8, entry + 8 + length)
     return this.fields.length === 1 ? text : (text.split('\n')[part] as string)
   }
 
   position(id: number): number {
-    return this.heap.f64[(this.word(POSITIONS) >> 3) + id] as number
+    return this.heap.f64[(this.word(POSITIONS) >>> 3) + id] as number
   }
 
   export(): KeyTableState {
     const { heap, size } = this
     const parts = this.fields.length
     const separators = size * (parts - 1)
-    const bytes = new Uint8Array((heap.f64[(this.table >> 3) + TEXT_BYTES] as number) - separators)
+    const bytes = new Uint8Array((heap.f64[(this.table >>> 3) + TEXT_BYTES] as number) - separators)
     const ends = new Uint32Array(size * parts)
-    const positionsAt = this.word(POSITIONS) >> 3
+    const positionsAt = this.word(POSITIONS) >>> 3
     let at = 0
     for (let from = 0, to: number; from < size; from = to) {
       to = Math.min(size, from + EXPORT_KEYS)
       let longest = 0
       for (let id = from; id < to; id++) {
-        const entry = heap.u32[(this.word(TEXTS) >> 2) + id] as number
-        longest += heap.u32[(entry >> 2) + 1] as number
+        const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
+        longest += heap.u32[(entry >>> 2) + 1] as number
       }
       const endsBytes = 4 * (to - from) * parts
       const out = heap.allocate(longest)
       const endsAt = heap.allocate(endsBytes)
       const written = heap.kernel.exportKeys(this.table, from, to, out, endsAt, at)
       bytes.set(heap.bytes.subarray(out, out + written), at)
-      ends.set(heap.u32.subarray(endsAt >> 2, (endsAt + endsBytes) >> 2), from * parts)
+      ends.set(heap.u32.subarray(endsAt >>> 2, (endsAt + endsBytes) >>> 2), from * parts)
       heap.release(out, longest)
       heap.release(endsAt, endsBytes)
       at += written
@@ -259,7 +261,7 @@ export class WasmKeyTable implements KeyTable {
       const positionsAt = this.copy(positions.subarray(from, to))
       const fields = this.copy(Uint32Array.from(this.fields, (_, part) => 8 * part))
       this.internSpans(block.address, spansAt.address, 8 * parts, rows, fields.address, 0, positionsAt.address)
-      ids.set(heap.u32.subarray(this.ids >> 2, (this.ids >> 2) + rows), from)
+      ids.set(heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + rows), from)
       for (const { address, size } of [block, spansAt, positionsAt, fields]) heap.release(address, size)
     }
     return ids

@@ -161,10 +161,10 @@ export class WasmScanner implements Scanner {
       const odd = this.odd + oddLines * ODD_BYTES
       const { names, nameCount, fieldCount, strict, most, result } = this
       heap.kernel.scan(block, at, end, names, nameCount, fieldCount, Number(strict), spans, most - rows, odd, result)
-      const words = heap.u32.subarray(result >> 2)
+      const words = heap.u32.subarray(result >>> 2)
       const odds = words[2] as number
       if (rows)
-        for (let i = 0; i < odds; i++) heap.u32[(odd >> 2) + 3 * i] = (heap.u32[(odd >> 2) + 3 * i] as number) + rows
+        for (let i = 0; i < odds; i++) heap.u32[(odd >>> 2) + 3 * i] = (heap.u32[(odd >>> 2) + 3 * i] as number) + rows
       rows += words[0] as number
       lines += words[1] as number
       oddLines += odds
@@ -193,8 +193,8 @@ export class WasmScanner implements Scanner {
   private settle(rows: number, oddLines: number, bad: BadLine[]): number {
     const { heap, block, stride } = this
     const bytes = heap.bytes.subarray(block, block + this.blockBytes)
-    const spans = heap.u32.subarray(this.spans >> 2, (this.spans >> 2) + rows * stride)
-    const odd = heap.u32.subarray(this.odd >> 2, (this.odd >> 2) + oddLines * 3)
+    const spans = heap.u32.subarray(this.spans >>> 2, (this.spans >>> 2) + rows * stride)
+    const odd = heap.u32.subarray(this.odd >>> 2, (this.odd >>> 2) + oddLines * 3)
     this.flagged += oddLines
     let kept = 0
     let next = 0
@@ -238,7 +238,7 @@ export class Frame {
   /** At a multiple of 64, with SLACK behind. Beyond FRAME_BYTES a batch it takes pieces of their own. */
   take(size: number): number {
     const address = this.at
-    const next = (address + size + SLACK + 63) & ~63
+    const next = address + 64 * Math.ceil((size + SLACK) / 64)
     if (next <= this.end) {
       this.at = next
       return address
@@ -292,16 +292,16 @@ function planNames(heap: Heap, reads: readonly FieldPath[]): { address: number; 
     const tail = Math.min(length, 8)
     const eight = Buffer.alloc(8)
     bytes.copy(eight, 8 - tail, text + length - tail, text + length)
-    u64[at >> 3] = (2n ** 64n - 1n) ^ (2n ** BigInt(64 - 8 * tail) - 1n)
-    u64[(at >> 3) + 1] = eight.readBigUInt64LE()
+    u64[at >>> 3] = (2n ** 64n - 1n) ^ (2n ** BigInt(64 - 8 * tail) - 1n)
+    u64[(at >>> 3) + 1] = eight.readBigUInt64LE()
     const single = fields.length === 1 && fields[0]?.rest.length === 0 ? fields[0].field : -1
-    u32.set([text, length, fieldAt, fields.length, 0, single], (at >> 2) + 4)
+    u32.set([text, length, fieldAt, fields.length, 0, single], (at >>> 2) + 4)
     for (const { field, rest } of fields) {
-      u32.set([field, partAt, rest.length], fieldAt >> 2)
+      u32.set([field, partAt, rest.length], fieldAt >>> 2)
       fieldAt += FIELD_BYTES
       for (const part of rest) {
         const index = /^(?:0|[1-9]\d{0,8})$/.test(String(part)) ? Number(part) : -1
-        u32.set([...addText(part), index], partAt >> 2)
+        u32.set([...addText(part), index], partAt >>> 2)
         partAt += PART_BYTES
       }
     }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { ObjectTemplate, RecordBatch } from '../../src/core/batch.ts'
+import type { KeyTable, KeyTableState, ObjectTemplate, RecordBatch } from '../../src/core/batch.ts'
 import { MAX_DEPTH } from '../../src/ndjson/line.ts'
+import type { ScannerName } from '../../src/ndjson/index.ts'
 import { JsonLines } from './json-lines.ts'
 import { feed, openScanner, rowTexts, scanAll, type Seen } from './scan.ts'
 
@@ -9,11 +10,10 @@ const RUNS = Number(process.env['BECK_FUZZ_RUNS'] ?? 30_000)
 const LINES = 50
 const FIELDS = 'a b.a long_name_of_a_field path.c[1] é c["0"].a b [""]'
 
-const scanners = (strict: boolean) =>
-  (['reference', 'wasm'] as const).map((which) => openScanner(FIELDS, { which, strict, base: 1000 })) as [
-    ReturnType<typeof openScanner>,
-    ReturnType<typeof openScanner>,
-  ]
+const scanners = (strict: boolean) => {
+  const open = (which: ScannerName) => openScanner(FIELDS, { which, strict, base: 1000 })
+  return [open('reference'), open('wasm')] as const
+}
 
 /** Documents of LINES lines, each with the cuts at which it is fed. */
 function* documents(seed: number, { duplicates, edits }: { duplicates: boolean; edits: number }) {
@@ -30,9 +30,11 @@ function* documents(seed: number, { duplicates, edits }: { duplicates: boolean; 
 describe('the fast scanner agrees with the readable one', () => {
   it('on all lines when strict, in rows, fields, problems and columns', () => {
     const [reference, wasm] = scanners(true)
+    const expectedFrom = { scanner: reference, tables: [reference.keyTable([0]), reference.keyTable([6, 0])] }
+    const actualFrom = { scanner: wasm, tables: [wasm.keyTable([0]), wasm.keyTable([6, 0])] }
     for (const { bytes, cuts, random } of documents(1, { duplicates: true, edits: 30 })) {
-      const expected = scanWithColumns(reference, bytes, cuts, random.below(100))
-      expect(scanWithColumns(wasm, bytes, cuts, expected.choice)).toEqual(expected)
+      const expected = scanWithColumns(expectedFrom, bytes, cuts, random.below(100))
+      expect(scanWithColumns(actualFrom, bytes, cuts, expected.choice)).toEqual(expected)
     }
   })
 
@@ -144,10 +146,15 @@ function hasDuplicates(line: string): boolean {
   return false
 }
 
+interface Tried {
+  readonly scanner: ReturnType<typeof openScanner>
+  readonly tables: readonly KeyTable[]
+}
+
 /** Everything that a batch can tell of its rows. `choice` picks masks and constants. */
-function scanWithColumns(scanner: ReturnType<typeof openScanner>, bytes: Buffer, cuts: number[], choice: number) {
+function scanWithColumns({ scanner, tables }: Tried, bytes: Buffer, cuts: number[], choice: number) {
   restart(scanner)
-  const keys = [scanner.keyTable([0]), scanner.keyTable([6, 0])]
+  for (const table of tables) table.clear()
   const batches: unknown[] = []
   feed(scanner, bytes, cuts, ({ batch, bad, lines }) => {
     batches.push({
@@ -155,19 +162,15 @@ function scanWithColumns(scanner: ReturnType<typeof openScanner>, bytes: Buffer,
       bad: bad.map(({ start, end, ...rest }) => ({ ...rest, length: end - start })),
       ...columns(batch, choice),
     })
-    batches.push(keys.map((table) => [...table.intern(batch)]))
+    batches.push(tables.map((table) => [...table.intern(batch)]))
   })
-  const all = keys.map((table) =>
+  const all = tables.map((table) =>
     Array.from({ length: table.size }, (_, id) => [table.text(id, 0), table.position(id)]),
   )
-  return { choice, batches, all, exported: keys.map((table) => exported(table.export())) }
+  return { choice, batches, all, exported: tables.map((table) => exported(table.export())) }
 }
 
-const exported = ({
-  bytes,
-  ends,
-  positions,
-}: ReturnType<ReturnType<ReturnType<typeof openScanner>['keyTable']>['export']>) => ({
+const exported = ({ bytes, ends, positions }: KeyTableState) => ({
   text: Buffer.from(bytes).toString('latin1'),
   ends: [...ends],
   positions: [...positions],

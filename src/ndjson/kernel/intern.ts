@@ -45,12 +45,12 @@ function slotOf(slots: usize, mask: u32, hash: u64, p: usize, length: usize): us
   }
 }
 
-/** Fills a free slot. The text is copied to the arena unless it stands at its top already. */
+/** Fills a free slot. The text is copied to the top of the arena. */
 function fill(table: usize, slot: usize, hash: u64, p: usize, length: usize, id: u32): usize {
   const entry = usize(load<u32>(table, 16))
   store<u32>(entry, id)
   store<u32>(entry, u32(length), 4)
-  if (p != entry + 8) copyBytes(entry + 8, p, length)
+  copyBytes(entry + 8, p, length)
   store<u32>(table, u32((entry + 8 + length + 3) & ~3), 16)
   store<u32>(table, load<u32>(table, 8) + 1, 8)
   store<u32>(slot, u32(hash >> 32))
@@ -90,6 +90,16 @@ function plain(p: usize, end: usize): bool {
 
 const NULL = memory.data<u32>([0x6c6c756e]) // null
 
+/** Free bytes between the top of the arena and the texts put together there: more than filling entries and copying in steps overruns. */
+const SCRATCH: usize = 128
+
+// Rows are looked up in groups: first all hashes, then all slots, then all entries. The loads of a group do not wait for each other, so
+// a large table costs the time of one cache miss for several rows.
+const GROUP: i32 = 16
+/** Per row of the group: 0 text u32 · 4 length u32 · 8 hash u64 · 16 entry u32: the one in the first slot, when the hash agrees. */
+const ROW: usize = 24
+const group = memory.data(16 * 24, 8)
+
 /**
  * Ids of rows from..to, stored at `ids` by row. The fields' span offsets in a row are the `parts` numbers at `fields`. Positions of new
  * keys: of the row in `positions` when given (then known keys keep the smaller one), else `base` plus the line's start.
@@ -101,31 +111,54 @@ export function intern(
 ): i32 {
   const slots = usize(load<u32>(table)), mask = load<u32>(table, 4)
   const single = usize(load<u32>(fields))
-  for (let row = from; row < to; row++) {
-    const spansOfRow = spans + usize(row) * stride
-    let p: usize, length: usize
-    if (parts == 1) {
-      const at = spansOfRow + single
-      const end = usize(load<u32>(at, 4))
-      p = end ? block + load<u32>(at) : NULL
-      length = end ? block + end - p : 4
-    } else {
-      p = usize(load<u32>(table, 16)) + 8
-      length = joined(p, block, spansOfRow, fields, parts)
+  // Texts of several parts are put together in the arena, each group anew above the top; a new key is copied down to the top.
+  for (let first = from; first < to; first += GROUP) {
+    const end = min(first + GROUP, to)
+    let scratch = usize(load<u32>(table, 16)) + SCRATCH
+    let at = group
+    for (let row = first; row < end; row++, at += ROW) {
+      const spansOfRow = spans + usize(row) * stride
+      let p: usize, length: usize
+      if (parts == 1) {
+        const stop = usize(load<u32>(spansOfRow + single, 4))
+        p = stop ? block + load<u32>(spansOfRow + single) : NULL
+        length = stop ? block + stop - p : 4
+      } else {
+        p = scratch
+        length = joined(p, block, spansOfRow, fields, parts)
+        scratch += length + 8
+      }
+      const hash = hashOf(p, length)
+      store<u32>(at, u32(p))
+      store<u32>(at, u32(length), 4)
+      store<u64>(at, hash, 8)
     }
-    const hash = hashOf(p, length)
-    const slot = slotOf(slots, mask, hash, p, length)
-    let entry = usize(load<u32>(slot, 4))
-    let id: u32
-    if (entry) {
+    const stop = at
+    for (at = group; at < stop; at += ROW) {
+      const hash = load<u64>(at, 8)
+      const slot = load<u64>(slots + (usize(u32(hash) & mask) << 3))
+      store<u32>(at, u32(slot) == u32(hash >> 32) ? u32(slot >> 32) : 0, 16)
+    }
+    at = group
+    for (let row = first; row < end; row++, at += ROW) {
+      const p = usize(load<u32>(at)), length = usize(load<u32>(at, 4))
+      let entry = usize(load<u32>(at, 16))
+      let id: u32
+      if (!entry || load<u32>(entry, 4) != u32(length) || !sameBytes(entry + 8, p, length)) {
+        const hash = load<u64>(at, 8)
+        const slot = slotOf(slots, mask, hash, p, length)
+        entry = usize(load<u32>(slot, 4))
+        if (!entry) {
+          if (!plain(p, p + length)) return row
+          entry = fill(table, slot, hash, p, length, 0)
+          const start = load<u32>(spans + usize(row) * stride)
+          addId(table, entry, positions ? load<f64>(positions + (usize(row) << 3)) : base + f64(start))
+        }
+      }
       id = load<u32>(entry)
       if (positions) lower(table, id, load<f64>(positions + (usize(row) << 3)))
-    } else {
-      if (!plain(p, p + length)) return row
-      entry = fill(table, slot, hash, p, length, 0)
-      id = addId(table, entry, positions ? load<f64>(positions + (usize(row) << 3)) : base + f64(load<u32>(spansOfRow)))
+      store<u32>(ids + (usize(row) << 2), id)
     }
-    store<u32>(ids + (usize(row) << 2), id)
   }
   return to
 }
