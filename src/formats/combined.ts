@@ -10,10 +10,17 @@
 import { isUtf8 } from 'node:buffer'
 import type { Problem } from '../core/operator.ts'
 import { quote } from './json-text.ts'
+import { decodeLogTime, TIME_LENGTH } from './log-time.ts'
+import { decodeAccessBytes } from './combined-bytes.ts'
 import type { LineFormat } from './line-decoder.ts'
 
-export const combinedFormat: LineFormat = { encoding: 'latin1', decode: (line) => decodeAccess(line, true) }
-export const commonFormat: LineFormat = { encoding: 'latin1', decode: (line) => decodeAccess(line, false) }
+const accessFormat = (combined: boolean): LineFormat => ({
+  encoding: 'latin1',
+  decode: (line) => decodeAccess(line, combined),
+  decodeBytes: (bytes, from, to, out, at) => decodeAccessBytes(bytes, from, to, out, at, combined),
+})
+export const combinedFormat = accessFormat(true)
+export const commonFormat = accessFormat(false)
 
 function decodeAccess(line: string, combined: boolean): string | Problem {
   const ipEnd = line.indexOf(' ')
@@ -22,7 +29,7 @@ function decodeAccess(line: string, combined: boolean): string | Problem {
   const userEnd = line.indexOf(' [', identEnd)
   if (ipEnd <= 0 || identEnd < 0 || userEnd < 0) return broken('no "IP IDENT USER [TIME]" at the start', 1)
   const timeStart = userEnd + 2
-  const time = decodeTime(line, timeStart)
+  const time = decodeLogTime(line, timeStart)
   if (time === undefined) return broken('the time is not like [14/Mar/2026:09:00:17 +0100]', timeStart + 1)
 
   const requestStart = timeStart + TIME_LENGTH + 3 // `] "`
@@ -151,35 +158,3 @@ function unescapeLog(text: string): string {
   if (isUtf8(Buffer.from(decoded, 'latin1'))) return decoded
   return decode((spelt, byte) => (byte < 0x80 ? String.fromCharCode(byte) : spelt))
 }
-
-const TIME_LENGTH = '14/Mar/2026:09:00:17 +0100'.length
-const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'
-const TIME = /(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):((?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)) ([+-]\d\d)([0-5]\d)/y
-
-let lastTime = ''
-let lastDecoded: string | undefined
-
-/** 14/Mar/2026:09:00:17 +0100 → 2026-03-14T09:00:17+01:00. Requests come many a second: the last answer is kept. */
-function decodeTime(line: string, at: number): string | undefined {
-  if (lastTime !== '' && line.startsWith(lastTime, at)) return lastDecoded
-  TIME.lastIndex = at
-  const match = TIME.exec(line)
-  if (!match) return undefined
-  const [text, day, name, year, time, hours, minutes] = match as unknown as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ]
-  const month = MONTHS.indexOf(name) / 3 + 1
-  if (!Number.isInteger(month) || month < 1 || !isDay(Number(year), month, Number(day))) return undefined
-  lastTime = text
-  lastDecoded = `${year}-${String(month).padStart(2, '0')}-${day}T${time}${hours}:${minutes}`
-  return lastDecoded
-}
-
-const isDay = (year: number, month: number, day: number): boolean =>
-  day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()

@@ -4,6 +4,7 @@ import type { StageContext } from '../core/operator.ts'
 import type { Encoder } from '../core/spec.ts'
 import { quote } from './json-text.ts'
 import type { LineFormat } from './line-decoder.ts'
+import { writeBytes, writeEscaped } from './record-writer.ts'
 import { isEncodable, plainText } from './members.ts'
 
 /** Every line as it is, blank ones too: `{"line":"…"}`. */
@@ -11,7 +12,11 @@ export const linesFormat: LineFormat = {
   encoding: 'latin1',
   blankLines: true,
   decode: (line) => `{"line":${quote(line)}}`,
+  decodeBytes: (bytes, from, to, out, at) =>
+    writeBytes(AFTER, out, writeEscaped(bytes, from, to, out, writeBytes(BEFORE, out, at))),
 }
+const BEFORE = Buffer.from('{"line":"')
+const AFTER = Buffer.from('"}\n')
 
 /** One field (the stage's only one) of each record on a line: strings as they are, other values as JSON. */
 export class LinesEncoder implements Encoder {
