@@ -22,8 +22,9 @@ export interface BatchPart {
   readonly to: number
 }
 
-/** Offset of record `i` of a batch. */
-export const offsetOf = (batch: IndexedBatch, i: number): Offset => batch.offsets?.[i] ?? batch.offset + i
+/** Offset of record `i` of a batch; beyond its last one, the offset after the batch. */
+export const offsetOf = (batch: IndexedBatch, i: number): Offset =>
+  i >= batch.count ? batch.end : (batch.offsets?.[i] ?? batch.offset + i)
 
 interface Open {
   readonly stem: string

@@ -3,7 +3,7 @@ import { formatTime } from '../core/time.ts'
 import { type Details, DetailReader } from './details.ts'
 import { splitPartitionName } from './layout.ts'
 import { type Commit, forEachRecord, linesOf, type LoadedPart, MergedReader } from './merge.ts'
-import { type BatchPart, offsetOf, type ReadPolicy } from './reader.ts'
+import { type BatchPart, offsetOf, type PartitionReader, type ReadPolicy } from './reader.ts'
 import type { Offset, PartitionName } from './state.ts'
 import type { Store } from './store.ts'
 
@@ -107,6 +107,7 @@ export class Replay {
     let out: Uint8Array[] = []
     const records: [part: LoadedPart, index: number, start: number, end: number][] = []
     forEachRecord(commit, (part, index, start, end) => void records.push([part, index, start, end]))
+    const taken = new Map<LoadedPart, number>()
     for (const [part, index, start, end] of records) {
       const own = details.get(part)?.times[index - part.from] ?? NaN
       const time = part.batch.eventTime && !Number.isNaN(own) ? own : part.batch.maxTime
@@ -124,9 +125,16 @@ export class Replay {
       if (meta)
         out.push(...this.withMeta(part, index, time, details.get(part) as Details, part.bytes.subarray(start, end)))
       else out.push(part.bytes.subarray(start, end + 1))
+      taken.set(part, index + 1)
       if (--this.left <= 0) break
     }
+    // The readers stand after the commit; who asks where they are means the next record to be given.
+    if (this.left <= 0) for (const part of commit.parts) this.readerOf(part).seek(offsetOf(part.batch, taken.get(part) ?? part.from))
     if (out.length > 0) yield { lines: Buffer.concat(out) }
+  }
+
+  private readerOf({ name }: LoadedPart): PartitionReader {
+    return this.reader.readers.find((reader) => reader.name === name) as PartitionReader
   }
 
   private withMeta(part: LoadedPart, index: number, time: number, details: Details, value: Uint8Array): Uint8Array[] {

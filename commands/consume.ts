@@ -1,0 +1,105 @@
+import { BeckError } from '../src/core/errors.ts'
+import { parseDuration } from '../src/core/duration.ts'
+import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
+import type { Strategy } from '../src/log/assignors.ts'
+import { Consumer } from '../src/log/consumer.ts'
+import { GroupMember } from '../src/log/groups.ts'
+import { checkName } from '../src/log/layout.ts'
+import { Store, storeFolder } from '../src/log/store.ts'
+import { topicOf } from '../src/log/topics.ts'
+
+export const consume: CommandSpec = {
+  name: 'consume',
+  summary: 'Read topics as a member of a group, each record once per group',
+  description:
+    'Writes the records that the group has not had yet, and commits what it has written to its standard output. That protects ' +
+    "against this command's own death, not against its readers': what a later stage of the pipe had not finished is not delivered " +
+    'again. Killed at any moment and started again, it delivers everything at least once; with --at-most-once, which commits before ' +
+    'it writes, at most once. Members of one group share the partitions; members beyond the partitions stand by to take over.',
+  program: [{ name: 'TOPIC', description: 'one or more topics', variadic: true }],
+  files: false,
+  options: [
+    { flag: 'group', short: 'g', value: 'G', description: 'the group; its offsets are kept in the store' },
+    { flag: 'follow', short: 'f', description: 'go on with what is appended from now on' },
+    {
+      flag: 'from',
+      value: 'WHERE',
+      choices: ['earliest', 'latest'],
+      default: 'earliest',
+      description: 'where a group without an offset begins',
+    },
+    { flag: 'limit', value: 'N', description: 'stop after N records' },
+    { flag: 'member', value: 'ID', description: 'the name of this member', default: 'one of its own' },
+    {
+      flag: 'assign',
+      value: 'STRATEGY',
+      choices: ['range', 'roundrobin', 'sticky'],
+      default: "the group's, else range",
+      description: 'how partitions are shared out, as in Kafka',
+    },
+    { flag: 'at-most-once', description: 'commit before writing: nothing twice, but a crash may lose records' },
+    { flag: 'session-timeout', value: 'DURATION', description: 'others may put this member out when it hangs for so long', default: 'never' },
+    { flag: 'on-lost', value: 'WHAT', choices: ['fail', 'skip'], default: 'fail', description: 'when retention was faster than the group' },
+    { flag: 'on-corrupt', value: 'WHAT', choices: ['fail', 'skip'], default: 'fail', description: 'what to do about damaged records' },
+  ],
+  common: ['store'],
+  cost: { time: 'O(bytes read)', memory: 'O(partitions)' },
+  errors: ['usage', 'store', 'fenced'],
+  examples: [
+    {
+      says: 'What is new for this group: everything, then nothing',
+      command: 'beck append visits clicks.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
+    },
+  ],
+  create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
+}
+
+async function run(args: Arguments, io: ToolIo): Promise<void> {
+  const option = (flag: string): string | undefined => args.options[flag] as string | undefined
+  const group = option('group')
+  if (group === undefined) {
+    throw new BeckError('usage', {
+      problem: 'which group?',
+      hint: `name one: beck consume ${args.program[0] ?? 'TOPIC'} --group report; to read without one: beck replay ${args.program[0] ?? 'TOPIC'}`,
+    })
+  }
+  checkName('group', group)
+  const id = option('member')
+  if (id !== undefined) checkName('member', id)
+  const limit = option('limit')
+  if (limit !== undefined && !/^\d{1,15}$/.test(limit)) {
+    throw new BeckError('bad-option', { option: '--limit', problem: `"${limit}" is not a number of records` })
+  }
+  const session = option('session-timeout')
+  const sessionMs = session === undefined ? undefined : parseDuration(session, '--session-timeout').ms
+  const store = Store.open(storeFolder(option('store')), { say: io.say })
+  try {
+    const topics = [...new Set(args.program)]
+    for (const topic of topics) topicOf(store, topic)
+    const member = GroupMember.join(store, group, { id, topics, strategy: option('assign') as Strategy | undefined, sessionMs })
+    const consumer = new Consumer(
+      store,
+      member,
+      {
+        topics,
+        from: option('from') === 'latest' ? 'latest' : 'earliest',
+        follow: args.options['follow'] === true,
+        limit: limit === undefined ? undefined : Number(limit),
+        atMostOnce: args.options['at-most-once'] === true,
+        policy: {
+          onCorrupt: option('on-corrupt') === 'skip' ? 'skip' : 'fail',
+          onLost: option('on-lost') === 'skip' ? 'skip' : 'fail',
+          say: io.say,
+        },
+      },
+      io,
+    )
+    try {
+      await consumer.run()
+    } finally {
+      member.leave()
+    }
+  } finally {
+    store.close()
+  }
+}
