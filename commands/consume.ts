@@ -38,9 +38,26 @@ export const consume: CommandSpec = {
       description: 'how partitions are shared out, as in Kafka',
     },
     { flag: 'at-most-once', description: 'commit before writing: nothing twice, but a crash may lose records' },
-    { flag: 'session-timeout', value: 'DURATION', description: 'others may put this member out when it hangs for so long', default: 'never' },
-    { flag: 'on-lost', value: 'WHAT', choices: ['fail', 'skip'], default: 'fail', description: 'when retention was faster than the group' },
-    { flag: 'on-corrupt', value: 'WHAT', choices: ['fail', 'skip'], default: 'fail', description: 'what to do about damaged records' },
+    {
+      flag: 'session-timeout',
+      value: 'DURATION',
+      description: 'others may put this member out when it hangs for so long',
+      default: 'never',
+    },
+    {
+      flag: 'on-lost',
+      value: 'WHAT',
+      choices: ['fail', 'skip'],
+      default: 'fail',
+      description: 'when retention was faster than the group',
+    },
+    {
+      flag: 'on-corrupt',
+      value: 'WHAT',
+      choices: ['fail', 'skip'],
+      default: 'fail',
+      description: 'what to do about damaged records',
+    },
   ],
   common: ['store'],
   cost: { time: 'O(bytes read)', memory: 'O(partitions)' },
@@ -48,7 +65,8 @@ export const consume: CommandSpec = {
   examples: [
     {
       says: 'What is new for this group: everything, then nothing',
-      command: 'beck append visits clicks.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
+      command:
+        'beck append visits clicks.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
     },
   ],
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
@@ -76,7 +94,12 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
   try {
     const topics = [...new Set(args.program)]
     for (const topic of topics) topicOf(store, topic)
-    const member = GroupMember.join(store, group, { id, topics, strategy: option('assign') as Strategy | undefined, sessionMs })
+    const member = GroupMember.join(store, group, {
+      id,
+      topics,
+      strategy: option('assign') as Strategy | undefined,
+      sessionMs,
+    })
     const consumer = new Consumer(
       store,
       member,
@@ -96,9 +119,15 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
     )
     try {
       await consumer.run()
-    } finally {
-      member.leave()
+    } catch (error) {
+      try {
+        member.leave()
+      } catch {
+        // The first error is the one to tell; whoever comes next finds this member dead.
+      }
+      throw error
     }
+    member.leave()
   } finally {
     store.close()
   }

@@ -4,13 +4,16 @@ import type { Registry } from '../src/cli/registry.ts'
 export const commands: Registry = {
   append: async () => (await import('./append.ts')).append,
   replay: async () => (await import('./replay.ts')).replay,
+  consume: async () => (await import('./consume.ts')).consume,
   dedupe: async () => (await import('./dedupe.ts')).dedupe,
   filter: async () => (await import('./filter.ts')).filter,
   from: async () => (await import('./from.ts')).from,
+  group: async () => (await import('./group.ts')).group,
   join: async () => (await import('./join.ts')).join,
   map: async () => (await import('./map.ts')).map,
   reduce: async () => (await import('./reduce.ts')).reduce,
   sort: async () => (await import('./sort.ts')).sort,
   to: async () => (await import('./to.ts')).to,
+  topic: async () => (await import('./topic.ts')).topic,
   window: async () => (await import('./window.ts')).window,
 }

@@ -7,6 +7,7 @@ import type { ProducerSession } from './producer.ts'
 import { applyRetention } from './retention.ts'
 import type { Store } from './store.ts'
 import { timesOf } from './times.ts'
+import { DEFAULT_SEGMENT_BYTES } from './transaction.ts'
 
 export type Acks = 'none' | 'batch' | 'all'
 
@@ -60,12 +61,15 @@ export class Appender {
   private since = 0
   /** Counts records without a key, over all runs: where they go does not depend on how they were batched. */
   private spread: number
+  /** Bytes that one commit may hold. */
+  private readonly most: number
 
   constructor(store: Store, plan: AppendPlan, context: StageContext) {
     this.store = store
     this.plan = plan
     this.context = context
     this.spread = store.state.topics.get(plan.topic)?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
+    this.most = store.state.topics.get(plan.topic)?.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     applyRetention(store, plan.topic)
   }
 
@@ -95,7 +99,24 @@ export class Appender {
     this.context.reject(batch, row, problem)
   }
 
+  /** Rows of a batch, cut so that no commit holds more than fits into a segment. */
   private add(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
+    if (from >= to) return
+    const { spans, stride } = batch
+    const bytes = (spans[(to - 1) * stride + 1] as number) - (spans[from * stride] as number)
+    if (bytes > this.most && to - from > 1) {
+      const middle = (from + to) >>> 1
+      this.add(batch, from, middle, times, sequences)
+      this.add(batch, middle, to, times, sequences)
+      return
+    }
+    if (this.bytes + bytes > this.most) this.flush()
+    this.take(batch, from, to, times, sequences)
+    const { acks } = this.plan
+    if (acks === 'all' || this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.flush()
+  }
+
+  private take(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
     const { plan } = this
     const { producer } = plan
     let mask: Uint8Array | undefined
@@ -105,10 +126,9 @@ export class Appender {
     } else if (producer) from = producer.skip(batch, from, to)
     if (from >= to) return
     if (this.count === 0) this.since = this.context.now()
-    if (plan.partition !== undefined || plan.partitions === 1)
+    if (plan.partition !== undefined || plan.partitions === 1) {
       this.addToOne(plan.partition ?? 0, batch, from, to, mask, times)
-    else this.scatter(batch, from, to, mask, times)
-    if (plan.acks === 'all' || this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.flush()
+    } else this.scatter(batch, from, to, mask, times)
   }
 
   /** One partition gets everything: a large block goes from the input's memory to the file, without a copy. */

@@ -33,7 +33,8 @@ export function assign(
       Array.from({ length: partitions.get(topic) ?? 0 }, (_, p): TopicPartition => [topic, p]),
     )
     if (strategy === 'roundrobin') roundRobin(sorted, all, result)
-    else if (sorted.every((m) => sameTopics(m.topics, (sorted[0] as Subscriber).topics))) stickyEqual(sorted, all, result, previous)
+    else if (sorted.every((m) => sameTopics(m.topics, (sorted[0] as Subscriber).topics)))
+      stickyEqual(sorted, all, result, previous)
     else stickyGeneral(sorted, all, result, previous)
   }
   return result
@@ -45,7 +46,12 @@ const sameTopics = (a: readonly string[], b: readonly string[]): boolean =>
 const nameOf = ([topic, partition]: TopicPartition): string => `${topic}/${partition}`
 
 /** Per topic: consecutive partitions, the first members get one more. */
-function range(members: readonly Subscriber[], topics: readonly string[], partitions: ReadonlyMap<string, number>, result: Assignment): void {
+function range(
+  members: readonly Subscriber[],
+  topics: readonly string[],
+  partitions: ReadonlyMap<string, number>,
+  result: Assignment,
+): void {
   for (const topic of topics) {
     const subscribers = members.filter((m) => m.topics.includes(topic))
     const count = partitions.get(topic) ?? 0
@@ -68,7 +74,12 @@ function roundRobin(members: readonly Subscriber[], all: readonly TopicPartition
 }
 
 /** All members read the same topics: each keeps what it had up to its share; the rest goes round to those below theirs. */
-function stickyEqual(members: readonly Subscriber[], all: readonly TopicPartition[], result: Assignment, previous: Assignment): void {
+function stickyEqual(
+  members: readonly Subscriber[],
+  all: readonly TopicPartition[],
+  result: Assignment,
+  previous: Assignment,
+): void {
   const least = Math.floor(all.length / members.length)
   const most = Math.ceil(all.length / members.length)
   const mayHaveMore = all.length % members.length
@@ -113,7 +124,12 @@ function stickyEqual(members: readonly Subscriber[], all: readonly TopicPartitio
 }
 
 /** Members read different topics: everybody keeps what it may, the rest goes to the least loaded, then moves until even. */
-function stickyGeneral(members: readonly Subscriber[], all: readonly TopicPartition[], result: Assignment, previous: Assignment): void {
+function stickyGeneral(
+  members: readonly Subscriber[],
+  all: readonly TopicPartition[],
+  result: Assignment,
+  previous: Assignment,
+): void {
   const subscribers = ([topic]: TopicPartition): Subscriber[] => members.filter((m) => m.topics.includes(topic))
   const free = new Map(all.map((partition) => [nameOf(partition), partition]))
   for (const { id, topics } of members) {
@@ -136,7 +152,10 @@ function stickyGeneral(members: readonly Subscriber[], all: readonly TopicPartit
       for (const partition of result.get(id) ?? []) {
         const target = lightest(subscribers(partition))
         if (load(id) - load(target) < 2) continue
-        result.set(id, (result.get(id) ?? []).filter((other) => other !== partition))
+        result.set(
+          id,
+          (result.get(id) ?? []).filter((other) => other !== partition),
+        )
         result.get(target)?.push(partition)
         moved = true
         break

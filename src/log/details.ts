@@ -1,6 +1,7 @@
 import type { FieldPath } from '../core/field-path.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
+import { scanLines } from './scan-lines.ts'
 import { timesOf } from './times.ts'
 
 /** What is looked up in stored records: their time and their key. */
@@ -27,32 +28,18 @@ export class DetailReader {
   read(lines: Uint8Array, count: number): Details {
     const times = new Float64Array(count).fill(NaN)
     const keys: string[] = []
-    const { scanner } = this
-    scanner.begin({ file: '', base: 0, lineAt: () => 1 })
-    let row = 0
-    for (let at = 0, last = false; !last;) {
-      const room = scanner.room()
-      const piece = lines.subarray(at, at + room.length)
-      room.set(piece)
-      at += piece.length
-      last = piece.length === 0
-      const { batch, bad } = scanner.scan(piece.length, last)
+    scanLines(this.scanner, lines, (batch, indices) => {
       const found = this.hasTime ? timesOf(batch, this.keys.length) : undefined
-      let nextBad = 0
-      for (let r = 0; r < batch.count; r++) {
-        for (; (bad[nextBad]?.row ?? Infinity) <= r; nextBad++) keys[row++] = 'null'
-        if (found) times[row] = found[r] as number
-        if (this.keys.length > 0) {
-          const texts = this.keys.map((_, field) => {
-            const at = r * batch.stride + 2 + 2 * field
-            return Buffer.from(batch.bytes.subarray(batch.spans[at], batch.spans[at + 1])).toString('utf8') || 'null'
-          })
-          keys[row] = texts.length === 1 ? (texts[0] as string) : `[${texts.join(',')}]`
-        }
-        row++
+      for (const [row, index] of indices.entries()) {
+        if (found) times[index] = found[row] as number
+        if (this.keys.length === 0) continue
+        const texts = this.keys.map((_, field) => {
+          const at = row * batch.stride + 2 + 2 * field
+          return Buffer.from(batch.bytes.subarray(batch.spans[at], batch.spans[at + 1])).toString('utf8') || 'null'
+        })
+        keys[index] = texts.length === 1 ? (texts[0] as string) : `[${texts.join(',')}]`
       }
-      row += bad.length - nextBad
-    }
+    })
     return { times, key: (i) => keys[i] ?? 'null' }
   }
 }

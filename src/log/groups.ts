@@ -66,7 +66,12 @@ export class GroupMember {
   static join(
     store: Store,
     group: string,
-    options: { id?: string | undefined; topics: readonly string[]; strategy?: Strategy | undefined; sessionMs?: number | undefined },
+    options: {
+      id?: string | undefined
+      topics: readonly string[]
+      strategy?: Strategy | undefined
+      sessionMs?: number | undefined
+    },
   ): GroupMember {
     const { env } = store
     const life = Math.random().toString(36).slice(2, 10)
@@ -137,7 +142,10 @@ export class GroupMember {
       if (Object.keys(moved).length > 0) transaction.offsets(this.group, moved)
       if (this.mustRelease()) {
         const released = Object.fromEntries(
-          Object.entries(owners).map(([name, owner]) => [name, owner === this.member.id ? (targets[name] as string) : owner]),
+          Object.entries(owners).map(([name, owner]) => [
+            name,
+            owner === this.member.id ? (targets[name] as string) : owner,
+          ]),
         )
         transaction.membership(this.group, { ...this.membership, owners: released })
       }
@@ -147,7 +155,8 @@ export class GroupMember {
   /** Removes members that died or hang, so that their partitions go to others. Returns whether there were any. */
   expire(): boolean {
     const { store, group } = this
-    const gone = (member: Member): boolean => member.life !== this.member.life && !isLive(store.env, store.folder, group, member)
+    const gone = (member: Member): boolean =>
+      member.life !== this.member.life && !isLive(store.env, store.folder, group, member)
     if (!this.membership.members.some(gone)) return false
     store.transact(true, (transaction) => {
       this.check()

@@ -35,6 +35,7 @@ export class Lock {
    */
   acquire(atLeast: number): { fromDead: boolean } {
     const { env } = this
+    if (this.generation > 0) return { fromDead: false }
     const started = env.now()
     let told = false
     for (let attempt = 0; ; attempt++) {
@@ -57,11 +58,16 @@ export class Lock {
     return this.generation > 0 && this.top()?.generation === this.generation
   }
 
+  /** Lets go. If that fails the lock stays ours until the process ends or tries again: what was done under it stands all the same. */
   release(): void {
     if (this.generation === 0) return
     const name = `${this.folder}/lock.${this.generation}`
-    this.generation = 0
-    this.env.rename(name, `${name}.free`)
+    try {
+      this.env.rename(name, `${name}.free`)
+      this.generation = 0
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+    }
   }
 
   close(): void {

@@ -129,7 +129,8 @@ export class Replay {
       if (--this.left <= 0) break
     }
     // The readers stand after the commit; who asks where they are means the next record to be given.
-    if (this.left <= 0) for (const part of commit.parts) this.readerOf(part).seek(offsetOf(part.batch, taken.get(part) ?? part.from))
+    if (this.left <= 0)
+      for (const part of commit.parts) this.readerOf(part).seek(offsetOf(part.batch, taken.get(part) ?? part.from))
     if (out.length > 0) yield { lines: Buffer.concat(out) }
   }
 

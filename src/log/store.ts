@@ -96,7 +96,7 @@ export class Store {
     try {
       this.recoverNow(false)
     } finally {
-      this.letGo()
+      this.lock.release()
     }
   }
 
@@ -122,16 +122,12 @@ export class Store {
   transact<T>(sync: boolean, work: (transaction: Transaction) => T): T {
     return translate(this.folder, () => {
       const { fromDead } = this.lock.acquire(this.state.gen)
-      let result: T
       try {
         this.recoverNow(fromDead)
-        result = this.commit(sync, work)
+        return this.commit(sync, work)
+      } finally {
         this.lock.release()
-      } catch (error) {
-        this.letGo()
-        throw error
       }
-      return result
     })
   }
 
@@ -175,15 +171,6 @@ export class Store {
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
       this.closeUnsyncable(unsyncable)
-    }
-  }
-
-  /** Lets go of the lock after an error, which is what there is to tell: the lock's own failure is seen by the next holder. */
-  private letGo(): void {
-    try {
-      this.lock.release()
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error
     }
   }
 
@@ -264,7 +251,7 @@ export class Store {
       writeFileDurably(env, folder, 'store.json', formatMark())
       if (made) env.syncFolder(parentOf(folder))
     } finally {
-      this.letGo()
+      this.lock.release()
     }
   }
 }

@@ -31,13 +31,21 @@ export function* verifyTopic(store: Store, topic: string): Generator<Verified> {
     let expected = partition.segments[0]?.base ?? partition.next
     for (const segment of partition.segments) {
       if (segment.base !== expected) {
-        findings.push({ file: layout.partition(store.folder, name), problem: 'offsets are missing', offsets: [expected, segment.base] })
+        findings.push({
+          file: layout.partition(store.folder, name),
+          problem: 'offsets are missing',
+          offsets: [expected, segment.base],
+        })
       }
       expected = segment.end
       records += verifySegment(store, name, segment, findings)
     }
     if (expected !== partition.next) {
-      findings.push({ file: layout.partition(store.folder, name), problem: 'offsets are missing', offsets: [expected, partition.next] })
+      findings.push({
+        file: layout.partition(store.folder, name),
+        problem: 'offsets are missing',
+        offsets: [expected, partition.next],
+      })
     }
     const bytes = partition.segments.reduce((sum, { length }) => sum + length, 0)
     yield { partition: number, segments: partition.segments.length, records, bytes, findings }
@@ -76,7 +84,12 @@ function verifySegment(store: Store, name: PartitionName, segment: Segment, find
         batch = index.at(slot)
       } catch (error) {
         if (!(error instanceof RangeError)) throw error
-        findings.push({ file: indexFile, problem: error.message, bytes: [slot * SLOT, segment.slots * SLOT], offsets: [offset, segment.end] })
+        findings.push({
+          file: indexFile,
+          problem: error.message,
+          bytes: [slot * SLOT, segment.slots * SLOT],
+          offsets: [offset, segment.end],
+        })
         return records
       }
       if (!batch) break
@@ -85,7 +98,8 @@ function verifySegment(store: Store, name: PartitionName, segment: Segment, find
         bytes: [batch.position, batch.position + batch.length] as const,
         offsets: [batch.offset, batch.end] as const,
       }
-      if (batch.position !== position || batch.offset < offset) findings.push({ ...where, problem: 'the index has a gap' })
+      if (batch.position !== position || batch.offset < offset)
+        findings.push({ ...where, problem: 'the index has a gap' })
       const bytes = Buffer.allocUnsafe(batch.length)
       const got = readAll(env, fd, bytes, batch.position)
       if (got < batch.length) findings.push({ ...where, problem: 'records are missing' })
@@ -95,7 +109,8 @@ function verifySegment(store: Store, name: PartitionName, segment: Segment, find
       offset = batch.end
       slot = batch.slot + batch.slots
     }
-    if (position !== segment.length || offset > segment.end) findings.push({ file: indexFile, problem: 'the index ends too soon', ...all })
+    if (position !== segment.length || offset > segment.end)
+      findings.push({ file: indexFile, problem: 'the index ends too soon', ...all })
     return records
   } finally {
     for (const fd of opened) env.close(fd)
