@@ -3,7 +3,6 @@ import type { Registry } from '../src/cli/registry.ts'
 /** Every command, listed statically: a single-file executable needs that. One is loaded when it runs. */
 export const commands: Registry = {
   append: async () => (await import('./append.ts')).append,
-  replay: async () => (await import('./replay.ts')).replay,
   consume: async () => (await import('./consume.ts')).consume,
   dedupe: async () => (await import('./dedupe.ts')).dedupe,
   filter: async () => (await import('./filter.ts')).filter,
@@ -12,6 +11,8 @@ export const commands: Registry = {
   join: async () => (await import('./join.ts')).join,
   map: async () => (await import('./map.ts')).map,
   reduce: async () => (await import('./reduce.ts')).reduce,
+  replay: async () => (await import('./replay.ts')).replay,
+  shuffle: async () => (await import('./shuffle.ts')).shuffle,
   sort: async () => (await import('./sort.ts')).sort,
   to: async () => (await import('./to.ts')).to,
   topic: async () => (await import('./topic.ts')).topic,

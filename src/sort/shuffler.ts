@@ -1,0 +1,106 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import { canonicalKey } from '../core/key.ts'
+import { fromLatin1 } from '../core/latin1.ts'
+import { partitionOf } from '../core/murmur2.ts'
+import type { StageContext } from '../core/operator.ts'
+import { appendSortKey } from './sort-key.ts'
+import { ExternalSorter } from './external.ts'
+
+export interface ShuffleOptions {
+  readonly partitions: number
+  /** How many fields, the first ones, are the key. */
+  readonly keyFields: readonly number[]
+  /** What records of one key are sorted by. */
+  readonly sort: readonly { readonly field: number; readonly descending: boolean }[]
+}
+
+/** Keys are forgotten when there are so many of them. */
+const MOST_KEYS = 1 << 17
+
+/**
+ * Brings records into the order of partition, key, secondary keys, arrival. A partition's number comes from the key's bytes as Kafka
+ * has it (src/core/murmur2.ts); the null key is in partition 0.
+ */
+export class Shuffler {
+  readonly #options: ShuffleOptions
+  readonly #keys: KeyTable
+  readonly #sorter: ExternalSorter
+  /** Per key its partition and its value, as sort keys: `#prefixes[ends[id - 1]..ends[id]]`. */
+  readonly #prefixes = new ByteBuffer(1 << 12)
+  readonly #prefixEnds: number[] = []
+  readonly #key = new ByteBuffer(256)
+
+  constructor(options: ShuffleOptions, context: StageContext) {
+    this.#options = options
+    this.#keys = context.keyTable(options.keyFields)
+    this.#sorter = new ExternalSorter({ memoryBytes: context.memoryBytes, spill: () => context.spill(), grouped: true })
+  }
+
+  add(batch: RecordBatch): void {
+    const { count, bytes, spans, stride } = batch
+    if (count === 0) return
+    if (this.#keys.size > MOST_KEYS) {
+      this.#keys.clear()
+      this.#prefixes.length = this.#prefixEnds.length = 0
+    }
+    const ids = this.#keys.intern(batch)
+    for (let id = this.#prefixEnds.length; id < this.#keys.size; id++) this.#describe(id)
+    const { sort } = this.#options
+    const lines = batch.lines(undefined, 0, count)
+    let place = this.#sorter.place(lines, 0, lines.length)
+    const key = this.#key
+    for (let row = 0; row < count; row++) {
+      const id = ids[row]!
+      const at = row * stride
+      const length = spans[at + 1]! - spans[at]! + 1
+      const from = id > 0 ? this.#prefixEnds[id - 1]! : 0
+      const to = this.#prefixEnds[id]!
+      if (sort.length === 0) this.#sorter.add(this.#prefixes.bytes, from, to, place, length)
+      else {
+        key.length = 0
+        key.copy(this.#prefixes.bytes, from, to)
+        for (const { field, descending } of sort) {
+          appendSortKey(key, bytes, spans[at + 2 + 2 * field]!, spans[at + 3 + 2 * field]!, descending)
+        }
+        this.#sorter.add(key.bytes, 0, key.length, place, length)
+      }
+      place += length
+    }
+  }
+
+  #describe(id: number): void {
+    const { keyFields, partitions } = this.#options
+    const parts = keyFields.map((_, part) => this.#keys.text(id, part))
+    const partition = partitions === 1 ? 0 : partitionOfKey(parts.map(fromLatin1), partitions)
+    for (let shift = 24; shift >= 0; shift -= 8) this.#prefixes.byte(partition >>> shift)
+    for (const part of parts) {
+      const text = Buffer.from(part, 'latin1')
+      appendSortKey(this.#prefixes, text, 0, text.length)
+    }
+    this.#prefixEnds.push(this.#prefixes.length)
+  }
+
+  /** Hands out pieces of lines in order. */
+  drain(visit: (partition: number, bytes: Uint8Array, start: number, end: number) => void): void {
+    const cursor = this.#sorter.sorted()
+    while (cursor.advance()) {
+      const { key, keyStart } = cursor
+      const partition =
+        (key[keyStart]! << 24) | (key[keyStart + 1]! << 16) | (key[keyStart + 2]! << 8) | key[keyStart + 3]!
+      visit(partition, cursor.bytes, cursor.start, cursor.end)
+    }
+  }
+}
+
+/**
+ * The partition of a key: of a string its bytes are hashed, of everything else its canonical JSON text, of several values together that of
+ * their array. Null is in partition 0.
+ */
+export function partitionOfKey(parts: readonly string[], partitions: number): number {
+  if (parts.every((part) => part === 'null')) return 0
+  const canonical = parts.map(canonicalKey)
+  const [only] = canonical
+  if (canonical.length > 1) return partitionOf(Buffer.from(`[${canonical.join(',')}]`), partitions)
+  return partitionOf(Buffer.from(only!.startsWith('"') ? (JSON.parse(only!) as string) : only!), partitions)
+}
