@@ -137,8 +137,11 @@ function appendTail(into: ByteBuffer, text: string, value: number): void {
 function exact(text: string): { negative: boolean; digits: string; exponent: number } {
   const canonical = canonicalNumber(text)
   const negative = canonical.startsWith('-')
-  const [whole = '', power = '0'] = canonical.slice(negative ? 1 : 0).split('e')
-  return { negative, digits: whole.replace(/0+$/, '') || '0', exponent: Number(power) + whole.length }
+  const [, whole = '', fraction = '', power = '0'] = /^-?(\d+)\.?(\d*)e?(.*)$/.exec(canonical)!
+  const all = whole + fraction
+  const digits = all.replace(/^0+/, '')
+  const exponent = Number(power) + whole.length - (all.length - digits.length)
+  return { negative, digits: digits.replace(/0+$/, '') || '0', exponent }
 }
 
 function compareMagnitudes(a: string, aExponent: number, b: string, bExponent: number): number {
