@@ -19,7 +19,13 @@ const Tag = { null: 1, false: 2, true: 3, number: 4, string: 5, rest: 6 } as con
 const scratch = new DataView(new ArrayBuffer(8))
 
 /** Appends the value `bytes[start..end]` (raw JSON; empty is missing, which is null). O(its length). */
-export function appendSortKey(into: ByteBuffer, bytes: Uint8Array, start: number, end: number, descending = false): void {
+export function appendSortKey(
+  into: ByteBuffer,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  descending = false,
+): void {
   const from = into.length
   into.reserve(2 * (end - start) + 32)
   switch (bytes[start]) {

@@ -25,9 +25,10 @@ function run(items: readonly (readonly [string, string])[], memoryBytes: number,
 const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number =>
   Buffer.compare(Buffer.from(a), Buffer.from(b))
 
-const keys = tuple(constantFrom('', 'same prefix of many bytes ', 'ab'), string({ unit: constantFrom('a', 'b', 'é', '\u0001') })).map(
-  ([a, b]) => a + b,
-)
+const keys = tuple(
+  constantFrom('', 'same prefix of many bytes ', 'ab'),
+  string({ unit: constantFrom('a', 'b', 'é', '\u0001') }),
+).map(([a, b]) => a + b)
 
 describe.each([
   { memory: 1 << 30, spills: false },
@@ -56,12 +57,22 @@ it('merges runs of runs in order', () => {
   const items = Array.from({ length: 20_000 }, (_, index) => [String((index * 7919) % 97), `${index},`] as const)
   const { text, files } = run(items, 100_000, false)
   expect(files.made).toBeGreaterThan(15)
-  expect(text).toBe([...items].sort(byKey).map(([, payload]) => payload).join(''))
+  expect(text).toBe(
+    [...items]
+      .sort(byKey)
+      .map(([, payload]) => payload)
+      .join(''),
+  )
 })
 
 it('sorts many entries by digits of 16 bits', () => {
   const items = Array.from({ length: 40_000 }, (_, index) => [String((index * 7919) % 40_009), `${index},`] as const)
-  expect(run(items, 1 << 30, false).text).toBe([...items].sort(byKey).map(([, payload]) => payload).join(''))
+  expect(run(items, 1 << 30, false).text).toBe(
+    [...items]
+      .sort(byKey)
+      .map(([, payload]) => payload)
+      .join(''),
+  )
 })
 
 it('groups equal keys up to a limit, and takes payloads of any size', () => {
@@ -69,7 +80,12 @@ it('groups equal keys up to a limit, and takes payloads of any size', () => {
     property(array(integer({ min: 0, max: 200_000 }), { maxLength: 20 }), (sizes) => {
       const items = sizes.map((size, index) => [index % 2 ? 'a' : 'b', `${index}${'.'.repeat(size)}\n`] as const)
       const got = run(items, 100_000, true)
-      expect(got.text).toBe([...items].sort(byKey).map(([, payload]) => payload).join(''))
+      expect(got.text).toBe(
+        [...items]
+          .sort(byKey)
+          .map(([, payload]) => payload)
+          .join(''),
+      )
     }),
     { numRuns: 20 },
   )

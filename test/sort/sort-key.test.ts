@@ -13,7 +13,17 @@ function keyOf(json: string, descending = false): Buffer {
 const sign = (n: number): number => Math.sign(n) + 0
 const binary = (json: string): string => Buffer.from(json).toString('latin1')
 
-const digits = constantFrom('0', '1', '9', '12', '9007199254740993', '9007199254740992', '0.1', '0.10000000000000000001', '1.0')
+const digits = constantFrom(
+  '0',
+  '1',
+  '9',
+  '12',
+  '9007199254740993',
+  '9007199254740992',
+  '0.1',
+  '0.10000000000000000001',
+  '1.0',
+)
 const exponents = constantFrom('', 'e0', 'e1', 'e-1', 'E+20', 'e308', 'e309', 'e400', 'e-400', 'e-320', 'e-17', 'e-310')
 const numbers = oneof(
   tuple(constantFrom('', '-'), digits, exponents).map((parts) => parts.join('')),
@@ -23,9 +33,26 @@ const numbers = oneof(
 const strings = oneof(
   string({ unit: 'grapheme' }).map((text) => JSON.stringify(text)),
   string({ unit: 'binary' }).map((text) => JSON.stringify(text)),
-  constantFrom('""', '"a"', '"a\\u0000"', '"a\\u0000b"', '"a\\u0001"', '"\\u0061"', '"\\/"', '"/"', '"\\ud800"', '"\\ud83d\\ude00"', '"\uffff"'),
+  constantFrom(
+    '""',
+    '"a"',
+    '"a\\u0000"',
+    '"a\\u0000b"',
+    '"a\\u0001"',
+    '"\\u0061"',
+    '"\\/"',
+    '"/"',
+    '"\\ud800"',
+    '"\\ud83d\\ude00"',
+    '"\uffff"',
+  ),
 )
-const values = oneof(constantFrom('', 'null', 'false', 'true', '[1.0]', '[1]', '{"b":1,"a":2}', '{"a":2,"b":1}'), numbers, strings, json())
+const values = oneof(
+  constantFrom('', 'null', 'false', 'true', '[1.0]', '[1]', '{"b":1,"a":2}', '{"a":2,"b":1}'),
+  numbers,
+  strings,
+  json(),
+)
 
 it('bytes are in the order of values', () => {
   assert(
