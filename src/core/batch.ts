@@ -36,6 +36,12 @@ export interface DecimalColumn {
   readonly scales: Uint8Array
 }
 
+/** Per row milliseconds since 1970-01-01T00:00:00Z, or NaN; `others` says how many are NaN. */
+export interface TimeColumn {
+  readonly values: Float64Array
+  readonly others: number
+}
+
 export interface RecordBatch {
   /** How many records. Blank lines and bad records are not rows. */
   readonly count: number
@@ -57,6 +63,11 @@ export interface RecordBatch {
   text(): string
   numbers(field: number): NumberColumn
   decimals(field: number): DecimalColumn
+  /**
+   * Times of RFC 3339 strings `2026-01-01T10:00:00Z`, with a fraction of up to nine digits (cut down to milliseconds) and with `+01:00` in
+   * place of Z. Everything else is left to the caller.
+   */
+  times(field: number): TimeColumn
   /** Kinds alone, which is cheaper than numbers. */
   kinds(field: number): Uint8Array
   /**

@@ -39,6 +39,7 @@ export interface Kernel {
     length: number,
     out: number,
   ): void
+  times(block: number, span: number, stride: number, rows: number, out: number): number
   gather(block: number, spans: number, stride: number, from: number, to: number, mask: number, out: number): number
   render(
     block: number,

@@ -6,6 +6,7 @@ import {
   type ObjectTemplate,
   type RecordBatch,
   type TemplateValue,
+  type TimeColumn,
 } from '../core/batch.ts'
 import type { Origin } from './scanner.ts'
 
@@ -90,6 +91,11 @@ export class ReferenceBatch implements RecordBatch {
       return decimal.mantissa
     })
     return { kinds, mantissas, scales }
+  }
+
+  times(field: number): TimeColumn {
+    const values = this.map(new Float64Array(this.count), (row) => exactTime(this.fieldText(row, field)))
+    return { values, others: values.reduce((sum, time) => sum + (Number.isNaN(time) ? 1 : 0), 0) }
   }
 
   equalsString(field: number, constant: Uint8Array): Uint8Array {
@@ -183,4 +189,16 @@ export function exactDecimal(text: string): { mantissa: number; scale: number } 
   if (fraction.length > 22 || digits.length > 16 || BigInt(digits) > 2n ** 53n) return undefined
   const mantissa = Number(digits)
   return { mantissa: sign && mantissa ? -mantissa : mantissa, scale: fraction.length }
+}
+
+/** The time of an RFC 3339 string's JSON text, as `RecordBatch.times` has it; NaN for everything else. */
+export function exactTime(text: string): number {
+  const match = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))"$/.exec(text)
+  if (!match) return NaN
+  const [, local, fraction = '', sign, hours, minutes] = match
+  const time = Date.parse(`${local}Z`)
+  // Date takes February 30th and hour 24 for the day after.
+  if (Number.isNaN(time) || !new Date(time).toISOString().startsWith(local as string)) return NaN
+  const offset = sign === undefined ? 0 : Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  return time + Number(fraction.slice(0, 3).padEnd(3, '0')) - offset
 }

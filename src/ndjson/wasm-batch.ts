@@ -1,4 +1,4 @@
-import type { DecimalColumn, Location, NumberColumn, ObjectTemplate, RecordBatch } from '../core/batch.ts'
+import type { DecimalColumn, Location, NumberColumn, ObjectTemplate, RecordBatch, TimeColumn } from '../core/batch.ts'
 import type { Heap } from './heap.ts'
 import { lineNumber } from './reference-batch.ts'
 import type { Origin } from './scanner.ts'
@@ -107,6 +107,16 @@ export class WasmBatch implements RecordBatch {
         mantissas: heap.f64.subarray(mantissas >>> 3, (mantissas >>> 3) + count),
         scales: heap.bytes.subarray(scales, scales + count),
       }
+    })
+  }
+
+  times(field: number): TimeColumn {
+    return this.once(`times ${field}`, () => {
+      const { count, stride } = this
+      const { heap, frame, address } = this.block
+      const out = frame.take(8 * count)
+      const others = heap.kernel.times(address, this.span(field), stride * 4, count, out)
+      return { values: heap.f64.subarray(out >> 3, (out >> 3) + count), others }
     })
   }
 

@@ -161,6 +161,7 @@ describe('--time-format', () => {
 it('prints what it reads', () => {
   assert(
     property(integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 }), (ms) => {
+      expect(formatTime(ms)).toBe(new Date(ms).toISOString())
       expect(timeReader().string(formatTime(ms))).toBe(ms)
     }),
   )
