@@ -78,7 +78,7 @@ export class DecimalSums {
 
   /** Adds a JSON number, of any size: who takes numbers from outside checks them with `parseDecimal`. */
   addText(slot: number, text: string): void {
-    if (text.length <= 16 && /^-?\d+(?:\.\d+)?$/.test(text)) {
+    if (text.length <= 15 && /^-?\d+(?:\.\d+)?$/.test(text)) {
       const dot = text.indexOf('.')
       if (dot < 0) this.add(slot, Number(text), 0)
       else this.add(slot, Number(text.slice(0, dot) + text.slice(dot + 1)), text.length - dot - 1)

@@ -3,7 +3,7 @@ export function grownFloats(array: Float64Array, size: number, fill = 0): Float6
   if (array.length >= size) return array
   const larger = new Float64Array(capacity(size))
   larger.set(array)
-  if (fill) larger.fill(fill, array.length)
+  if (fill !== 0) larger.fill(fill, array.length)
   return larger
 }
 
@@ -12,7 +12,7 @@ export function grownInts(array: Uint32Array, size: number, fill = 0): Uint32Arr
   if (array.length >= size) return array
   const larger = new Uint32Array(capacity(size))
   larger.set(array)
-  if (fill) larger.fill(fill, array.length)
+  if (fill !== 0) larger.fill(fill, array.length)
   return larger
 }
 

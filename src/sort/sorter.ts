@@ -47,7 +47,8 @@ export class Sorter {
     const mask = this.#bar && this.#belowBar(batch.count, this.#bar)
     const lines = batch.lines(mask, 0, batch.count)
     if (lines.length === 0) return
-    this.#append(batch, mask, lines.slice())
+    // Not slice(): of a Buffer that is a view.
+    this.#append(batch, mask, new Uint8Array(lines))
     if (this.#store.count > Math.max(LEAST_TRIM, 2 * this.#limit)) this.#trim()
   }
 
