@@ -25,18 +25,24 @@ export const commonFormat = accessFormat(false)
 function decodeAccess(line: string, combined: boolean): string | Problem {
   const ipEnd = line.indexOf(' ')
   const identEnd = line.indexOf(' ', ipEnd + 1)
-  // A user name may hold spaces: it ends where the time begins.
-  const userEnd = line.indexOf(' [', identEnd)
-  if (ipEnd <= 0 || identEnd < 0 || userEnd < 0) return broken('no "IP IDENT USER [TIME]" at the start', 1)
-  const timeStart = userEnd + 2
-  const time = decodeLogTime(line, timeStart)
-  if (time === undefined) return broken('the time is not like [14/Mar/2026:09:00:17 +0100]', timeStart + 1)
+  const firstTime = line.indexOf(' [', identEnd) + 2
+  if (ipEnd <= 0 || identEnd < 0 || firstTime < 2) return broken('no "IP IDENT USER [TIME]" at the start', 1)
+  // A user's name may hold spaces and brackets: it ends where a time begins.
+  let timeStart = firstTime
+  let time: string | undefined
+  for (; timeStart >= 2; timeStart = line.indexOf(' [', timeStart) + 2) {
+    time = decodeLogTime(line, timeStart)
+    if (time !== undefined) break
+  }
+  if (time === undefined) return broken('the time is not like [14/Mar/2026:09:00:17 +0100]', firstTime + 1)
+  const userEnd = timeStart - 2
 
   const requestStart = timeStart + TIME_LENGTH + 3 // `] "`
-  if (line.charCodeAt(requestStart - 1) !== QUOTE || line.charCodeAt(requestStart - 3) !== CLOSE_BRACKET)
+  if (!line.startsWith('] "', requestStart - 3))
     return broken('no request in double quotes after the time', requestStart)
   const requestEnd = closingQuote(line, requestStart)
   if (requestEnd < 0) return broken('the request has no closing quote', requestStart)
+  if (!line.startsWith(' ', requestEnd + 1)) return broken('no status after the request', requestEnd + 2)
 
   const statusStart = requestEnd + 2
   const statusEnd = line.indexOf(' ', statusStart)
@@ -62,12 +68,8 @@ function decodeAccess(line: string, combined: boolean): string | Problem {
   const refererEnd = closingQuote(line, refererStart)
   const agentStart = refererEnd + 3
   const agentEnd = closingQuote(line, agentStart)
-  if (
-    refererEnd < 0 ||
-    agentEnd < 0 ||
-    line.charCodeAt(refererStart - 1) !== QUOTE ||
-    line.charCodeAt(agentStart - 1) !== QUOTE
-  ) {
+  const quoted = line.startsWith(' "', bytesEnd) && line.startsWith('" "', refererEnd)
+  if (!quoted || refererEnd < 0 || agentEnd < 0) {
     const short = bytesEnd === line.length
     return broken(
       'no "REFERER" "AGENT" after the number of bytes',
@@ -88,9 +90,7 @@ const broken = (problem: string, column: number, hint?: string): Problem => ({
   hint: hint ?? "for another format name its parts: beck from regex '^(?<ip>\\S+) (?<rest>.*)' FILE",
 })
 
-const QUOTE = 34
 const BACKSLASH = 92
-const CLOSE_BRACKET = 93
 
 /** Where the quoted text that starts at `from` ends: at its first quote without a backslash before it; -1 when nowhere. */
 function closingQuote(line: string, from: number): number {

@@ -9,6 +9,8 @@ import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { fromBinary, toBinary } from './binary.ts'
 import { infer, memberStarts, quote } from './json-text.ts'
 import { MAX_RECORD_BYTES } from './line-decoder.ts'
+import { RecordWriter } from './record-writer.ts'
+import { RowWriter } from './separated-bytes.ts'
 import { utf8Problem } from './utf8.ts'
 
 export interface SeparatedOptions {
@@ -21,7 +23,6 @@ export interface SeparatedOptions {
   readonly infer: boolean
 }
 
-const EMIT_CHARS = 64 * 1024
 /** From here on, a record that is not complete is looked at again only when twice as much is there. */
 const PATIENT_BYTES = 1024 * 1024
 
@@ -37,13 +38,19 @@ export class SeparatedDecoder implements Decoder {
   /** Lines before the record at hand. */
   private lines = 0
   private began = false
-  private records = ''
+  private readonly writer = new RecordWriter('latin1')
+  private hot: RowWriter | undefined
 
   constructor(options: SeparatedOptions, context: DecoderContext) {
     this.options = options
     this.context = context
     this.value = options.infer ? infer : quote
-    if (options.columns) this.starts = memberStarts(options.columns)
+    if (options.columns) this.name(options.columns)
+  }
+
+  private name(columns: readonly string[]): void {
+    this.starts = memberStarts(columns)
+    this.hot = new RowWriter(this.starts, this.options.delimiter, this.options.infer)
   }
 
   push(chunk: Uint8Array, emit: Emit): void {
@@ -61,7 +68,7 @@ export class SeparatedDecoder implements Decoder {
     this.pending = Buffer.alloc(0)
     this.lines = 0
     this.began = false
-    if (!this.options.columns) this.starts = undefined
+    if (!this.options.columns) this.starts = this.hot = undefined
   }
 
   private decode(last: boolean, emit: Emit): void {
@@ -71,7 +78,7 @@ export class SeparatedDecoder implements Decoder {
     if (!this.began && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) bytes = bytes.subarray(3)
     if (bytes.length > 0) this.began = true
     const used = this.rows(bytes, last, emit)
-    this.flush(emit)
+    this.writer.flush(emit)
     this.pending = Buffer.from(bytes.subarray(used))
     if (this.pending.length > MAX_RECORD_BYTES) {
       this.context.fail(this.lines + 1, {
@@ -89,6 +96,7 @@ export class SeparatedDecoder implements Decoder {
     const valid = isUtf8(last ? bytes : bytes.subarray(0, text.lastIndexOf('\n') + 1))
     const rows = new Rows(text, last, this.options)
     for (let from = 0; from < text.length; from = rows.end) {
+      if (valid && this.hot && this.writeHot(this.hot, bytes, from, rows, emit)) continue
       const problem = rows.next(from)
       if (rows.end < 0) return from
       const bad = problem ?? (valid ? undefined : this.utf8(bytes.subarray(from, rows.end)))
@@ -96,7 +104,7 @@ export class SeparatedDecoder implements Decoder {
       this.lines += rows.lines
       if (bad) this.reject(line, bytes.subarray(from, rows.end), bad, emit)
       else if (rows.blank && !(this.starts?.length === 1 && !this.options.quotes)) continue
-      else if (!this.starts) this.starts = this.header(rows.fields, line)
+      else if (!this.starts) this.header(rows.fields, line)
       else if (rows.fields.length !== this.starts.length) {
         const problem = `${count(rows.fields.length)} where there are ${this.starts.length} columns`
         this.reject(line, bytes.subarray(from, rows.end), { problem }, emit)
@@ -108,11 +116,25 @@ export class SeparatedDecoder implements Decoder {
   private record(fields: readonly string[], starts: readonly string[], emit: Emit): void {
     let record = ''
     for (let i = 0; i < fields.length; i++) record += (starts[i] as string) + this.value(fields[i] as string)
-    this.records += `${record}}\n`
-    if (this.records.length > EMIT_CHARS) this.flush(emit)
+    this.writer.add(`${record}}`, emit)
   }
 
-  private header(names: readonly string[], line: number): string[] {
+  /** Decodes the row at `from` if the hot path can. */
+  private writeHot(hot: RowWriter, bytes: Buffer, from: number, rows: Rows, emit: Emit): boolean {
+    const newline = rows.nextLine.from(from)
+    if (newline === Infinity) return false
+    const end = newline > from && bytes[newline - 1] === CR ? newline - 1 : newline
+    const { writer } = this
+    const out = writer.room(2 * (end - from) + hot.extraBytes, emit)
+    const written = end > from ? hot.write(bytes, from, end, out, writer.at) : -1
+    if (written < 0) return false
+    writer.at = written
+    rows.end = newline + 1
+    this.lines++
+    return true
+  }
+
+  private header(names: readonly string[], line: number): void {
     const twice = names.find((name, index) => names.indexOf(name) !== index)
     if (twice !== undefined) {
       this.context.fail(line, {
@@ -120,7 +142,7 @@ export class SeparatedDecoder implements Decoder {
         hint: 'name the columns yourself: tail -n +2 FILE | beck from csv --columns a,b,c',
       })
     }
-    return memberStarts(names)
+    this.name(names)
   }
 
   private utf8(record: Buffer): Problem | undefined {
@@ -128,13 +150,8 @@ export class SeparatedDecoder implements Decoder {
   }
 
   private reject(line: number, record: Buffer, problem: Problem, emit: Emit): void {
-    this.flush(emit)
+    this.writer.flush(emit)
     this.context.reject(line, record.at(-1) === 10 ? record.subarray(0, -1) : record, problem)
-  }
-
-  private flush(emit: Emit): void {
-    if (this.records !== '') emit(Buffer.from(this.records, 'latin1'))
-    this.records = ''
   }
 }
 
@@ -153,7 +170,7 @@ class Rows {
   private readonly last: boolean
   private readonly delimiter: string
   private readonly quotes: boolean
-  private readonly nextLine: Finder
+  readonly nextLine: Finder
   private readonly nextQuote: Finder
   private readonly nextDelimiter: Finder
 
