@@ -2,6 +2,8 @@ import { BeckError } from '../src/core/errors.ts'
 import { Projection } from '../src/core/field-path.ts'
 import type { Operator } from '../src/core/operator.ts'
 import type { CommandSpec, Stage } from '../src/core/spec.ts'
+import { CheckSorted } from '../src/sort/check.ts'
+import { drain, LineSorter } from '../src/sort/line-sorter.ts'
 import { parseSortKeys } from '../src/sort/sort-keys.ts'
 import { Sorter } from '../src/sort/sorter.ts'
 
@@ -15,10 +17,11 @@ export const sort: CommandSpec = {
   options: [
     { flag: 'by', value: 'KEYS', description: 'sort by these fields: origin,-count' },
     { flag: 'limit', value: 'N', description: 'only the first N, in memory for N' },
+    { flag: 'check', description: 'write nothing; fail if the records are not in this order' },
   ],
   common: ['input', 'memory', 'tmp'],
-  cost: { time: 'O(n log n), O(n) for short keys', memory: 'O(n); O(N) with --limit N' },
-  errors: ['bad-record', 'bad-option'],
+  cost: { time: 'O(n log n), O(n) for short keys', memory: 'O(n), at most --memory: the rest is spilled; O(N) with --limit N' },
+  errors: ['bad-record', 'bad-option', 'not-sorted', 'spill-full'],
   examples: [
     {
       says: 'The three latest flights',
@@ -41,19 +44,27 @@ export const sort: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
-      open(): Operator {
-        const sorter = new Sorter(keys, limit)
+      open(context): Operator {
+        if (options['check'] === true) return new CheckSorted(keys)
+        if (limit === undefined) {
+          const sorter = new LineSorter(keys, context)
+          return {
+            processBatch: (batch) => sorter.add(batch),
+            onEnd: (out) => drain(sorter.sorted(), (lines) => out.emit(lines)),
+          }
+        }
+        const first = new Sorter(keys, limit)
         return {
-          processBatch: (batch) => sorter.add(batch),
-          onEnd: (out) => sorter.drain((lines) => out.emit(lines)),
+          processBatch: (batch) => first.add(batch),
+          onEnd: (out) => first.drain((lines) => out.emit(lines)),
         }
       },
     }
   },
 }
 
-function parseLimit(text: string | undefined): number {
-  if (text === undefined) return Number.POSITIVE_INFINITY
+function parseLimit(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
   throw new BeckError('bad-option', {
     option: '--limit',
