@@ -20,7 +20,10 @@ export const sort: CommandSpec = {
     { flag: 'check', description: 'write nothing; fail if the records are not in this order' },
   ],
   common: ['input', 'memory', 'tmp'],
-  cost: { time: 'O(n log n), O(n) for short keys', memory: 'O(n), at most --memory: the rest is spilled; O(N) with --limit N' },
+  cost: {
+    time: 'O(n log n), O(n) for short keys',
+    memory: 'O(n), at most --memory: the rest is spilled; O(N) with --limit N',
+  },
   errors: ['bad-record', 'bad-option', 'not-sorted', 'spill-full'],
   examples: [
     {
