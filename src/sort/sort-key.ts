@@ -28,7 +28,7 @@ export function appendSortKey(
 ): void {
   const from = into.length
   into.reserve(2 * (end - start) + 32)
-  switch (bytes[start]) {
+  switch (end === start ? 0x6e : bytes[start]) {
     case 0x22:
       appendString(into, bytes, start, end)
       break
@@ -38,14 +38,16 @@ export function appendSortKey(
       appendEscaped(into, Buffer.from(canonicalKey(utf8(bytes, start, end))))
       break
     case 0x66:
-      into.byte(end === start ? Tag.null : Tag.false)
+      into.byte(Tag.false)
       break
     case 0x74:
-      into.byte(end === start ? Tag.null : Tag.true)
+      into.byte(Tag.true)
+      break
+    case 0x6e:
+      into.byte(Tag.null)
       break
     default:
-      if (end === start || bytes[start] === 0x6e) into.byte(Tag.null)
-      else appendNumber(into, bytes, start, end)
+      appendNumber(into, bytes, start, end)
   }
   if (descending) for (let at = from; at < into.length; at++) into.bytes[at]! ^= 0xff
 }

@@ -6,8 +6,9 @@ import { appendSortKey } from '../../src/sort/sort-key.ts'
 
 function keyOf(json: string, descending = false): Buffer {
   const into = new ByteBuffer(1)
-  const bytes = Buffer.from(` ${json} `)
-  appendSortKey(into, bytes, 1, bytes.length - 1, descending)
+  // A missing value is 0, 0, wherever the block begins with.
+  const bytes = Buffer.from(`{${json}}`)
+  appendSortKey(into, bytes, json ? 1 : 0, json ? bytes.length - 1 : 0, descending)
   return Buffer.from(into.view())
 }
 const sign = (n: number): number => Math.sign(n) + 0
