@@ -1,7 +1,7 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
 import type { StageContext } from '../core/operator.ts'
-import { compareTexts } from './key-order.ts'
+import { compareValues } from '../core/order.ts'
 
 /** The table is looked through for keys that nothing holds any more when it has this many, or twice what was held the last time. */
 const LEAST_SWEEP = 65_536
@@ -48,7 +48,7 @@ export class Keys {
   compare(a: number, b: number): number {
     if (a === b) return 0
     for (let part = 0; part < this.#parts; part++) {
-      const order = compareTexts(this.#text(a, part), this.#text(b, part))
+      const order = compareValues(this.#text(a, part), this.#text(b, part))
       if (order !== 0) return order
     }
     return 0

@@ -49,8 +49,6 @@ export class WindowOperator implements Operator {
     const time = this.#times.processing ? Math.max(now, engine.watermark) : now
     if (this.#times.processing) engine.advance(time, out)
     if (this.#times.everyMs !== undefined) this.#emitInTime(now, out)
-    const ids = keys.sweep((marks) => engine.markKeys(marks))
-    if (ids) engine.renumberKeys(ids)
     const { batch, times, slots, error } = checks.check(input, (batch, slots) => void content.begin(batch, slots), time)
     if (this.#late.length < batch.count) this.#late = new Uint8Array(batch.count)
     const rows = { times, keys: keys.intern(batch), slots, late: this.#late, lateCount: 0 }
@@ -58,6 +56,9 @@ export class WindowOperator implements Operator {
     if (rows.lateCount > 0) this.#keepLate(batch, rows.lateCount)
     this.#lastInput = now
     this.#lastWatermark = engine.watermark
+    // Last: what was handed out of the batch is no longer needed, should the table move.
+    const ids = keys.sweep((marks) => engine.markKeys(marks))
+    if (ids) engine.renumberKeys(ids)
     if (error !== undefined) throw error
   }
 

@@ -32,6 +32,7 @@ export interface Results {
   flush(): void
 }
 
+const NOTHING: readonly Standing[] = []
 const FLUSH_CHARS = 1 << 16
 
 /** `{"window":{"start":…,"end":…},KEYS…,AGGREGATES…}`, with `revision`, `replaces` or `op` behind them where the policy asks for it. */
@@ -45,7 +46,7 @@ export function aggregateResults(
   const line = (start: EventTime, end: EventTime, body: string, extra: string): void =>
     chunks.push(`{${windowMember(start, end)}${body}${extra}}\n`)
   return {
-    emit(start, end, key, slot, standing = []) {
+    emit(start, end, key, slot, standing = NOTHING) {
       const body = `${keys.members(key)},${content.results(slot)}`
       if (!remember) {
         line(start, end, body, '')

@@ -32,8 +32,8 @@ export class SessionWindows implements Engine {
   readonly #slots: Slots
 
   // By session. `key` is -1 when the session is no more; `next` is the key's session before this one in time.
-  #starts = new Float64Array(0)
-  #ends = new Float64Array(0)
+  /** Start and end beside each other, since they are read together. */
+  #bounds = new Float64Array(0)
   #key = new Int32Array(0)
   #next = new Int32Array(0)
   /** 1: emitted, and kept for late records. */
@@ -91,23 +91,25 @@ export class SessionWindows implements Engine {
     const gap = this.#gap
     const grace = this.#grace
     const quick = !this.#remember
+    const ofKeys = this.#latest
+    let bounds = this.#bounds
     let watermark = this.watermark
     let fed = 0
     for (let row = 0; row < count; row++) {
       if (slots[row] === NONE) continue
       const time = times[row] as number
       const key = keys[row] as number
-      const latest = this.#latest[key] as number
+      const latest = ofKeys[key] as number
       let end: number
       if (
         quick &&
         latest !== NO_SESSION &&
-        time >= (this.#starts[latest] as number) &&
-        time <= (end = this.#ends[latest] as number) &&
+        time >= (bounds[2 * latest] as number) &&
+        time <= (end = bounds[2 * latest + 1] as number) &&
         watermark <= end + grace
       ) {
         // Within the key's latest session: the common case.
-        if (time + gap > end) end = this.#ends[latest] = time + gap
+        if (time + gap > end) end = bounds[2 * latest + 1] = time + gap
         if (end + latenessMs <= watermark) {
           rows.late[row] = 1
           rows.lateCount++
@@ -126,9 +128,10 @@ export class SessionWindows implements Engine {
           rows.lateCount++
           continue
         }
+        bounds = this.#bounds
         assigned[row] = session
         if (this.#remember) {
-          const over = watermark > (this.#ends[session] as number)
+          const over = watermark > (bounds[2 * session + 1] as number)
           if (this.#policy.emit === 'changes' || (this.#policy.late !== 'drop' && over)) {
             this.#feed(batch, fed, row + 1)
             fed = row + 1
@@ -179,8 +182,7 @@ export class SessionWindows implements Engine {
       larger.set(column)
       return larger
     }
-    this.#starts = grow(this.#starts, new Float64Array(slots))
-    this.#ends = grow(this.#ends, new Float64Array(slots))
+    this.#bounds = grow(this.#bounds, new Float64Array(2 * slots))
     this.#bucketOf = grow(this.#bucketOf, new Float64Array(slots).fill(NaN))
     this.#key = grow(this.#key, new Int32Array(slots).fill(-1))
     this.#next = grow(this.#next, new Int32Array(slots).fill(NO_SESSION))
@@ -190,13 +192,12 @@ export class SessionWindows implements Engine {
 
   /** The session is emitted, or forgotten when it was emitted, as soon as the watermark is greater. */
   #dueAt(session: number): EventTime {
-    return (this.#ends[session] as number) + (this.#emitted[session] ? this.#policy.latenessMs : this.#grace)
+    return (this.#bounds[2 * session + 1] as number) + (this.#emitted[session] ? this.#policy.latenessMs : this.#grace)
   }
 
   /** The session that takes a record, after merging; NO_SESSION when the record is late even so. */
   #sessionFor(key: number, time: EventTime, watermark: EventTime): number {
-    const starts = this.#starts
-    const ends = this.#ends
+    const bounds = this.#bounds
     const next = this.#next
     let start = time
     let end = time + this.#gap
@@ -212,12 +213,14 @@ export class SessionWindows implements Engine {
         this.#close(key, previous, session)
         break
       }
-      if (time <= (ends[session] as number) && time + this.#gap >= (starts[session] as number)) {
+      const from = bounds[2 * session] as number
+      const to = bounds[2 * session + 1] as number
+      if (time <= to && time + this.#gap >= from) {
         if (into === NO_SESSION) into = session
         else others.push(session)
-        start = Math.min(start, starts[session] as number)
-        end = Math.max(end, ends[session] as number)
-      } else if (into === NO_SESSION && (starts[session] as number) > time) before = session
+        start = Math.min(start, from)
+        end = Math.max(end, to)
+      } else if (into === NO_SESSION && from > time) before = session
       previous = session
       session = after
     }
@@ -226,19 +229,24 @@ export class SessionWindows implements Engine {
       into = this.#slots.take()
       // `before` is the session after which it comes in the list: the earliest that begins later.
       this.#key[into] = key
-      next[into] = before === NO_SESSION ? (this.#latest[key] as number) : (next[before] as number)
-      if (before === NO_SESSION) this.#latest[key] = into
-      else next[before] = into
-      this.#starts[into] = start
-      this.#ends[into] = end
+      // The columns may have moved to make room.
+      if (before === NO_SESSION) {
+        this.#next[into] = this.#latest[key] as number
+        this.#latest[key] = into
+      } else {
+        this.#next[into] = this.#next[before] as number
+        this.#next[before] = into
+      }
+      this.#bounds[2 * into] = start
+      this.#bounds[2 * into + 1] = end
       this.#emitted[into] = 0
       this.#schedule(into)
       return into
     }
     for (const other of others) this.#merge(into, other)
     const changed = this.#emitted[into] === 1 || others.length > 0
-    starts[into] = start
-    ends[into] = end
+    bounds[2 * into] = start
+    bounds[2 * into + 1] = end
     if (changed) {
       this.#emitted[into] = 0
       this.#schedule(into)
@@ -334,9 +342,13 @@ export class SessionWindows implements Engine {
     }
     this.#nextDue = Math.min(this.#nextDue, this.#bucketOrder.least * this.#bucketMs)
     if (over.length === 0) return
-    for (const session of this.#sorted(over.filter((session) => !this.#emitted[session]))) this.#speak(session)
+    const speaking = this.#remember ? over.filter((session) => !this.#emitted[session]) : over
+    for (const session of this.#sorted(speaking)) this.#speak(session)
     for (const session of over) {
-      if (this.#policy.late !== 'drop' && watermark <= (this.#ends[session] as number) + this.#policy.latenessMs) {
+      if (
+        this.#policy.late !== 'drop' &&
+        watermark <= (this.#bounds[2 * session + 1] as number) + this.#policy.latenessMs
+      ) {
         this.#emitted[session] = 1
         this.#schedule(session)
       } else this.#forget(session)
@@ -345,6 +357,7 @@ export class SessionWindows implements Engine {
 
   /** A session's result at its close, left out when the same was said already. */
   #speak(session: number): void {
+    if (!this.#remember) return this.#emit(session)
     const said = this.#policy.emit !== 'final' && this.#standing.has(session)
     if (!said || this.#changed.has(session)) this.#emit(session)
     this.#changed.delete(session)
@@ -352,11 +365,11 @@ export class SessionWindows implements Engine {
 
   #emit(session: number): void {
     const standing = this.#results.emit(
-      this.#starts[session] as number,
-      this.#ends[session] as number,
+      this.#bounds[2 * session] as number,
+      this.#bounds[2 * session + 1] as number,
       this.#key[session] as number,
       session,
-      this.#standing.get(session),
+      this.#remember ? this.#standing.get(session) : undefined,
     )
     if (standing) this.#standing.set(session, standing)
   }
@@ -375,20 +388,35 @@ export class SessionWindows implements Engine {
     this.#next[session] = NO_SESSION
     this.#key[session] = -1
     this.#bucketOf[session] = NaN
-    this.#standing.delete(session)
+    if (this.#remember) this.#standing.delete(session)
     this.#content.clear(session)
     this.#slots.giveBack(session)
   }
 
-  #sorted(sessions: number[]): number[] {
-    const ends = this.#ends
-    const starts = this.#starts
-    const key = this.#key
-    return sessions.sort(
-      (a, b) =>
-        (ends[a] as number) - (ends[b] as number) ||
-        (starts[a] as number) - (starts[b] as number) ||
-        this.#keys.compare(key[a] as number, key[b] as number),
-    )
+  /** In order of results: end, start, key. */
+  #sorted(sessions: readonly number[]): number[] {
+    const bounds = this.#bounds
+    const count = sessions.length
+    const ends = Float64Array.from(sessions, (session) => bounds[2 * session + 1] as number)
+    const least = ends.reduce((least, end) => Math.min(least, end), Infinity)
+    const most = ends.reduce((most, end) => Math.max(most, end), -Infinity)
+    const compare = (a: number, b: number): number =>
+      (bounds[2 * a + 1] as number) - (bounds[2 * b + 1] as number) ||
+      (bounds[2 * a] as number) - (bounds[2 * b] as number) ||
+      this.#keys.compare(this.#key[a] as number, this.#key[b] as number)
+    if ((most - least + 1) * count > Number.MAX_SAFE_INTEGER) return [...sessions].sort(compare)
+    // Ends with their places as one number each: sorting plain numbers is many times faster than calling back.
+    for (let index = 0; index < count; index++) ends[index] = ((ends[index] as number) - least) * count + index
+    ends.sort()
+    const sorted = Array.from(ends, (end) => sessions[end % count] as number)
+    for (let from = 0, to = 1; to <= count; to++) {
+      if (to < count && bounds[2 * (sorted[to] as number) + 1] === bounds[2 * (sorted[from] as number) + 1]) continue
+      if (to - from > 1) {
+        const same = sorted.slice(from, to).sort(compare)
+        for (let index = from; index < to; index++) sorted[index] = same[index - from] as number
+      }
+      from = to
+    }
+    return sorted
   }
 }

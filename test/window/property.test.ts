@@ -75,6 +75,25 @@ describe('windows do what keeping every record would do', () => {
   })
 })
 
+describe('many keys', () => {
+  // More than the columns and tables begin with.
+  const many = array(
+    record({ t: integer({ min: 0, max: 300 }), k: integer({ min: 0, max: 400 }), n: constantFrom(1, 2) }),
+    { minLength: 300, maxLength: 900 },
+  )
+  it.each([{ gap: 20 }, { size: 40, advance: 40, offset: 0 }, { size: 60, advance: 20, offset: 0 }])(
+    '%j',
+    async (kind) => {
+      await assert(
+        asyncProperty(many, record(policy), constantFrom(50, Infinity), (list, rest, rows) =>
+          compare(list, { ...rest, kind }, rows),
+        ),
+        { numRuns: 15 },
+      )
+    },
+  )
+})
+
 describe('the order of arrival within --delay cannot be seen', () => {
   it.each(['--tumbling 7ms', '--hopping 9ms/4ms', '--session 5ms', '--hopping 3ms/8ms'])('%s', async (kind) => {
     await assert(
