@@ -1,15 +1,33 @@
 import type { RecordBatch } from '../../src/core/batch.ts'
-import { Projection } from '../../src/core/field-path.ts'
+import { Projection, type FieldPath } from '../../src/core/field-path.ts'
 import type { Collector, Problem, StageContext } from '../../src/core/operator.ts'
 import { compileExpression, resolveExpression, type ExpressionMode } from '../../src/expression/index.ts'
 import { FilterOperator, MapOperator, planMap } from '../../src/expression/operators.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
+import type { Scanner } from '../../src/ndjson/scanner.ts'
 
 export interface RunOptions {
   mode?: ExpressionMode
   flat?: boolean
   args?: Readonly<Record<string, string>>
   scanner?: ScannerName
+  /** Fields that are read whatever the expression reads: then one scanner serves for many expressions. */
+  reads?: readonly FieldPath[]
+}
+
+const scanners = new Map<string, Scanner>()
+/** A scanner keeps its memory: so one for all runs that read the same. */
+function scannerFor(reads: readonly FieldPath[], name: ScannerName): Scanner {
+  const key = JSON.stringify([name, reads])
+  const scanner = scanners.get(key) ?? createScanner({ reads, strict: false }, name)
+  scanners.set(key, scanner)
+  return scanner
+}
+
+function projectionOf(reads: readonly FieldPath[] = []): Projection {
+  const projection = new Projection()
+  for (const path of reads) projection.add(path)
+  return projection
 }
 
 /** What a stage wrote, with "!problem" in place of each rejected record. */
@@ -28,7 +46,7 @@ function run(
   const context = {
     reject: (_batch: RecordBatch, _row: number, { problem }: Problem) => void (text += `!${problem}\n`),
   } as unknown as StageContext // the operators here use nothing else
-  const scan = createScanner({ reads: projection.paths, strict: false }, scanner)
+  const scan = scannerFor(projection.paths, scanner)
   scan.begin({ file: 'x', base: 0, lineAt: () => 1 })
   const operator = open(context)
   const bytes = Buffer.from(input)
@@ -46,14 +64,14 @@ function run(
 
 export function runMap(expression: string, input: string, options: RunOptions = {}): string {
   const { mode = 'auto', flat = false, args = {}, scanner = 'reference' } = options
-  const projection = new Projection()
+  const projection = projectionOf(options.reads)
   const plan = planMap(resolveExpression(expression, projection, { args, mode }), mode, flat)
   return run(projection, input, scanner, (context) => new MapOperator(plan, flat, context))
 }
 
 export function runFilter(expression: string, input: string, options: RunOptions = {}): string {
   const { mode = 'auto', args = {}, scanner = 'reference' } = options
-  const projection = new Projection()
+  const projection = projectionOf(options.reads)
   const compiled = compileExpression(expression, projection, { args, mode })
   return run(projection, input, scanner, (context) => new FilterOperator(compiled, context))
 }
