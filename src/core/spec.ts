@@ -155,6 +155,13 @@ export interface DecoderStage {
 export interface DecoderContext {
   /** A bad line: throws, or keeps `bytes` in the dead letters and goes on. Everything before it must have been emitted. */
   reject(line: number, bytes: Uint8Array, problem: Problem): void
+  /**
+   * The same for a line longer than `maxLineBytes`, which comes in parts: without dead letters the first one throws, else all are kept, and
+   * the `last` one completes the line.
+   */
+  rejectPart(line: number, part: Uint8Array, problem: import('./operator.ts').Problem, last: boolean): void
+  /** A longer line is bad. */
+  readonly maxLineBytes: number
   /** The input cannot be read on (a header that is wrong, brackets that do not match): always throws, naming the place. */
   fail(line: number, problem: Problem): never
 }

@@ -9,7 +9,6 @@ import { formatFieldPath, type FieldPath } from '../core/field-path.ts'
 import type { Problem } from '../core/operator.ts'
 import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { decodeString, LineChecker } from '../ndjson/line.ts'
-import { MAX_RECORD_BYTES } from './line-decoder.ts'
 
 /** A container on the way to the elements. */
 interface Frame {
@@ -215,9 +214,15 @@ export class JsonDecoder implements Decoder {
     if (this.cut === 'skip') return
     this.held.push(Buffer.from(part))
     this.heldBytes += part.length
-    if (this.heldBytes <= MAX_RECORD_BYTES) return
-    const problem = `the value that begins here is longer than ${MAX_RECORD_BYTES / 1024 / 1024} MiB`
-    this.fail(this.cutLine, { problem, hint: 'take an array inside it with --at, as in --at items' }, emit)
+    this.checkLength(this.heldBytes, emit)
+  }
+
+  private checkLength(bytes: number, emit: Emit): void {
+    const { maxLineBytes } = this.context
+    if (bytes <= maxLineBytes) return
+    const problem = `the value that begins here is longer than ${maxLineBytes} bytes`
+    const hint = 'name the array inside it with --at, as in --at items, or allow longer records with --max-line 64MiB'
+    this.fail(this.cutLine, { problem, hint }, emit)
   }
 
   private finish(part: Buffer, emit: Emit): void {
@@ -226,6 +231,7 @@ export class JsonDecoder implements Decoder {
     this.state = 'value'
     if (cut === 'skip') return this.valueEnded()
     const bytes = this.heldBytes > 0 ? Buffer.concat([...this.held, part]) : part
+    this.checkLength(bytes.length, emit)
     this.held = []
     this.heldBytes = 0
     if (cut === 'record') {

@@ -4,9 +4,6 @@ import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { RecordWriter } from './record-writer.ts'
 import { utf8Problem } from './utf8.ts'
 
-/** A line (or, in formats whose records span lines, a record) beyond this cannot be read: a binary file, or a quote never closed. */
-export const MAX_RECORD_BYTES = 16 * 1024 * 1024
-
 const NEWLINE = 10
 
 /** A format in which every line is a record. */
@@ -32,6 +29,8 @@ export class LineDecoder implements Decoder {
   private readonly pending: Uint8Array[] = []
   private pendingBytes = 0
   private lines = 0
+  /** Within a line that is too long. */
+  private skipping = false
 
   constructor(format: LineFormat, context: DecoderContext) {
     this.format = format
@@ -40,17 +39,31 @@ export class LineDecoder implements Decoder {
   }
 
   push(chunk: Uint8Array, emit: Emit): void {
+    if (this.skipping) {
+      const newline = chunk.indexOf(NEWLINE)
+      this.skip(chunk.subarray(0, newline < 0 ? chunk.length : newline), newline >= 0)
+      if (newline < 0) return
+      chunk = chunk.subarray(newline + 1)
+    }
     const end = chunk.lastIndexOf(NEWLINE) + 1
     if (end > 0) this.decode(this.takePending(chunk.subarray(0, end)), emit)
     if (end === chunk.length) return
     this.pending.push(Buffer.from(chunk.subarray(end))) // a copy: the caller reuses the chunk
     this.pendingBytes += chunk.length - end
-    if (this.pendingBytes > MAX_RECORD_BYTES) {
-      this.context.fail(this.lines + 1, { problem: `the line is longer than ${MAX_RECORD_BYTES / 1024 / 1024} MiB` })
+    if (this.pendingBytes > this.context.maxLineBytes) {
+      this.lines++
+      this.skip(this.takePending(new Uint8Array()), false)
     }
   }
 
+  /** A part of a line that is too long. */
+  private skip(part: Uint8Array, last: boolean): void {
+    this.skipping = !last
+    this.context.rejectPart(this.lines, part, tooLong(this.context), last)
+  }
+
   endFile(emit: Emit): void {
+    if (this.skipping) this.skip(new Uint8Array(), true)
     if (this.pendingBytes > 0) this.decode(this.takePending(new Uint8Array()), emit)
     this.lines = 0
   }
@@ -79,7 +92,8 @@ export class LineDecoder implements Decoder {
       this.lines++
       if (!format.blankLines && isBlank(block, from, end)) continue
       let problem: Problem | undefined
-      if (!valid && !isUtf8(block.subarray(from, end))) problem = utf8Problem(block.subarray(from, end))
+      if (end - from > this.context.maxLineBytes) problem = tooLong(this.context)
+      else if (!valid && !isUtf8(block.subarray(from, end))) problem = utf8Problem(block.subarray(from, end))
       else {
         const out = writer.room(6 * (end - from) + 1024, emit)
         const written = format.decodeBytes?.(block, from, end, out, writer.at) ?? -1
@@ -97,6 +111,12 @@ export class LineDecoder implements Decoder {
     writer.flush(emit)
   }
 }
+
+/** As the reader of NDJSON says it. */
+const tooLong = ({ maxLineBytes }: DecoderContext): Problem => ({
+  problem: `the line is longer than ${maxLineBytes} bytes`,
+  hint: 'allow longer lines with --max-line 64MiB, or keep them apart with --dead-letter FILE',
+})
 
 function isBlank(bytes: Uint8Array, from: number, to: number): boolean {
   for (let i = from; i < to; i++) {

@@ -8,7 +8,6 @@ import type { Problem } from '../core/operator.ts'
 import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { fromBinary, toBinary } from './binary.ts'
 import { infer, memberStarts, quote } from './json-text.ts'
-import { MAX_RECORD_BYTES } from './line-decoder.ts'
 import { RecordWriter } from './record-writer.ts'
 import { RowWriter } from './separated-bytes.ts'
 import { utf8Problem } from './utf8.ts'
@@ -58,7 +57,7 @@ export class SeparatedDecoder implements Decoder {
     if (chunk.lastIndexOf(10) < 0 || (block > PATIENT_BYTES && this.moreBytes + chunk.length < block)) {
       this.more.push(Buffer.from(chunk)) // a copy: the caller reuses the chunk
       this.moreBytes += chunk.length
-      if (block + this.moreBytes <= MAX_RECORD_BYTES) return
+      if (block + this.moreBytes <= this.context.maxLineBytes) return
     } else this.more.push(chunk)
     this.decode(false, emit)
   }
@@ -80,14 +79,17 @@ export class SeparatedDecoder implements Decoder {
     const used = this.rows(bytes, last, emit)
     this.writer.flush(emit)
     this.pending = Buffer.from(bytes.subarray(used))
-    if (this.pending.length > MAX_RECORD_BYTES) {
-      this.context.fail(this.lines + 1, {
-        problem: `the record that begins here is longer than ${MAX_RECORD_BYTES / 1024 / 1024} MiB`,
-        ...(this.options.quotes && {
-          hint: 'is there a double quote that is never closed? In a quoted field it is written ""',
-        }),
-      })
-    }
+    if (this.pending.length > this.context.maxLineBytes) this.tooLong()
+  }
+
+  private tooLong(): never {
+    const { maxLineBytes } = this.context
+    return this.context.fail(this.lines + 1, {
+      problem: `the row that begins here is longer than ${maxLineBytes} bytes`,
+      hint: this.options.quotes
+        ? 'is there a double quote that is never closed? Allow longer rows with --max-line 64MiB'
+        : 'allow longer rows with --max-line 64MiB',
+    })
   }
 
   /** Decodes the whole records in `bytes`; returns where the first one that is not complete begins. */
@@ -99,6 +101,10 @@ export class SeparatedDecoder implements Decoder {
       if (valid && this.hot && this.writeHot(this.hot, bytes, from, rows, emit)) continue
       const problem = rows.next(from)
       if (rows.end < 0) return from
+      if (rows.end - from > this.context.maxLineBytes) {
+        this.writer.flush(emit)
+        this.tooLong()
+      }
       const bad = problem ?? (valid ? undefined : this.utf8(bytes.subarray(from, rows.end)))
       const line = this.lines + 1
       this.lines += rows.lines
@@ -126,7 +132,8 @@ export class SeparatedDecoder implements Decoder {
     const end = newline > from && bytes[newline - 1] === CR ? newline - 1 : newline
     const { writer } = this
     const out = writer.room(2 * (end - from) + hot.extraBytes, emit)
-    const written = end > from ? hot.write(bytes, from, end, out, writer.at) : -1
+    const tried = end > from && newline < from + this.context.maxLineBytes
+    const written = tried ? hot.write(bytes, from, end, out, writer.at) : -1
     if (written < 0) return false
     writer.at = written
     rows.end = newline + 1

@@ -139,6 +139,9 @@ export async function runDecoder(
     let name = ''
     const decoder = stage.open({
       reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
+      rejectPart: (line, part, problem, last) =>
+        bad.stops ? bad.reject(() => ({ file: name, line }), part, problem) : bad.keepPiece(part, last),
+      maxLineBytes: settings.maxLineBytes,
       fail: (line, problem) => {
         throw badRecord({ file: name, line }, new Uint8Array(0), problem)
       },

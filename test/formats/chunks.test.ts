@@ -43,6 +43,24 @@ const inputs: { name: string; program: string[]; options?: Arguments['options'];
     program: ['csv'],
     input: Buffer.from('a,b\n\u00e9,1\n"\u00c3\u00a9",2\n"\u00ff\n",3\n', 'latin1'),
   },
+  {
+    name: 'a row that is too long',
+    program: ['csv'],
+    options: { 'max-line': '20' },
+    input: 'a,b\n1,2\n12345678,123456789012\n3,4',
+  },
+  {
+    name: 'a value that is too long',
+    program: ['json'],
+    options: { 'max-line': '20' },
+    input: '[1,\n[12345678,123456789012,""],\n3]',
+  },
+  {
+    name: 'lines that are too long',
+    program: ['lines'],
+    options: { 'max-line': '300' },
+    input: `a\n${'é'.repeat(151)}\nb\n${'c'.repeat(300)}\n${'d'.repeat(700)}`,
+  },
   { name: 'regex', program: ['regex', '(?<a>.)(?<b>é)?'], input: 'é😀\nxé\n\n' },
 ]
 

@@ -21,14 +21,24 @@ export interface Decoded {
   readonly failed?: string
 }
 
-/** Decodes files, each in its chunks. As a driver does, hands over every chunk in the same memory, which is overwritten right after. */
+/** Decodes files, each in its chunks, with the options of the format and `max-line` in bytes. As a driver does, hands over every chunk in the same memory, which is overwritten right after. */
 export async function decode(program: string[], options: Options, ...files: Uint8Array[][]): Promise<Decoded> {
-  const stage = (await create(from, program, options)) as DecoderStage
+  const { 'max-line': maxLine = '16000000', ...own } = options
+  const stage = (await create(from, program, own)) as DecoderStage
   let output = ''
   const rejected: Rejected[] = []
+  let open = false
   const decoder = stage.open({
     reject: (line, bytes, problem) =>
       void rejected.push({ line, text: Buffer.from(bytes).toString('latin1'), problem }),
+    rejectPart: (line, part, problem, last) => {
+      const before = rejected.at(-1)
+      if (open && before)
+        rejected[rejected.length - 1] = { ...before, text: before.text + Buffer.from(part).toString('latin1') }
+      else rejected.push({ line, text: Buffer.from(part).toString('latin1'), problem })
+      open = !last
+    },
+    maxLineBytes: Number(maxLine),
     fail: (line, { problem }) => {
       throw new Error(`${line}: ${problem}`)
     },
