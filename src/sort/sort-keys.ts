@@ -10,7 +10,7 @@ export interface SortKey {
 /** Reads `--by origin,-count,tags.region`. @throws BeckError bad-option */
 export function parseSortKeys(text: string): SortKey[] {
   // Commas inside ["…"] belong to a name.
-  const items = text.match(/(?:\[\s*"(?:[^"\\]|\\.)*"\s*\]|[^,])+/g) ?? []
+  const items = text.split(/,(?=(?:[^"]*"(?:[^"\\]|\\.)*")*[^"]*$)/)
   return items.map((item) => {
     const word = item.trim()
     const descending = word.startsWith('-')

@@ -1,8 +1,10 @@
 import { reduce } from '../../commands/reduce.ts'
-import type { RecordBatch } from '../../src/core/batch.ts'
+import type { KeyTable, RecordBatch } from '../../src/core/batch.ts'
+import type { FieldPath } from '../../src/core/field-path.ts'
 import type { MergeableOperator, Operator, StageContext } from '../../src/core/operator.ts'
 import type { CommandSpec, OperatorStage } from '../../src/core/spec.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
+import type { Scanner } from '../../src/ndjson/scanner.ts'
 
 export interface RunOptions {
   readonly by?: string
@@ -45,10 +47,10 @@ export async function run(
   }> => {
     // Once per worker, as the driver does.
     const stage = (await command.create({ program, files: [], options, args: {} })) as OperatorStage
-    const scan = createScanner({ reads: stage.reads, strict: false }, scanner)
+    const { scan, keyTable } = borrow(stage.reads, scanner, workers.size)
     const context = {
       reject: (_batch: RecordBatch, _row: number, { problem }: { problem: string }) => void ran.rejected.push(problem),
-      keyTable: (fields: readonly number[]) => scan.keyTable(fields),
+      keyTable,
     } as unknown as StageContext // operators here use nothing else
     const operator = stage.open(context)
     let held: { line: string; position: number }[] = []
@@ -101,4 +103,35 @@ export async function run(
   first!.operator.onEnd?.(out)
   ran.lines.push(...text.split('\n').slice(0, -1))
   return ran
+}
+
+interface Pooled {
+  readonly scan: Scanner
+  readonly tables: Map<string, KeyTable[]>
+}
+const pool = new Map<string, Pooled>()
+
+/** A scanner and its key tables, used again run after run: the fast one's memory is never given back. */
+export function borrow(
+  reads: readonly FieldPath[],
+  which: ScannerName,
+  worker: number,
+): { scan: Scanner; keyTable(fields: readonly number[]): KeyTable } {
+  const name = JSON.stringify([reads, which, worker])
+  let pooled = pool.get(name)
+  if (!pooled) pool.set(name, (pooled = { scan: createScanner({ reads, strict: false }, which), tables: new Map() }))
+  const { scan, tables } = pooled
+  const taken = new Map<string, number>()
+  return {
+    scan,
+    keyTable(fields) {
+      const known = tables.get(fields.join()) ?? []
+      tables.set(fields.join(), known)
+      const index = taken.get(fields.join()) ?? 0
+      taken.set(fields.join(), index + 1)
+      const table = (known[index] ??= scan.keyTable(fields))
+      table.clear()
+      return table
+    },
+  }
 }
