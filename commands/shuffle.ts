@@ -1,10 +1,9 @@
-import type { RecordBatch } from '../src/core/batch.ts'
-import { ByteBuffer } from '../src/core/byte-buffer.ts'
 import { BeckError } from '../src/core/errors.ts'
 import { parseKeyFields, Projection } from '../src/core/field-path.ts'
-import type { Collector, Operator, StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
-import { Shuffler, type ShuffleOptions } from '../src/sort/shuffler.ts'
+import { drain } from '../src/sort/line-sorter.ts'
+import { Shuffler } from '../src/sort/shuffler.ts'
+import { parseSortKeys } from '../src/sort/sort-keys.ts'
 
 export const shuffle: CommandSpec = {
   name: 'shuffle',
@@ -15,10 +14,13 @@ export const shuffle: CommandSpec = {
   options: [
     { flag: 'by', value: 'KEYS', description: 'records with the same values of these fields come together' },
     { flag: 'partitions', value: 'N', description: 'how many partitions', default: '1' },
+    { flag: 'sort', value: 'KEYS', description: 'sort the records of a key by these fields: ts,-count' },
+    { flag: 'out', value: 'DIR', description: 'write a file a partition, part-00000.ndjson …, and _SUCCESS when all are there' },
+    { flag: 'exec', value: 'CMD', description: 'send each partition through a process of its own, several at once' },
   ],
-  common: ['input', 'memory', 'tmp'],
+  common: ['input', 'workers', 'memory', 'tmp'],
   cost: { time: 'O(records)', memory: 'O(records), at most --memory; the rest is spilled' },
-  errors: ['bad-record', 'bad-option', 'spill-full'],
+  errors: ['bad-record', 'bad-option', 'file', 'process', 'spill-full'],
   examples: [
     {
       says: 'Records of a key together, sorted by key',
@@ -40,33 +42,37 @@ export const shuffle: CommandSpec = {
         hint: 'write --partitions 8',
       })
     }
+    const by = options['sort'] === undefined ? [] : parseSortKeys(options['sort'] as string)
+    const sort = by.map(({ path, descending }) => ({ field: projection.add(path), descending }))
+    const folder = options['out'] as string | undefined
+    const exec = options['exec'] as string | undefined
+    const reads = projection.paths
+    if (folder !== undefined || exec !== undefined) {
+      return {
+        role: 'partitions',
+        reads,
+        partitions,
+        folder,
+        exec,
+        open(context) {
+          const shuffler = new Shuffler({ partitions, keyFields, sort }, context)
+          return {
+            processBatch: (batch) => shuffler.add(batch),
+            onEnd: (write) => shuffler.drain(write),
+          }
+        },
+      }
+    }
     return {
       role: 'operator',
-      reads: projection.paths,
-      open: (context) => new ShuffleLines({ partitions, keyFields, sort: [] }, context),
+      reads,
+      open(context) {
+        const shuffler = new Shuffler({ partitions, keyFields, sort }, context)
+        return {
+          processBatch: (batch) => shuffler.add(batch),
+          onEnd: (out) => drain(shuffler.sorted(), (lines) => out.emit(lines)),
+        }
+      },
     }
   },
-}
-
-/** Output is handed on in pieces of about this size. */
-const PIECE = 1 << 18
-
-class ShuffleLines implements Operator {
-  readonly #shuffler: Shuffler
-  constructor(options: ShuffleOptions, context: StageContext) {
-    this.#shuffler = new Shuffler(options, context)
-  }
-  processBatch(batch: RecordBatch): void {
-    this.#shuffler.add(batch)
-  }
-  onEnd(out: Collector): void {
-    const piece = new ByteBuffer(PIECE + (PIECE >> 2))
-    this.#shuffler.drain((_partition, bytes, start, end) => {
-      piece.copy(bytes, start, end)
-      if (piece.length < PIECE) return
-      out.emit(piece.view())
-      piece.length = 0
-    })
-    out.emit(piece.view())
-  }
 }

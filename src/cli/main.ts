@@ -83,6 +83,8 @@ async function runCommand(
         : (await import('../pipeline/run-stage.ts')).runOperator(operator, args.files, rest, progress)
       return addOutcomes(outcome, await main)
     }
+    case 'partitions':
+      return (await import('../pipeline/partitions.ts')).runPartitions(stage, args.files, settings, progress)
     case 'pair':
       return (await import('../pipeline/pair.ts')).runPair(stage, args.files, settings, progress)
     case 'decoder':

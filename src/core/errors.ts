@@ -75,6 +75,11 @@ export const errorTable = {
       `no space left in ${f['folder']} for spill files: ${f['written']} are written, and at least ${f['needed']} more are needed`,
     () => 'make space, name another place with --tmp DIR, or allow more memory with --memory SIZE',
   ),
+  process: row(
+    Exit.outside,
+    (f) => `${f['command']}: ${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
   'table-too-large': row(
     Exit.outside,
     (f) => `the table ${f['table']} does not fit --memory ${f['memory']}`,

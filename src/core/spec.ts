@@ -82,6 +82,8 @@ export type Stage =
   | TableStage
   /** Two inputs of records, read side by side or one after the other. */
   | PairStage
+  /** Records in, records out in partitions: to files, or through a process each. */
+  | PartitionStage
   /** Bytes of some other format in, records out (`from`). */
   | DecoderStage
   /** Records in, text for people or other programs out (`to`). */
@@ -136,6 +138,23 @@ export interface PairOperator extends Operator {
   next?(): 0 | 1
   /** This input has ended, the other may go on. */
   onEndOf?(port: number, out: import('./operator.ts').Collector): void
+}
+
+/** A stage whose output comes in partitions, each to a file of its own or through a process of its own. */
+export interface PartitionStage {
+  readonly role: 'partitions'
+  readonly reads: readonly FieldPath[]
+  readonly partitions: number
+  /** Files `part-00000.ndjson` … in this folder; without it, the output of the processes goes to standard output in order. */
+  readonly folder: string | undefined
+  /** A line for the shell that reads a partition on its standard input. */
+  readonly exec: string | undefined
+  open(context: StageContext): Partitioner
+}
+export interface Partitioner {
+  processBatch(batch: import('./batch.ts').RecordBatch): void
+  /** Hands out lines, partition after partition. */
+  onEnd(write: (partition: number, lines: Uint8Array) => void): void
 }
 
 /** Turns bytes into records. Pure: chunks may be cut anywhere. */

@@ -18,10 +18,11 @@ export class SpillFolder {
   }
 
   /** @throws BeckError file, no-such-file */
-  create(): SpillFile {
+  create(): SpillFile & { readonly fd: number } {
     const fd = this.#open()
     let size = 0
     return {
+      fd,
       get size() {
         return size
       },

@@ -54,7 +54,7 @@ export class LineSorter {
 }
 
 /** Output is handed on in pieces of about this size. */
-const PIECE = 1 << 18
+export const PIECE = 1 << 18
 
 /** Hands on the payloads of a cursor in pieces, each valid until `emit` returns. */
 export function drain(cursor: Cursor, emit: (lines: Uint8Array) => void): void {

@@ -4,6 +4,8 @@ import { canonicalKey } from '../core/key.ts'
 import { fromLatin1 } from '../core/latin1.ts'
 import { partitionOf } from '../core/murmur2.ts'
 import type { StageContext } from '../core/operator.ts'
+import { type LineKey, PIECE } from './line-sorter.ts'
+import type { Cursor } from './runs.ts'
 import { appendSortKey } from './sort-key.ts'
 import { ExternalSorter } from './external.ts'
 
@@ -12,7 +14,7 @@ export interface ShuffleOptions {
   /** How many fields, the first ones, are the key. */
   readonly keyFields: readonly number[]
   /** What records of one key are sorted by. */
-  readonly sort: readonly { readonly field: number; readonly descending: boolean }[]
+  readonly sort: readonly LineKey[]
 }
 
 /** Keys are forgotten when there are so many of them. */
@@ -81,15 +83,29 @@ export class Shuffler {
     this.#prefixEnds.push(this.#prefixes.length)
   }
 
-  /** Hands out pieces of lines in order. */
-  drain(visit: (partition: number, bytes: Uint8Array, start: number, end: number) => void): void {
-    const cursor = this.#sorter.sorted()
+  /** Everything in order. Call it once. */
+  sorted(): Cursor {
+    return this.#sorter.sorted()
+  }
+
+  /** Hands out pieces of lines, partition after partition. Call it once, instead of `sorted`. */
+  drain(write: (partition: number, lines: Uint8Array) => void): void {
+    const cursor = this.sorted()
+    const piece = new ByteBuffer(PIECE + (PIECE >> 2))
+    let current = 0
+    const flush = (): void => {
+      if (piece.length > 0) write(current, piece.view())
+      piece.length = 0
+    }
     while (cursor.advance()) {
       const { key, keyStart } = cursor
       const partition =
         (key[keyStart]! << 24) | (key[keyStart + 1]! << 16) | (key[keyStart + 2]! << 8) | key[keyStart + 3]!
-      visit(partition, cursor.bytes, cursor.start, cursor.end)
+      if (partition !== current || piece.length >= PIECE) flush()
+      current = partition
+      piece.copy(cursor.bytes, cursor.start, cursor.end)
     }
+    flush()
   }
 }
 
