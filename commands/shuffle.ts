@@ -15,7 +15,11 @@ export const shuffle: CommandSpec = {
     { flag: 'by', value: 'KEYS', description: 'records with the same values of these fields come together' },
     { flag: 'partitions', value: 'N', description: 'how many partitions', default: '1' },
     { flag: 'sort', value: 'KEYS', description: 'sort the records of a key by these fields: ts,-count' },
-    { flag: 'out', value: 'DIR', description: 'write a file a partition, part-00000.ndjson …, and _SUCCESS when all are there' },
+    {
+      flag: 'out',
+      value: 'DIR',
+      description: 'write a file a partition, part-00000.ndjson …, and _SUCCESS when all are there',
+    },
     { flag: 'exec', value: 'CMD', description: 'send each partition through a process of its own, several at once' },
   ],
   common: ['input', 'workers', 'memory', 'tmp'],
