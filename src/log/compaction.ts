@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
 import type { FieldPath } from '../core/field-path.ts'
-import { createScanner } from '../ndjson/index.ts'
+import { createScanner, type ScannerName } from '../ndjson/index.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { type Env, errnoOf, removeIfThere, writeAll } from './env.ts'
 import { encodeBatch, type IndexedBatch, SLOT } from './index-file.ts'
@@ -10,7 +10,7 @@ import { layout, padded, partitionName } from './layout.ts'
 import { offsetOf, PartitionReader, type ReadPolicy } from './reader.ts'
 import { scanLines } from './scan-lines.ts'
 import type { PartitionName, Segment } from './state.ts'
-import type { Store } from './store.ts'
+import { type Store, translate } from './store.ts'
 import { DEFAULT_SEGMENT_BYTES } from './transaction.ts'
 
 export interface CompactionPlan {
@@ -23,6 +23,7 @@ export interface CompactionPlan {
   /** How long tombstones are kept after their time. */
   readonly tombstoneMs: number
   readonly policy: ReadPolicy
+  readonly scanner?: ScannerName
 }
 export interface Compacted {
   readonly partition: number
@@ -43,7 +44,7 @@ export function compactTopic(store: Store, topic: string, plan: CompactionPlan):
     const name = partitionName(topic, number)
     const closed = partitions[number]?.segments.slice(0, -1) ?? []
     if (closed.length === 0) return { partition: number, before: 0, after: 0 }
-    return { partition: number, ...new Compaction(store, name, closed, plan).run() }
+    return { partition: number, ...translate(store.folder, () => new Compaction(store, name, closed, plan).run()) }
   })
 }
 
@@ -68,7 +69,10 @@ class Compaction {
     this.plan = plan
     this.end = closed.at(-1)?.end ?? 0
     this.horizon = store.env.now() - plan.tombstoneMs
-    this.scanner = createScanner({ reads: [...plan.keys, ...plan.reads], strict: plan.isTombstone === undefined })
+    this.scanner = createScanner(
+      { reads: [...plan.keys, ...plan.reads], strict: plan.isTombstone === undefined },
+      plan.scanner,
+    )
     this.table = this.scanner.keyTable(plan.keys.map((_, field) => field))
   }
 

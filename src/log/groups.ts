@@ -1,10 +1,9 @@
 import { BeckError } from '../core/errors.ts'
 import { assign, type Assignment, type Strategy, type TopicPartition } from './assignors.ts'
-import { type Env, readSmallFile, removeIfThere, writeAll } from './env.ts'
-import { ensureFolder } from './env.ts'
+import { ensureFolder, type Env, readSmallFile, removeIfThere, writeAll } from './env.ts'
 import { layout, partitionName, splitPartitionName } from './layout.ts'
 import type { Member, Membership, Offset, PartitionName, StoreState } from './state.ts'
-import type { Store } from './store.ts'
+import { type Store, translate } from './store.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -176,12 +175,14 @@ export class GroupMember {
     if (member.sessionMs === undefined || env.now() - this.lastBeat < member.sessionMs / 4) return
     this.lastBeat = env.now()
     const path = heartbeatFile(store.folder, this.group, member)
-    if (this.beat === undefined) {
-      ensureFolder(env, layout.groups(store.folder))
-      ensureFolder(env, `${layout.groups(store.folder)}/${this.group}`)
-      this.beat = env.open(path, 'create')
-    }
-    writeAll(env, this.beat, Buffer.from(String(env.now())), 0)
+    translate(store.folder, () => {
+      if (this.beat === undefined) {
+        ensureFolder(env, layout.groups(store.folder))
+        ensureFolder(env, `${layout.groups(store.folder)}/${this.group}`)
+        this.beat = env.open(path, 'create')
+      }
+      writeAll(env, this.beat, Buffer.from(String(env.now())), 0)
+    })
   }
 
   /** Leaves; what it owned goes to others. Nothing happens when others have put it out already. */

@@ -53,7 +53,10 @@ export class Journal {
   private readonly store: string
   private readonly folder: string
 
-  constructor(env: Env, store: string) {
+  private readonly rollBytes: number
+
+  constructor(env: Env, store: string, rollBytes = ROLL_BYTES) {
+    this.rollBytes = rollBytes
     this.env = env
     this.store = store
     this.folder = layout.journal(store)
@@ -143,12 +146,12 @@ export class Journal {
 
   /**
    * Under the lock: makes the file end with its last good line. `rebooted`: what the disk did not get may read as anything, so
-   * everything after the last synced line may be cut; good synced lines after a bad one are damage all the same.
+   * everything after the last synced line may be cut.
    */
   repair(rebooted: boolean): void {
     const { tail } = this
     if (!tail) return
-    if (!tail.torn && !(rebooted && tail.at > 0 && !hasSyncedLine(tail.bytes))) throw this.damaged(tail)
+    if (!tail.torn && !(rebooted && tail.at > 0 && !showsDamage(tail.bytes))) throw this.damaged(tail)
     const fd = this.env.open(this.path, 'write')
     try {
       this.setAside(tail.bytes)
@@ -178,7 +181,7 @@ export class Journal {
 
   /** Whether the file is due to be replaced. */
   get full(): boolean {
-    return this.file !== undefined && this.file.end > Math.max(ROLL_BYTES, 4 * this.file.stateBytes)
+    return this.file !== undefined && this.file.end > Math.max(this.rollBytes, 4 * this.file.stateBytes)
   }
 
   /**
@@ -254,7 +257,8 @@ export class Journal {
       env.syncFolder(folder)
     } catch (error) {
       env.close(fd)
-      if (errnoOf(error) !== undefined) removeIfThere(env, temporary)
+      // The new name may be there without being on the disk: then nobody may write to it.
+      for (const name of [temporary, `${folder}/${padded(n)}.ndjson`]) removeIfThere(env, name)
       throw error
     }
     const old = this.file
@@ -280,9 +284,16 @@ export class Journal {
   }
 }
 
-function hasSyncedLine(bytes: Buffer): boolean {
+/**
+ * Whether a good line follows a good synced one: the first one's sync had ended when the second was written, so what is bad before
+ * them was on the disk once. A single synced line may have got there without those before it.
+ */
+function showsDamage(bytes: Buffer): boolean {
+  let synced = false
   for (let at = 0, end; (end = bytes.indexOf(10, at)) >= 0; at = end + 1) {
-    if (unsealLine(bytes.subarray(at, end))?.sync) return true
+    const line = unsealLine(bytes.subarray(at, end))
+    if (line && synced) return true
+    if (line?.sync) synced = true
   }
   return false
 }

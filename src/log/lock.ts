@@ -53,6 +53,14 @@ export class Lock {
     }
   }
 
+  /** Whether the last holder died holding the lock: then the store must be recovered. */
+  isAbandoned(): boolean {
+    const top = this.top()
+    if (!top || top.free) return false
+    const holder = this.read(top.name)
+    return holder !== 'gone' && this.env.alive(holder) === 'dead'
+  }
+
   /** Whether the lock is still ours: nobody has a higher one. */
   stillHeld(): boolean {
     return this.generation > 0 && this.top()?.generation === this.generation
@@ -127,7 +135,11 @@ export class Lock {
       return false
     }
     this.generation = generation
-    for (const other of others) removeIfThere(env, `${folder}/${other}`)
+    try {
+      for (const other of others) removeIfThere(env, `${folder}/${other}`)
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error // else the next one sweeps
+    }
     return true
   }
 

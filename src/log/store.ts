@@ -1,13 +1,20 @@
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, writeFileDurably } from './env.ts'
+import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, removeIfThere, writeFileDurably } from './env.ts'
 import { Journal } from './journal.ts'
 import { layout, partitionName } from './layout.ts'
 import { Lock } from './lock.ts'
 import { recover } from './recovery.ts'
 import { SegmentFiles } from './segments.ts'
-import type { StoreState } from './state.ts'
+import { rehome } from './rehome.ts'
+import { type PartitionName, type SegmentEntry, type StoreState, toEntry } from './state.ts'
 import { Transaction } from './transaction.ts'
+
+/** A segment whose sync failed. */
+interface Unsyncable {
+  readonly name: PartitionName
+  readonly stem: string
+}
 
 const FORMAT = 'beck store'
 const VERSION = 1
@@ -18,6 +25,8 @@ export interface StoreOptions {
   readonly create?: boolean
   /** Tells people something: waiting for the lock, what a recovery found. */
   readonly say?: (line: string) => void
+  /** When a journal file is replaced. */
+  readonly rollBytes?: number
 }
 
 /** The folder of the store: `--store`, else `$BECK_STORE`, else `./.beck`. */
@@ -34,11 +43,11 @@ export class Store {
   private readonly files: SegmentFiles
   private say: (line: string) => void
 
-  private constructor(folder: string, env: Env, say: (line: string) => void) {
+  private constructor(folder: string, env: Env, { say = () => {}, rollBytes }: StoreOptions) {
     this.folder = folder
     this.env = env
     this.say = say
-    this.journal = new Journal(env, folder)
+    this.journal = new Journal(env, folder, rollBytes)
     this.files = new SegmentFiles(env, folder)
     this.lock = new Lock(env, folder, (holder, ms) =>
       this.say(`waiting ${Math.round(ms / 1000)} s for the store's lock, held by process ${holder.pid}`),
@@ -48,7 +57,7 @@ export class Store {
   /** Opens a store and reads its journal. @throws BeckError store */
   static open(folder: string, options: StoreOptions = {}): Store {
     const env = options.env ?? realEnv
-    const store = new Store(folder, env, options.say ?? (() => {}))
+    const store = new Store(folder, env, options)
     return translate(folder, () => {
       if (!isStore(env, folder)) {
         if (!options.create) {
@@ -59,7 +68,7 @@ export class Store {
         }
         store.make()
       }
-      store.refresh()
+      store.readFirst()
       return store
     })
   }
@@ -77,27 +86,27 @@ export class Store {
   refresh(): boolean {
     return translate(this.folder, () => {
       const changed = this.journal.refresh()
-      if (this.state.boot !== this.env.identity.boot && (this.journal.unsyncedLines.length > 0 || this.journal.tail)) {
-        this.tryRecovery()
-      }
       this.journal.checkTail()
       return changed
     })
   }
 
-  /** A reader that comes first after a reboot recovers if it may write; if not, damaged batches are found when they are read. */
-  private tryRecovery(): void {
+  /**
+   * Whoever comes first after a crash or a reboot recovers, a reader too, if it may write. If not, what is damaged is found when it
+   * is read.
+   */
+  private readFirst(): void {
+    this.journal.refresh()
+    if (this.state.boot === this.env.identity.boot && !this.lock.isAbandoned()) return this.journal.checkTail()
     try {
-      this.lock.acquire(this.state.gen)
+      const { fromDead } = this.lock.acquire(this.state.gen)
+      this.recoverNow(fromDead)
     } catch (error) {
       if (!['EROFS', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) throw error
-      return
-    }
-    try {
-      this.recoverNow(false)
     } finally {
       this.lock.release()
     }
+    this.journal.checkTail()
   }
 
   /** Under the lock: takes in what is new, and recovers if need be. */
@@ -134,7 +143,7 @@ export class Store {
   private commit<T>(sync: boolean, work: (transaction: Transaction) => T): T {
     const { journal, lock, env } = this
     const transaction = new Transaction(env, this.folder, this.files, this.state)
-    const unsyncable: string[] = []
+    const unsyncable: Unsyncable[] = []
     let committed = false
     try {
       const result = work(transaction)
@@ -154,7 +163,7 @@ export class Store {
     } catch (error) {
       if (!committed) {
         transaction.takeBack()
-        this.closeUnsyncable(unsyncable)
+        this.replaceUnsyncable(unsyncable)
       }
       throw error
     }
@@ -162,7 +171,7 @@ export class Store {
 
   /** After a commit. What fails here is done by the next one: the commit stands, so nothing is wrong yet. */
   private tidy(transaction: Transaction): void {
-    const unsyncable: string[] = []
+    const unsyncable: Unsyncable[] = []
     try {
       transaction.cleanUp()
       if (!this.journal.full) return
@@ -170,50 +179,67 @@ export class Store {
       this.journal.roll(this.lock.generation, this.env.identity.boot)
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
-      this.closeUnsyncable(unsyncable)
+      this.replaceUnsyncable(unsyncable)
     }
   }
 
   /** No synced line may follow unsynced ones: brings everything before it, and its own batches, to the disk. */
-  private syncBefore(transaction: Transaction, unsyncable: string[]): void {
+  private syncBefore(transaction: Transaction, unsyncable: Unsyncable[]): void {
     const own = new Set<string>()
     for (const { name, stem, created } of transaction.unsynced) {
       own.add(`${name}/${stem}`)
       this.syncSegment(name, stem, created || this.state.unsynced.get(name)?.get(stem) === true, unsyncable)
     }
     for (const [name, stems] of this.state.unsynced) {
+      if (transaction.deletes(name)) continue
       for (const [stem, created] of stems) {
         if (!own.has(`${name}/${stem}`)) this.syncSegment(name, stem, created, unsyncable)
       }
     }
   }
 
-  private syncAll(unsyncable: string[]): void {
+  private syncAll(unsyncable: Unsyncable[]): void {
     for (const [name, stems] of this.state.unsynced) {
       for (const [stem, created] of stems) this.syncSegment(name, stem, created, unsyncable)
     }
   }
 
-  private syncSegment(name: string, stem: string, created: boolean, unsyncable: string[]): void {
+  private syncSegment(name: string, stem: string, created: boolean, unsyncable: Unsyncable[]): void {
     const segment = this.files.get(name, stem)
     try {
       this.env.sync(segment.records)
       this.env.sync(segment.index)
       if (created) this.env.syncFolder(layout.partition(this.folder, name))
     } catch (error) {
-      unsyncable.push(name)
+      unsyncable.push({ name, stem })
       throw error
     }
   }
 
-  /** A file whose sync failed is never appended to again: what the disk has of it nobody knows. */
-  private closeUnsyncable(names: readonly string[]): void {
-    const open = names.filter((name) => (this.state.partition(name)?.segments.length ?? 0) > 0)
-    for (const name of names) this.files.drop(name)
-    if (open.length === 0) return
+  /**
+   * A file whose sync failed is never appended to again, nor trusted: what it holds of earlier commits goes to new files. Where that
+   * fails too, it is at least closed.
+   */
+  private replaceUnsyncable(unsyncable: readonly Unsyncable[]): void {
+    const closed: string[] = []
+    const swaps: Record<string, { out: string[]; in: SegmentEntry[] }> = {}
+    for (const { name, stem } of unsyncable) {
+      this.files.drop(name)
+      const segment = this.state.partition(name)?.segments.find((other) => other.stem === stem)
+      if (!segment) continue
+      const copy = rehome(this.env, this.folder, name, segment)
+      if (copy) swaps[name] = { out: [stem], in: [toEntry(copy)] }
+      else closed.push(name)
+    }
+    if (closed.length === 0 && Object.keys(swaps).length === 0) return
+    const { n, gen } = this.state
     try {
-      const { n, gen } = this.state
-      this.journal.append({ n: n + 1, gen: Math.max(gen, this.lock.generation), at: this.env.now(), f: open })
+      const line = { n: n + 1, gen: Math.max(gen, this.lock.generation), at: this.env.now() }
+      this.journal.append({
+        ...line,
+        ...(closed.length > 0 && { f: closed }),
+        ...(Object.keys(swaps).length > 0 && { c: swaps }),
+      })
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
     }
@@ -229,16 +255,16 @@ export class Store {
     this.journal.close()
     try {
       this.lock.close()
-    } catch {
-      // An identity file that stays is removed by whoever comes next.
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error // else whoever comes next removes the identity file
     }
   }
 
   /** Folders, the first journal file, and last `store.json`, which makes it a store. */
   private make(): void {
     const { env, folder } = this
-    const made = ensureFolder(env, folder)
-    if (!made && env.kind(folder) !== 'folder') throw Object.assign(new Error(), { code: 'ENOTDIR' })
+    if (!ensureFolder(env, folder) && env.kind(folder) !== 'folder')
+      throw Object.assign(new Error(), { code: 'ENOTDIR' })
     ensureFolder(env, layout.lock(folder))
     this.lock.acquire(0)
     try {
@@ -248,8 +274,13 @@ export class Store {
       else this.journal.roll(this.lock.generation, env.identity.boot)
       env.syncFolder(layout.journal(folder))
       env.syncFolder(folder)
-      writeFileDurably(env, folder, 'store.json', formatMark())
-      if (made) env.syncFolder(parentOf(folder))
+      env.syncFolder(parentOf(folder))
+      try {
+        writeFileDurably(env, folder, 'store.json', formatMark())
+      } catch (error) {
+        removeIfThere(env, `${folder}/store.json`) // it may be there without being on the disk
+        throw error
+      }
     } finally {
       this.lock.release()
     }

@@ -99,6 +99,10 @@ export class Transaction {
   closeSegment(name: PartitionName): void {
     this.closing.add(name)
   }
+  /** Whether the partition's topic goes with this commit. */
+  deletes(name: PartitionName): boolean {
+    return this.line.t?.[name.slice(0, name.lastIndexOf('/'))] === null
+  }
   /** Done under the lock, after the commit. A commit that frees something is synced first. */
   afterCommit(action: () => void): void {
     this.after.push(action)

@@ -3,7 +3,7 @@ import { errnoOf, readAll } from './env.ts'
 import { IndexReader, SLOT } from './index-file.ts'
 import { layout, partitionName } from './layout.ts'
 import type { PartitionName, Segment } from './state.ts'
-import type { Store } from './store.ts'
+import { type Store, translate } from './store.ts'
 
 /** What is wrong with a piece of a partition. */
 export interface Finding {
@@ -38,7 +38,7 @@ export function* verifyTopic(store: Store, topic: string): Generator<Verified> {
         })
       }
       expected = segment.end
-      records += verifySegment(store, name, segment, findings)
+      records += translate(store.folder, () => verifySegment(store, name, segment, findings))
     }
     if (expected !== partition.next) {
       findings.push({
