@@ -5,7 +5,7 @@ import { FilterOperator } from '../src/expression/operators.ts'
 
 export const filter: CommandSpec = {
   name: 'filter',
-  summary: 'keep the records for which an expression is true',
+  summary: 'Keep the records for which an expression is true',
   description:
     'EXPRESSION is JavaScript over the record r, such as r.status >= 500, or a function r => … or (r, i) => …; it goes by truthiness. ' +
     'Records that are kept are written byte for byte as they came. A path through something missing, null or scalar is undefined. ' +

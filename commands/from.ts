@@ -105,7 +105,7 @@ const names = Object.keys(formats)
 
 export const from: CommandSpec = {
   name: 'from',
-  summary: 'Other formats to NDJSON records',
+  summary: 'Turn other formats into NDJSON records',
   description: [
     'json: the elements of an array, or documents one after the other; --at takes an array inside. An element on one line keeps its bytes.',
     'csv, tsv: the first row names the columns, unless --columns does. In TSV \\t, \\n, \\r and \\\\ are escapes and quotes are nothing special.',

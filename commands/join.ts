@@ -8,7 +8,7 @@ import { JoinTableReader, type JoinTable, type JoinType } from '../src/join/tabl
 
 export const join: CommandSpec = {
   name: 'join',
-  summary: 'joins records with those of a table, or of a second stream, by key',
+  summary: 'Join records with those of a table or a second stream, by key',
   description:
     'The left side is standard input or FILE, TABLE is a file or topic:NAME. TABLE is read into memory, the left side streams through in its order. ' +
     "A joined record is the left one's members and then the right one's; of a key that is called the same on both sides there is one. Null and missing keys never match; a key that comes several times gives every pair.",

@@ -5,7 +5,7 @@ import { MapOperator, planMap } from '../src/expression/operators.ts'
 
 export const map: CommandSpec = {
   name: 'map',
-  summary: 'make a new record of each record with an expression',
+  summary: 'Make new records with an expression',
   description:
     'EXPRESSION is JavaScript over the record r, such as {path: r.path, slow: r.latency_ms > 500}, or a function r => … or (r, i) => …. ' +
     'An object literal needs no parentheses. What is only handed on (r.a.b, {...r}, r) keeps its bytes: key order, number spelling, ' +

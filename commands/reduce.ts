@@ -7,7 +7,7 @@ import type { CommandSpec, Stage } from '../src/core/spec.ts'
 
 export const reduce: CommandSpec = {
   name: 'reduce',
-  summary: 'groups records by key and computes aggregates',
+  summary: 'Group records by key and compute aggregates',
   description:
     'One line a group, in order of first appearance; without --by one line in all. AGGREGATES is a list of `[name =] f(arguments) [where EXPRESSION]`. ' +
     'Every aggregate but `count` skips values that are missing or null; another value of the wrong type is an error. ' +

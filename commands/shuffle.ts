@@ -7,7 +7,7 @@ import { parseSortKeys } from '../src/sort/sort-keys.ts'
 
 export const shuffle: CommandSpec = {
   name: 'shuffle',
-  summary: 'brings records of a key together, in partitions',
+  summary: 'Bring the records of a key together, in partitions',
   description:
     "MapReduce's shuffle: partitions come in order, and within one records are sorted by key, those of a key in their order. A key's partition is Kafka's.",
   files: true,

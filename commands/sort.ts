@@ -9,7 +9,7 @@ import { Sorter } from '../src/sort/sorter.ts'
 
 export const sort: CommandSpec = {
   name: 'sort',
-  summary: 'sorts records by key',
+  summary: 'Sort records by key',
   description:
     'Stable: records with equal keys stay in the order they came. Values are ordered null (and missing), false, true, numbers by exact value, ' +
     'strings by their UTF-8 bytes, then arrays and objects by JSON text; a key with "-" before it goes the other way.',

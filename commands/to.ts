@@ -81,7 +81,7 @@ const names = Object.keys(formats)
 
 export const to: CommandSpec = {
   name: 'to',
-  summary: 'Records to tables, CSV, TSV, JSON or lines',
+  summary: 'Turn records into tables, CSV, TSV, JSON or lines',
   description: [
     'table: aligned for people, numbers to the right; on a terminal long texts are cut to its width.',
     'csv: RFC 4180 with a header row. tsv: the same with tabs, where \\t, \\n, \\r and \\\\ are escapes.',

@@ -19,7 +19,7 @@ type Options = Arguments['options']
 
 export const window: CommandSpec = {
   name: 'window',
-  summary: 'groups records by time windows and computes aggregates, out of order and late ones too',
+  summary: 'Group records by time and compute aggregates, late and out-of-order ones too',
   description:
     "Windows are half open, [start, end), and aligned to 1970-01-01T00:00Z (or the calendar of --tz). The watermark is the greatest time seen less --delay; a window's " +
     'results come when the watermark reaches its end, or when the input ends, by end, start and key. A record is late when it comes more than --lateness after the end of ' +

@@ -27,7 +27,11 @@ export const errorTable = {
   'bad-record': row(
     Exit.data,
     (f) => `${f['problem']}${f['excerpt'] ? `: ${f['excerpt']}` : ''}`,
-    (f) => (f['hint'] as string | undefined) ?? 'keep bad records and go on with --dead-letter FILE',
+    (f) => {
+      const hint = f['hint'] as string | undefined
+      if (hint?.includes('--dead-letter')) return hint
+      return `${hint ? `${hint}\n` : ''}keep bad records and go on with --dead-letter FILE`
+    },
   ),
   'not-sorted': row(Exit.data, (f) => `${f['problem']}`),
 
