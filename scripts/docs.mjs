@@ -20,6 +20,7 @@ await build({
   outfile: bundle,
   bundle: true,
   platform: 'node',
+  target: 'node20.19',
   format: 'esm',
   loader: { '.wasm': 'binary' },
   banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)` },
