@@ -46,16 +46,16 @@ export const append: CommandSpec = {
   examples: [
     {
       says: 'Keep records, and read them back',
-      command: 'beck append clicks clicks.ndjson && beck replay clicks --limit 1',
+      command: 'beck append flights fixtures/flights.ndjson && beck replay flights --limit 1',
     },
     {
       says: 'Four partitions by user, readable by time',
-      command: 'beck append visits clicks.ndjson --partitions 4 --by user_id --time ts',
+      command: 'beck append visits fixtures/flights.ndjson --partitions 4 --by origin --time date',
     },
     {
       says: 'Run twice, written once',
       command:
-        'beck append orders orders.ndjson --producer import && beck append orders orders.ndjson --producer import',
+        'beck append flights fixtures/flights.ndjson --producer import && beck append flights fixtures/flights.ndjson --producer import',
     },
   ],
   create: createStage,

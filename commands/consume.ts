@@ -66,7 +66,7 @@ export const consume: CommandSpec = {
     {
       says: 'What is new for this group: everything, then nothing',
       command:
-        'beck append visits clicks.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
+        'beck append visits fixtures/flights.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
     },
   ],
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,

@@ -50,8 +50,8 @@ export const group: CommandSpec = {
     {
       says: 'How far a group is',
       command:
-        'beck append visits clicks.ndjson && beck consume visits --group report --limit 2 | wc -l && beck group list',
-      output: '2\n{"group":"report","generation":2,"members":0,"lag":18}\n',
+        'beck append visits fixtures/flights.ndjson && beck consume visits --group report --limit 2 | wc -l && beck group list',
+      output: '2\n{"group":"report","generation":2,"members":0,"lag":19998}\n',
     },
     {
       says: 'How three members would share four partitions',

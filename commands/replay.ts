@@ -44,11 +44,14 @@ export const replay: CommandSpec = {
   cost: { time: 'O(bytes read)', memory: 'O(partitions)' },
   errors: ['usage', 'bad-option', 'store'],
   examples: [
-    { says: 'The last two records', command: 'beck append visits clicks.ndjson && beck replay visits --from -2' },
+    {
+      says: 'The last two records',
+      command: 'beck append visits fixtures/flights.ndjson && beck replay visits --from -2',
+    },
     {
       says: 'One hour of events',
       command:
-        'beck append hits clicks.ndjson --time ts && beck replay hits --from 2026-01-01T00:00:00Z --to 2026-01-01T01:00:00Z --limit 3',
+        'beck append hits fixtures/flights.ndjson --time date && beck replay hits --from 2001-01-14T20:00:00Z --to 2001-01-14T21:00:00Z --limit 3',
     },
   ],
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,

@@ -84,7 +84,7 @@ export const topic: CommandSpec = {
     { says: 'Keep a week', command: 'beck topic create hits --retain 7d && beck topic alter hits --retain-bytes 10GB' },
     {
       says: 'Read everything again against its checksums',
-      command: 'beck append visits clicks.ndjson && beck topic verify visits',
+      command: 'beck append visits fixtures/flights.ndjson && beck topic verify visits',
     },
   ],
   create: (args) => {

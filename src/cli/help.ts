@@ -21,7 +21,12 @@ export function commandHelp(spec: CommandSpec): string {
   parts.push(
     `Common options:\n${optionTable([...spec.common.flatMap((group) => commonOptions[group]), ...globalOptions])}`,
   )
-  parts.push(`Cost: time ${spec.cost.time}, memory ${spec.cost.memory}\n`)
+  parts.push(
+    `Cost:\n${table([
+      ['time', spec.cost.time],
+      ['memory', spec.cost.memory],
+    ])}`,
+  )
   parts.push(
     `Examples:\n${spec.examples.map(({ says, command }) => `  # ${says}\n  ${command.replaceAll('\n', '\n  ')}\n`).join('\n')}`,
   )
