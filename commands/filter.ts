@@ -19,17 +19,24 @@ export const filter: CommandSpec = {
   examples: [
     {
       says: 'Flights that were more than eight hours late',
-      command: "beck filter 'r.delay > 480' fixtures/flights.ndjson | head -2",
+      command: "beck filter 'r.delay > 480' fixtures/flights.ndjson",
+      output: '{"date":"2001/02/09 13:30","delay":509,"distance":237,"origin":"MCI","destination":"STL"}',
     },
     {
       says: 'Several conditions',
-      command: 'beck filter \'r.origin === "SFO" && r.distance < 200\' fixtures/flights.ndjson | beck reduce count',
+      command: `beck filter 'r.origin === "LAX" && r.delay > 240' fixtures/flights.ndjson | wc -l`,
+      output: '0',
     },
     {
       says: 'A value from the shell: it is data, never code',
-      command: "beck filter 'r.origin === args.airport' --arg airport=JFK fixtures/flights.ndjson | wc -l",
+      command: "beck filter 'r.origin === args.airport' --arg airport=LAX fixtures/flights.ndjson | wc -l",
+      output: '908',
     },
-    { says: 'Every thousandth record', command: "beck filter 'i % 1000 === 0' fixtures/flights.ndjson | wc -l" },
+    {
+      says: 'Every thousandth record',
+      command: "beck filter 'i % 1000 === 0' fixtures/flights.ndjson | wc -l",
+      output: '20',
+    },
   ],
   create({ program: [text = ''], args }: Arguments): Stage {
     const projection = new Projection()

@@ -25,20 +25,23 @@ export const map: CommandSpec = {
   examples: [
     {
       says: 'Pick fields and compare',
-      command: "beck map '{origin: r.origin, late: r.delay > 60}' fixtures/flights.ndjson | head -2",
+      command: "head -2 fixtures/flights.ndjson | beck map '{origin: r.origin, late: r.delay > 30}'",
+      output: '{"origin":"SAN","late":true}\n{"origin":"FLL","late":false}',
     },
     {
       says: 'Add a field to each record',
-      command: "beck map '{...r, km: Math.round(r.distance * 1.609344)}' fixtures/flights.ndjson | head -2",
+      command: "head -1 fixtures/flights.ndjson | beck map '{...r, km: Math.round(r.distance * 1.609344)}'",
+      output: '{"date":"2001/01/13 14:56","delay":32,"distance":418,"origin":"SAN","destination":"SJC","km":673}',
     },
     {
       says: 'Take a field out',
-      command: "beck map '{...r, date: undefined}' fixtures/flights.ndjson | head -2",
+      command: "head -1 fixtures/flights.ndjson | beck map '{...r, date: undefined}'",
+      output: '{"delay":32,"distance":418,"origin":"SAN","destination":"SJC"}',
     },
     {
       says: 'Many records from one',
-      command:
-        "beck map --flat '[{airport: r.origin, leaves: true}, {airport: r.destination, leaves: false}]' fixtures/flights.ndjson | head -2",
+      command: `printf 'hello world\\n' | beck from lines | beck map --flat 'r.line.split(" ").map(word => ({word}))'`,
+      output: '{"word":"hello"}\n{"word":"world"}',
     },
   ],
   create({ program: [text = ''], args, options }: Arguments): Stage {

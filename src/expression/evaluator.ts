@@ -1,11 +1,11 @@
 import type { AnyNode } from 'acorn'
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
-import { formatFieldPath, type Projection } from '../core/field-path.ts'
+import { formatFieldPath, type FieldPath, type Projection } from '../core/field-path.ts'
 import type { Problem } from '../core/operator.ts'
 import { LineChecker } from '../ndjson/line.ts'
 import { generate, type Generated, type Role } from './generate.ts'
-import { get } from './paths.ts'
+import { asField, get } from './paths.ts'
 import { Row } from './row.ts'
 import type { References } from './scope.ts'
 import { ResultError } from './serialise.ts'
@@ -84,18 +84,27 @@ export class Evaluator {
       .replaceAll(own, '$')
       .replace(/\$(\d+)/g, (_, field: string) => {
         const path = this.resolved.projection.paths[Number(field)]
-        return path ? `r.${formatFieldPath(path)}` : `$${field}`
+        return path ? written(path) : `$${field}`
       })
       .replaceAll('$g(...)', 'the field')
       .replaceAll('$r', 'r')
-    return { problem: `the expression failed: ${message}`, hint: hintFor(message) }
+    return {
+      problem: `the expression failed: ${message}`,
+      hint: /BigInt/.test(message) ? this.bigHint() : hintFor(message),
+    }
+  }
+
+  private bigHint(): string {
+    const use = this.generated.fields.find(({ field }) => this.row.isBig(field))
+    const name = use ? written(asField(use.path)) : 'r.x'
+    return `integers beyond ±(2^53 − 1) are BigInt: Number(${name}) computes with a rounded one, ${name} + 1n exactly`
   }
 }
 
+/** A path as it stands in an expression. */
+const written = (path: FieldPath): string => `r${formatFieldPath(path).replace(/^(?!\[)/, '.')}`
+
 function hintFor(message: string): string {
-  if (/BigInt/.test(message)) {
-    return 'integers beyond ±(2^53 − 1) are BigInt: Number(r.x) computes with a rounded one, BigInt(…) exactly'
-  }
   if (/not a function/.test(message)) return 'is the field of another type here? String(r.x) and Number(r.x) convert it'
   if (/of (undefined|null)/.test(message)) return 'is something missing in this record? ?. and ?? step over it'
   return 'keep such records and go on with --dead-letter FILE'

@@ -75,6 +75,12 @@ export class Row {
     return decode(text)
   }
 
+  /** Whether a field's value is a BigInt. */
+  isBig(field: number): boolean {
+    const text = this.fieldText(field)
+    return /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text))
+  }
+
   /** What a path that is no field may still mean: a character of a string, or the length of a record that is no object. */
   private softly(field: number): unknown {
     const use = this.uses[field]

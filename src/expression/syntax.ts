@@ -113,10 +113,11 @@ export function fail(text: string, at: number, problem: string, hint?: string): 
   const start = before.lastIndexOf('\n') + 1
   const line = /[^\n]*/.exec(text.slice(start))?.[0] ?? ''
   const blank = before.slice(start).replaceAll(/[^\t]/g, ' ')
-  const word = /^[a-z]+/i.exec(text.slice(at))?.[0].toLowerCase() ?? ''
-  const spoken = Object.hasOwn(SPOKEN, word) ? `for "${word}" JavaScript writes ${SPOKEN[word]}` : undefined
+  const words = [/^[a-z]+/i.exec(text.slice(at))?.[0], /[a-z]+(?=\s+$)/i.exec(before)?.[0]]
+  const word = words.map((found) => found?.toLowerCase() ?? '').find((found) => Object.hasOwn(SPOKEN, found))
+  const spoken = word && `for "${word}" JavaScript writes ${SPOKEN[word]}`
   throw new BeckError('bad-program', {
     problem: `the expression, at column ${at - start + 1}: ${problem}`,
-    hint: `${line}\n${blank}^\n${hint ?? spoken ?? WAY_OUT}`,
+    hint: `  ${line}\n  ${blank}^\n${hint ?? spoken ?? WAY_OUT}`,
   })
 }
