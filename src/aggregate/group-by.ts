@@ -105,11 +105,22 @@ export class GroupBy implements MergeableOperator<GroupState> {
   }
 
   /** The ids of the groups, in order of their first records. */
-  #order(table: KeyTable): Iterable<number> {
-    const ids = Array.from({ length: table.size }, (_, id) => id)
-    if (!this.#merged && this.#firsts.size === 0) return ids
-    const positions = Float64Array.from(ids, (id) => this.#first(id))
-    return ids.filter((id) => positions[id] !== Number.POSITIVE_INFINITY).sort((a, b) => positions[a]! - positions[b]!)
+  #order(table: KeyTable): Uint32Array {
+    const ids = new Uint32Array(table.size)
+    const positions = new Float64Array(table.size)
+    let last = Number.NEGATIVE_INFINITY
+    let ordered = true
+    for (let id = 0; id < ids.length; id++) {
+      ids[id] = id
+      positions[id] = this.#merged || this.#firsts.size > 0 ? this.#first(id) : id
+      ordered &&= positions[id]! >= last
+      last = positions[id]!
+    }
+    if (!ordered) ids.sort((a, b) => positions[a]! - positions[b]!)
+    // Those without a good record are at the end.
+    let count = ids.length
+    while (count > 0 && positions[ids[count - 1]!] === Number.POSITIVE_INFINITY) count--
+    return ids.subarray(0, count)
   }
 
   /** Where the first good record of a group is. */

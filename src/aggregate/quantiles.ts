@@ -4,6 +4,7 @@ import {
   compareNumberTexts,
   type Decimal,
   formatDecimal,
+  formatSmallDecimal,
   multiplyDecimals,
   parseDecimal,
   subtractDecimals,
@@ -16,6 +17,9 @@ import { SlotLists } from './slot-lists.ts'
 /** Decimals of up to 15 digits come back from their doubles. */
 const SHORT = 1e15
 
+/** Up to here a double times a power of ten is within a half of the integer that is meant. */
+const WELL_ROUNDED = 2 ** 50
+
 /** `median`, `p0` … `p100` and `histogram`: all numbers of a slot, sorted when asked for. */
 export class Quantiles implements Aggregate {
   readonly #input: Input
@@ -23,6 +27,8 @@ export class Quantiles implements Aggregate {
   #values: Float64Array = new Float64Array(0)
   /** Numbers that a double does not hold exactly, by slot: their texts. Their places are merged in when sorting. */
   readonly #long = new Map<number, string[]>()
+  /** The most digits behind the point that a double of the lists stands for. */
+  #scale = 0
   /** The slot sorted last, since several results usually ask for the same one. */
   #sorted: { readonly slot: number; readonly numbers: SortedNumbers } | undefined
 
@@ -43,7 +49,9 @@ export class Quantiles implements Aggregate {
       const kind = kinds[row]
       const mantissa = mantissas[row]!
       if (kind === Kind.number && mantissa <= SHORT && mantissa >= -SHORT) {
-        this.#push(slot, scales[row] === 0 ? mantissa : mantissa / powersOfTen[scales[row]!]!)
+        const scale = scales[row]!
+        if (scale > this.#scale) this.#scale = scale
+        this.#push(slot, scale === 0 ? mantissa : mantissa / powersOfTen[scale]!)
       } else if (kind === Kind.number || kind === Kind.big) this.#pushLong(slot, this.#input.text(batch, row))
     }
   }
@@ -95,6 +103,8 @@ export class Quantiles implements Aggregate {
   quantile(slot: number, p: Decimal): string {
     const numbers = this.sorted(slot)
     if (numbers.length === 0) return 'null'
+    const small = this.#smallQuantile(numbers, p)
+    if (small !== undefined) return small
     const rank = multiplyDecimals({ mantissa: BigInt(numbers.length - 1), scale: 0 }, p)
     const unit = 10n ** BigInt(Math.max(0, rank.scale))
     const below = Number(rank.mantissa / unit)
@@ -103,6 +113,21 @@ export class Quantiles implements Aggregate {
     const low = numbers.at(below)
     const step = subtractDecimals(numbers.at(below + 1), low)
     return formatDecimal(addDecimals(low, multiplyDecimals(step, part)))
+  }
+
+  /** The same in integers that doubles hold exactly, or undefined where that needs more: nearly all data fits. */
+  #smallQuantile(numbers: SortedNumbers, p: Decimal): string | undefined {
+    const unit = powersOfTen[p.scale]
+    const rank = (numbers.length - 1) * Number(p.mantissa)
+    if (numbers.hasLong || unit === undefined || p.scale + this.#scale > 22 || !Number.isSafeInteger(rank))
+      return undefined
+    const part = rank % unit
+    const below = (rank - part) / unit
+    const low = numbers.mantissa(below, this.#scale)
+    const high = part === 0 ? low : numbers.mantissa(below + 1, this.#scale)
+    const most = Number.MAX_SAFE_INTEGER / unit
+    if (Math.max(Math.abs(low), Math.abs(high), high - low) > Math.min(most, WELL_ROUNDED)) return undefined
+    return formatSmallDecimal(low * unit + (high - low) * part, this.#scale + p.scale)
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
@@ -116,6 +141,7 @@ export class Quantiles implements Aggregate {
     return {
       lengths: Uint32Array.from(doubles, ({ length }) => length),
       values,
+      scale: Uint8Array.of(this.#scale),
       longLengths: Uint32Array.from(slots, (slot) => this.#long.get(slot)?.length ?? 0),
       long: Array.from(slots, (slot) => this.#long.get(slot) ?? []).flat(),
     }
@@ -123,6 +149,7 @@ export class Quantiles implements Aggregate {
 
   importSlots(state: AggregateState, mapping: Uint32Array): void {
     this.#sorted = undefined
+    this.#scale = Math.max(this.#scale, state['scale']![0] as number)
     let at = 0
     let atLong = 0
     for (let index = 0; index < mapping.length; index++) {
@@ -162,6 +189,15 @@ export class SortedNumbers {
       else high = middle
     }
     return low
+  }
+
+  get hasLong(): boolean {
+    return this.#long.length > 0
+  }
+
+  /** The number at an index × 10^scale, an integer; only without long numbers, and right up to WELL_ROUNDED. */
+  mantissa(index: number, scale: number): number {
+    return Math.round(this.#doubles[index]! * powersOfTen[scale]!)
   }
 
   /** The number at an index from 0. */

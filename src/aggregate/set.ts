@@ -150,6 +150,7 @@ function findUnfit(
   problems: Map<number, Problem>,
 ): void {
   const column = wants === 'numbers' ? input.decimals(batch).kinds : input.kinds(batch)
+  if (wants === 'numbers' && allNumbers(column, batch.count)) return
   for (let row = 0, rows = batch.count; row < rows; row++) {
     const kind = column[row]!
     if (kind === Kind.number || kind <= Kind.null) continue
@@ -157,6 +158,15 @@ function findUnfit(
     const problem = counts(row) ? unfit[wants](input, batch, row, kind, label) : undefined
     if (problem) problems.set(row, problem)
   }
+}
+
+/** Whether every kind is a plain number, four at a time. */
+function allNumbers(kinds: Uint8Array, rows: number): boolean {
+  if (kinds.byteOffset % 4 !== 0) return false
+  const words = new Uint32Array(kinds.buffer, kinds.byteOffset, rows >> 2)
+  for (let index = 0; index < words.length; index++) if (words[index] !== 0x01010101 * Kind.number) return false
+  for (let row = rows & ~3; row < rows; row++) if (kinds[row] !== Kind.number) return false
+  return true
 }
 
 type Check = (input: Input, batch: RecordBatch, row: number, kind: number, label: string) => Problem | undefined
