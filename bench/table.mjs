@@ -4,6 +4,7 @@ const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round
 /** `rows`: only these, when given. */
 export function markdown({ date, machine, versions, rows }, only = rows) {
   const shown = rows.filter((row) => only.some(({ area, name }) => area === row.area && name === row.name))
+  const cell = (text) => text.replaceAll('|', '\\|')
   const lines = shown.map(({ work, unit, bar, ms, ratio, value, met }) => {
     const peers = Object.entries(ms ?? {}).filter(([name]) => name !== 'beck')
     const cells = ms
@@ -14,7 +15,7 @@ export function markdown({ date, machine, versions, rows }, only = rows) {
           `${bar.ratio}`,
         ]
       : [`${value.toFixed(value < 10 ? 1 : 0)} ${unit}`, '', '', `${bar.most}`]
-    return `| ${[`\`${work}\``, ...cells].join(' | ')}${met ? '' : ' (missed)'} |`
+    return `| ${[`\`${work}\``, ...cells].map(cell).join(' | ')}${met ? '' : ' (missed)'} |`
   })
   const tools = Object.entries(versions).map(([name, version]) => version && `${name} ${version}`)
   return [

@@ -49,7 +49,7 @@ export const append: CommandSpec = {
       command: 'beck append flights fixtures/flights.ndjson && beck replay flights --limit 1',
     },
     {
-      says: 'Four partitions by user, readable by time',
+      says: 'Four partitions by origin, readable by time',
       command: 'beck append visits fixtures/flights.ndjson --partitions 4 --by origin --time date',
     },
     {
