@@ -107,16 +107,18 @@ export const from: CommandSpec = {
   name: 'from',
   summary: 'Turn other formats into NDJSON records',
   description: [
-    'json: the elements of an array, or documents one after the other; --at takes an array inside. An element on one line keeps its bytes.',
-    'csv, tsv: the first row names the columns, unless --columns does. In TSV \\t, \\n, \\r and \\\\ are escapes and quotes are nothing special.',
-    'combined, common: access logs of Apache and nginx: ip, ident, user, time, method, path, protocol, status, bytes, referer, agent ' +
+    '- json: the elements of an array, or documents one after the other; --at takes an array inside. An element on one line keeps its bytes.',
+    '- csv, tsv: the first row names the columns, unless --columns does. In TSV \\t, \\n, \\r and \\\\ are escapes and quotes are nothing special.',
+    '- combined, common: access logs of Apache and nginx: ip, ident, user, time, method, path, protocol, status, bytes, referer, agent ' +
       '(and rest, if more follows). "-" is null. What is no request is kept whole as path.',
-    'logfmt: key=value pairs; a key alone is true, a key given twice has a list of its values.',
-    'syslog: RFC 5424, RFC 3164 and the files of syslog daemons. The times of RFC 3164 lack year and zone: they stay as written, or take the ' +
+    '- logfmt: key=value pairs; a key alone is true, a key given twice has a list of its values.',
+    '- syslog: RFC 5424, RFC 3164 and the files of syslog daemons. The times of RFC 3164 lack year and zone: they stay as written, or take the ' +
       'year from --year.',
-    'lines: each line as {"line": …}. regex PATTERN: the named groups of a JavaScript regular expression, found anywhere in the line.',
+    '- lines: each line as {"line": …}.',
+    '- regex PATTERN: the named groups of a JavaScript regular expression, found anywhere in the line.',
+    '',
     'Values are strings, unless --infer makes numbers, true, false and null (nothing) of those that survive it: leading zeros, integers beyond ' +
-      '2^53, dates and codes like 12e5 stay strings.',
+      '2^53, dates and codes like 12e5 stay strings. Blank lines are skipped, except by lines.',
   ].join('\n'),
   program: [
     { name: 'FORMAT', description: names.join(', '), choices: names },

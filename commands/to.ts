@@ -83,13 +83,14 @@ export const to: CommandSpec = {
   name: 'to',
   summary: 'Turn records into tables, CSV, TSV, JSON or lines',
   description: [
-    'table: aligned for people, numbers to the right; on a terminal long texts are cut to its width.',
-    'csv: RFC 4180 with a header row. tsv: the same with tabs, where \\t, \\n, \\r and \\\\ are escapes.',
+    '- table: aligned for people, numbers to the right; on a terminal long texts are cut to its width.',
+    '- csv: RFC 4180 with a header row. tsv: the same with tabs, where \\t, \\n, \\r and \\\\ are escapes.',
+    '- json: one array, each record with its bytes as they are; --pretty changes white space only.',
+    '- lines FIELD: the text of one field a line, as it is.',
+    '',
     'The columns are the fields of the first 1,000 records (at most 4 MiB), which are held until then; a later record with another field is a ' +
-      'bad record. With --columns they are what you name, and csv and tsv hold nothing back.',
-    'json: one array, each record with its bytes as they are; --pretty changes white space only.',
-    'lines FIELD: the text of one field a line, as it is.',
-    'Strings are written as text, null and missing fields as nothing, everything else as its JSON, numbers as they are spelt.',
+      'bad record. With --columns they are what you name, and csv and tsv hold nothing back. ' +
+      'Strings are written as text, null and missing fields as nothing, everything else as its JSON, numbers as they are spelt.',
   ].join('\n'),
   program: [
     { name: 'FORMAT', description: names.join(', '), choices: names },

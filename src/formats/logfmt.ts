@@ -16,21 +16,23 @@ export function logfmtFormat(inferred: boolean): LineFormat {
 const PAIR = /([^ \t\r="]+)(?:=(?:"((?:[^"\\]|\\[^])*)"|([^ \t\r"][^ \t\r]*)?))?(?=[ \t\r]|$)/y
 
 function decodeLogfmt(line: string, value: (text: string) => string): string | Problem {
-  const members = new Map<string, string[]>()
+  const members = new Map<string, string>()
+  let lists: Set<string> | undefined
   for (let at = 0; (at = skipSpace(line, at)) < line.length; at = PAIR.lastIndex) {
     PAIR.lastIndex = at
     const match = PAIR.exec(line)
     if (!match) return brokenAt(at)
-    const [pair, key, quoted, bare] = match as unknown as [string, string, string | undefined, string | undefined]
-    const text = quoted === undefined ? bare : quoted.includes('\\') ? unescape(quoted) : quoted
-    const json = text !== undefined ? value(text) : pair.endsWith('=') ? value('') : 'true'
-    const same = members.get(key)
-    if (same) same.push(json)
-    else members.set(key, [json])
+    const key = match[1] as string
+    const quoted = match[2]
+    const text = quoted === undefined ? match[3] : quoted.includes('\\') ? unescape(quoted) : quoted
+    const json = text !== undefined ? value(text) : match[0].endsWith('=') ? value('') : 'true'
+    const before = members.get(key)
+    if (before !== undefined) (lists ??= new Set()).add(key)
+    members.set(key, before === undefined ? json : `${before},${json}`)
   }
   let record = ''
-  for (const [key, values] of members) {
-    record += `${record === '' ? '{' : ','}${quote(key)}:${values.length === 1 ? values[0] : `[${values.join(',')}]`}`
+  for (const [key, json] of members) {
+    record += `${record === '' ? '{' : ','}${quote(key)}:${lists?.has(key) ? `[${json}]` : json}`
   }
   return `${record}}`
 }
