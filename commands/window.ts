@@ -88,23 +88,28 @@ export const window: CommandSpec = {
   errors: ['bad-record', 'bad-program', 'bad-option'],
   examples: [
     {
-      says: 'Flights an hour from each airport, records up to 10 minutes out of order',
+      says: 'Flights an hour from each airport, in order of departure',
       command:
-        "beck window 'count, avg(delay)' --time date --tumbling 1h --delay 10m --by origin fixtures/flights.ndjson | head -3",
+        "beck sort --by date fixtures/flights.ndjson | beck window 'count, avg(delay)' --time date --tumbling 1h --by origin | head -3",
     },
     {
-      says: 'A moving average over an hour, every 10 minutes',
-      command: "beck window 'avg(delay)' --time date --hopping 1h/10m --delay 1d fixtures/flights.ndjson | head -3",
+      says: 'Records that come in any order: the watermark waits for those up to 120 days behind',
+      command: "beck window 'avg(delay)' --time date --hopping 1d/12h --delay 120d fixtures/flights.ndjson | head -3",
     },
     {
-      says: 'Busy spells: departures less than 5 minutes apart',
+      says: 'Busy spells: departures from one airport less than an hour apart',
       command:
-        'beck window count --time date --session 5m --delay 1d --by origin fixtures/flights.ndjson | beck sort --by -count --limit 3',
+        'beck window count --time date --session 1h --delay 120d --by origin fixtures/flights.ndjson | beck sort --by -count --limit 3',
     },
     {
-      says: 'Results follow the calendar of a place',
+      says: 'Days as the calendar of a place has them',
       command:
-        'beck window count --time date --tumbling 1d --tz America/New_York --delay 1d fixtures/flights.ndjson | head -2',
+        'beck window count --time date --tumbling 1d --tz America/New_York --delay 120d fixtures/flights.ndjson | head -2',
+    },
+    {
+      says: 'Each record with its window, and what came too late in a file of its own',
+      command:
+        'beck window each --time date --tumbling 1h --late-to late.ndjson --quiet fixtures/flights.ndjson | head -2',
     },
   ],
   async create({ program, options, args }): Promise<Stage> {

@@ -26,6 +26,19 @@ const steps = [
     says: 'What a bad line does: the rest goes on, the line is kept',
     line: `{ head -2 fixtures/flights.ndjson; echo '{"delay": oops}'; } | beck map '{late: r.delay > 15, origin: r.origin}' --dead-letter bad.txt; cat bad.txt`,
   },
+  {
+    says: 'Event time: the records in the order in which the planes left, so delayed flights come late',
+    line: `beck map '{date: r.date, origin: r.origin, left: Date.parse(r.date.replaceAll("/", "-") + "Z") + r.delay * 60000}' fixtures/flights.ndjson |
+  beck sort --by left > left.ndjson
+beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck filter 'r.origin == "ATL"' | head -4 | beck to table`,
+  },
+  {
+    says: 'What becomes of them: dropped, waited for, or brought in later as a revision of a window that had closed',
+    line: `beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck reduce 'sum(flights)'
+beck window 'flights = count' --time date --tumbling 1h --by origin --delay 6h left.ndjson | beck reduce 'sum(flights)'
+beck window 'flights = count' --time date --tumbling 1h --by origin --late update --lateness 6h left.ndjson |
+  beck filter 'r.revision >= 4' | beck map '{start: r.window.start, origin: r.origin, flights: r.flights, revision: r.revision}' | head -4 | beck to table`,
+  },
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))
