@@ -3,9 +3,9 @@ import { Projection } from '../src/core/field-path.ts'
 import type { Operator } from '../src/core/operator.ts'
 import type { CommandSpec, Stage } from '../src/core/spec.ts'
 import { CheckSorted } from '../src/sort/check.ts'
+import { FirstLines } from '../src/sort/first-lines.ts'
 import { drain, LineSorter } from '../src/sort/line-sorter.ts'
 import { parseSortKeys } from '../src/sort/sort-keys.ts'
-import { Sorter } from '../src/sort/sorter.ts'
 
 export const sort: CommandSpec = {
   name: 'sort',
@@ -56,7 +56,7 @@ export const sort: CommandSpec = {
             onEnd: (out) => drain(sorter.sorted(), (lines) => out.emit(lines)),
           }
         }
-        const first = new Sorter(keys, limit)
+        const first = new FirstLines(keys, limit)
         return {
           processBatch: (batch) => first.add(batch),
           onEnd: (out) => first.drain((lines) => out.emit(lines)),

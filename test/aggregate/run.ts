@@ -51,6 +51,7 @@ export async function run(
     const context = {
       reject: (_batch: RecordBatch, _row: number, { problem }: { problem: string }) => void ran.rejected.push(problem),
       keyTable,
+      memoryBytes: 1 << 30,
     } as unknown as StageContext // operators here use nothing else
     const operator = stage.open(context)
     let held: { line: string; position: number }[] = []
