@@ -24,8 +24,8 @@ export const filter: CommandSpec = {
     },
     {
       says: 'Several conditions',
-      command: `beck filter 'r.origin === "LAX" && r.delay > 240' fixtures/flights.ndjson | wc -l`,
-      output: '0',
+      command: `beck filter 'r.origin === "LAX" && r.delay > 120' fixtures/flights.ndjson | wc -l`,
+      output: '9',
     },
     {
       says: 'A value from the shell: it is data, never code',

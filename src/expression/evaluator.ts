@@ -1,4 +1,3 @@
-import type { AnyNode } from 'acorn'
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
 import { formatFieldPath, type FieldPath, type Projection } from '../core/field-path.ts'
@@ -9,7 +8,7 @@ import { asField, get } from './paths.ts'
 import { Row } from './row.ts'
 import type { References } from './scope.ts'
 import { ResultError } from './serialise.ts'
-import { children, type UserFunction } from './syntax.ts'
+import type { UserFunction } from './syntax.ts'
 
 /** A user's function with what its names mean. */
 export interface Resolved {
@@ -34,8 +33,7 @@ export class Evaluator {
   /** `result`: the function's value is written (texts stay texts), else it is computed with. Adds the fields to the projection. */
   constructor(resolved: Resolved, result: boolean) {
     this.resolved = resolved
-    const whole =
-      resolved.whole || mutates(resolved.fn.body, resolved.references.params[resolved.roles.indexOf('record')])
+    const whole = resolved.whole || resolved.references.mutates
     this.generated = generate({ ...resolved, whole, result })
     this.row = new Row(this.generated)
   }
@@ -108,54 +106,4 @@ function hintFor(message: string): string {
   if (/not a function/.test(message)) return 'is the field of another type here? String(r.x) and Number(r.x) convert it'
   if (/of (undefined|null)/.test(message)) return 'is something missing in this record? ?. and ?? step over it'
   return 'keep such records and go on with --dead-letter FILE'
-}
-
-const MUTATORS = new Set(
-  (
-    'sort reverse push pop shift unshift splice fill copyWithin assign defineProperty defineProperties setPrototypeOf ' +
-    'Reflect __defineGetter__ __defineSetter__ call apply bind'
-  ).split(' '),
-)
-/** Methods that give a new list. */
-const FRESH = new Set(
-  'split map filter slice concat flat flatMap keys values entries toSorted toReversed from of match'.split(' '),
-)
-
-/** Whether the function may change the record or what is in it. Then everything is read from one parsed record. */
-function mutates(node: AnyNode, records: ReadonlySet<AnyNode> | undefined): boolean {
-  switch (node.type) {
-    case 'AssignmentExpression':
-      if (node.left.type !== 'Identifier' || records?.has(node.left)) return true
-      break
-    case 'UpdateExpression':
-      if (node.argument.type !== 'Identifier' || records?.has(node.argument)) return true
-      break
-    case 'UnaryExpression':
-      if (node.operator === 'delete') return true
-      break
-    case 'ForInStatement':
-    case 'ForOfStatement':
-      if (node.left.type !== 'VariableDeclaration') return true
-      break
-    case 'CallExpression': {
-      const { callee } = node
-      if (callee.type !== 'MemberExpression') break
-      if (callee.computed && callee.property.type !== 'Literal') return true
-      if (callee.property.type === 'Identifier' && MUTATORS.has(callee.property.name) && isFresh(callee.object))
-        return [callee.object, ...node.arguments].some((child) => mutates(child, records))
-      break
-    }
-    case 'Identifier':
-      return MUTATORS.has(node.name)
-    case 'Literal':
-      return typeof node.value === 'string' && MUTATORS.has(node.value)
-  }
-  return children(node).some((child) => mutates(child, records))
-}
-
-function isFresh(node: AnyNode): boolean {
-  if (node.type === 'ArrayExpression') return true
-  if (node.type !== 'CallExpression' || node.callee.type !== 'MemberExpression') return false
-  const { property } = node.callee
-  return property.type === 'Identifier' && FRESH.has(property.name)
 }

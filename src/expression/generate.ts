@@ -9,7 +9,7 @@ import type {
 } from 'acorn'
 import type { Projection } from '../core/field-path.ts'
 import { toBinary } from './json.ts'
-import { asField, asksLength, pathOf, rooted, softAt, type Components } from './paths.ts'
+import { asField, asksLength, pathOf, propertyName, rooted, softAt, type Components, type Names } from './paths.ts'
 import type { References } from './scope.ts'
 import { children, type UserFunction } from './syntax.ts'
 
@@ -62,7 +62,7 @@ export function generate(options: GenerateOptions): Generated {
 class Generator {
   private readonly options: GenerateOptions
   private readonly text: string
-  private readonly records: ReadonlySet<AnyNode>
+  private readonly records: Names
   /** Begins every name that is ours. */
   private readonly own: string
   private readonly fields = new Map<string, FieldUse>()
@@ -76,20 +76,20 @@ class Generator {
   constructor(options: GenerateOptions) {
     this.options = options
     this.text = options.fn.text
-    const record = options.roles.indexOf('record')
-    this.records = options.references.params[record] ?? new Set()
+    this.records = options.references.record
     this.own = ownPrefix(this.text)
     this.numeric = numericNodes(options.fn.body)
   }
 
   program(): Generated {
-    const { fn, roles, result } = this.options
+    const { fn, roles, references, result } = this.options
     const { own } = this
     const params: string[] = []
     let unpack = ''
     fn.params.forEach((param, index) => {
       if (roles[index] !== 'record') params.push(param.type === 'Identifier' ? param.name : this.value(param))
-      else if (param.type !== 'Identifier') unpack = `let ${this.value(param)} = ${this.record()} ?? {};`
+      else if (param.type !== 'Identifier' && !references.dropped.has(param))
+        unpack = `let ${this.value(param)} = ${this.record()} ?? {};`
     })
     let body: string
     if (fn.body.type === 'BlockStatement') {
@@ -154,6 +154,7 @@ class Generator {
   private value(node: AnyNode): string {
     const path = pathOf(node, this.records)
     if (path) return this.pathValue(path, node)
+    if (this.options.references.dropped.has(node)) return ';'
     switch (node.type) {
       case 'ChainExpression':
         return this.value(node.expression)
@@ -164,7 +165,7 @@ class Generator {
         return this.call(node, (argument) => this.value(argument))
       case 'Property':
         if (node.shorthand && node.value.type === 'Identifier')
-          return this.records.has(node.value) ? `${node.value.name}: ${this.record()}` : node.value.name
+          return this.records.has(node.value) ? `${node.value.name}: ${this.value(node.value)}` : node.value.name
         // To JavaScript this would be the prototype.
         if (!node.computed && !node.method && node.kind === 'init' && propertyName(node.key) === '__proto__')
           return `["__proto__"]: ${this.value(node.value)}`
@@ -208,7 +209,7 @@ class Generator {
       const name = node.computed ? `[${this.value(node.property)}]` : `.${this.source(node.property)}`
       return `${this.target(node.object)}${name}`
     }
-    if (this.records.has(node)) return this.record()
+    if (this.records.get(node)?.length === 0) return this.record()
     return node.type === 'Identifier' ? node.name : this.value(node)
   }
 
@@ -369,12 +370,6 @@ function ownPrefix(text: string): string {
 
 const isFunction = (node: AnyNode): node is ArrowFunctionExpression | FunctionExpression =>
   (node.type === 'ArrowFunctionExpression' || node.type === 'FunctionExpression') && !node.async && !node.generator
-
-/** The name of a member that is not computed. */
-export function propertyName(key: AnyNode): string {
-  if (key.type === 'Identifier') return key.name
-  return key.type === 'Literal' ? String(key.value) : ''
-}
 
 const ARITHMETIC = new Set(['-', '*', '/', '%', '**', '<', '>', '<=', '>='])
 

@@ -82,7 +82,7 @@ function resolveFunction(
   { args, mode }: ExpressionOptions,
 ): Resolved {
   const fn = parseFunction(text, bare, roles.length)
-  return { fn, references: resolve(fn), roles, args, projection, whole: mode === 'record' }
+  return { fn, references: resolve(fn, roles.indexOf('record')), roles, args, projection, whole: mode === 'record' }
 }
 
 /** A function of values and a record, as `fold` takes it. */
@@ -135,10 +135,9 @@ class CompiledExpression implements Expression {
   constructor(resolved: Resolved, mode: ExpressionMode) {
     this.text = resolved.fn.text
     this.usesIndex = usesIndex(resolved)
-    const { fn, references, args, projection } = resolved
-    const records = references.params[resolved.roles.indexOf('record')] ?? new Set()
+    const { fn } = resolved
     if (mode === 'auto' && fn.body.type !== 'BlockStatement') {
-      this.vector = predicate(fn.body, { records, references, args, projection })
+      this.vector = predicate(fn.body, resolved)
     }
     this.valuing = new Evaluator(resolved, false)
     this.writing = new Evaluator(resolved, true)

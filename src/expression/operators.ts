@@ -2,11 +2,10 @@ import type { AnyNode } from 'acorn'
 import type { ObjectTemplate, RecordBatch, TemplateValue } from '../core/batch.ts'
 import type { Collector, Operator, Problem, StageContext } from '../core/operator.ts'
 import { Evaluator, type Resolved } from './evaluator.ts'
-import { propertyName } from './generate.ts'
 import { compileResolved, type Expression, type ExpressionMode } from './index.ts'
-import { pathOf, asField } from './paths.ts'
+import { asField, pathOf, propertyName } from './paths.ts'
 import { flatten, serialise } from './serialise.ts'
-import { constant, isBoolean, isPlain, type VectorContext } from './vector.ts'
+import { constant, isBoolean, isPlain } from './vector.ts'
 
 /** `filter`: the rows for which the expression is truthy, byte for byte. */
 export class FilterOperator implements Operator {
@@ -58,11 +57,10 @@ export type MapPlan =
 
 /** Chooses the fastest way to run a `map` expression, and adds its fields to the projection. @throws BeckError bad-program */
 export function planMap(resolved: Resolved, mode: ExpressionMode, flat: boolean): MapPlan {
-  const records = resolved.references.params[0] ?? new Set<AnyNode>()
   const { body } = resolved.fn
   if (mode === 'auto' && !flat) {
-    if (pathOf(body, records)?.length === 0) return { kind: 'same' }
-    const members = templateMembers(body, { ...resolved, records }, resolved)
+    if (pathOf(body, resolved.references.record)?.length === 0) return { kind: 'same' }
+    const members = templateMembers(body, resolved)
     if (members) return { kind: 'template', members }
   }
   const evaluator = new Evaluator(resolved, true)
@@ -71,7 +69,7 @@ export function planMap(resolved: Resolved, mode: ExpressionMode, flat: boolean)
 }
 
 /** The members of an object literal of fields, constants and predicates; undefined for anything else. */
-function templateMembers(body: AnyNode, context: VectorContext, resolved: Resolved): Member[] | undefined {
+function templateMembers(body: AnyNode, resolved: Resolved): Member[] | undefined {
   if (body.type !== 'ObjectExpression') return undefined
   const members: Member[] = []
   for (const property of body.properties) {
@@ -79,15 +77,15 @@ function templateMembers(body: AnyNode, context: VectorContext, resolved: Resolv
       return undefined
     const name = propertyName(property.key)
     if (members.some((other) => other.name === name)) return undefined
-    const path = pathOf(property.value, context.records)
-    const known = constant(property.value, context)
+    const path = pathOf(property.value, resolved.references.record)
+    const known = constant(property.value, resolved)
     if (known) {
       if (typeof known.value === 'number' && !Number.isFinite(known.value)) return undefined
       const json = JSON.stringify(known.value)
       if (known.value !== undefined) members.push({ name, value: { kind: 'constant', json } })
     } else if (path) {
       if (!isPlain(path)) return undefined
-      members.push({ name, value: { kind: 'field', field: context.projection.add(asField(path)) } })
+      members.push({ name, value: { kind: 'field', field: resolved.projection.add(asField(path)) } })
     } else if (isBoolean(property.value)) {
       const test = compileResolved({ ...resolved, fn: { ...resolved.fn, body: property.value } }, 'auto')
       if (!test.vectorised) return undefined

@@ -4,13 +4,15 @@ import type { FieldPath } from '../core/field-path.ts'
 /** Components of a path into the record; none for the record itself. */
 export type Components = readonly (string | number)[]
 
+/** The identifiers that mean the record, or a path into it. */
+export type Names = ReadonlyMap<AnyNode, Components>
+
 /**
  * The path that a node reads from the record: `r`, `r.a.b`, `r["a b"]`, `r.tags[0]`, with `?.` too; undefined for anything else.
- * `records` are the identifiers that mean the record.
  */
-export function pathOf(node: AnyNode, records: ReadonlySet<AnyNode>): Components | undefined {
+export function pathOf(node: AnyNode, records: Names): Components | undefined {
   if (node.type === 'ChainExpression') return pathOf(node.expression, records)
-  if (node.type === 'Identifier') return records.has(node) ? [] : undefined
+  if (node.type === 'Identifier') return records.get(node)
   if (node.type !== 'MemberExpression') return undefined
   const before = pathOf(node.object, records)
   const last = before && component(node.computed, node.property)
@@ -26,7 +28,7 @@ function component(computed: boolean, node: AnyNode): string | number | undefine
 }
 
 /** Whether a node reads the record with names that are only known when it runs (`r[k].x`), without a call in between. */
-export function rooted(node: AnyNode, records: ReadonlySet<AnyNode>): boolean {
+export function rooted(node: AnyNode, records: Names): boolean {
   if (node.type === 'ChainExpression') return rooted(node.expression, records)
   if (node.type === 'MemberExpression') return rooted(node.object, records)
   return records.has(node)
@@ -60,3 +62,9 @@ export function get(value: unknown, part: string | number): unknown {
 
 /** Not empty, so a field's path. */
 export const asField = (path: Components): FieldPath => path as FieldPath
+
+/** The name of a member that is not computed. */
+export function propertyName(key: AnyNode): string {
+  if (key.type === 'Identifier') return key.name
+  return key.type === 'Literal' ? String(key.value) : ''
+}

@@ -1,11 +1,20 @@
 import type { AnyNode, Identifier, Pattern } from 'acorn'
 import { suggest } from '../core/suggest.ts'
+import { assigns, mutates } from './mutation.ts'
+import { pathOf, propertyName, type Components, type Names } from './paths.ts'
 import { children, fail, type UserFunction } from './syntax.ts'
 
-/** The identifiers of a function that mean its parameters (not shadowed), by parameter, and those that mean `args`. */
+/** What the names of a function mean. */
 export interface References {
+  /** Identifiers that mean the record or a path into it: the parameter, and names that stand for a part of it, `({a}) =>` or `const {a} = r`. */
+  readonly record: Names
+  /** Declarations that are nothing but such names. */
+  readonly dropped: ReadonlySet<AnyNode>
+  /** The identifiers that mean a parameter, by parameter (not shadowed). */
   readonly params: readonly ReadonlySet<AnyNode>[]
-  readonly args: ReadonlySet<AnyNode>
+  readonly args: Names
+  /** The function may change the record or what is in it: then everything is read from one parsed record. */
+  readonly mutates: boolean
 }
 
 /** JavaScript's own names. Not those that run text as code or reach the process. */
@@ -21,29 +30,60 @@ export const GLOBALS: ReadonlySet<string> = new Set(
 
 interface Scope {
   readonly names: Set<string>
+  /** Names that stand for a path. */
+  readonly paths?: Map<string, Components>
   readonly parent: Scope | undefined
 }
 
 /**
- * Finds what each name of the function means.
+ * Finds what each name of the function means; `recordAt` is the number of the parameter that is the record, -1 for none.
  * @throws BeckError bad-program for a name that is no parameter, variable, `args` or JavaScript's own
  */
-export function resolve(fn: UserFunction): References {
+export function resolve(fn: UserFunction, recordAt: number): References {
   const params = fn.params.map(() => new Set<AnyNode>())
-  const args = new Set<AnyNode>()
-  const top: Scope = { names: new Set(), parent: undefined }
+  const args = new Map<AnyNode, Components>()
+  const record = new Map<AnyNode, Components>()
+  const dropped = new Set<AnyNode>()
+  const top = { names: new Set<string>(), paths: new Map<string, Components>(), parent: undefined }
   const plain = new Map<string, number>()
+  const recordParam = fn.params[recordAt]
+  const mutated = mutates(fn.body, recordParam?.type === 'Identifier' ? recordParam.name : undefined)
   fn.params.forEach((param, index) => {
+    const paths = index === recordAt && !mutated ? namedPaths(param, []) : undefined
     if (param.type === 'Identifier') plain.set(param.name, index)
-    else declare(param, top.names)
+    else if (paths && !paths.some(([name]) => assigns(fn.body, name))) {
+      for (const [name, path] of paths) top.paths.set(name, path)
+      dropped.add(param)
+    } else declare(param, top.names)
   })
 
   const reference = (node: Identifier, scope: Scope): void => {
-    for (let at: Scope | undefined = scope; at; at = at.parent) if (at.names.has(node.name)) return
+    for (let at: Scope | undefined = scope; at; at = at.parent) {
+      const path = at.paths?.get(node.name)
+      if (path) return void record.set(node, path)
+      if (at.names.has(node.name)) return
+    }
     const param = plain.get(node.name)
-    if (param !== undefined) params[param]?.add(node)
-    else if (node.name === 'args') args.add(node)
+    if (param !== undefined) {
+      params[param]?.add(node)
+      if (param === recordAt) record.set(node, [])
+    } else if (node.name === 'args') args.set(node, [])
     else if (!GLOBALS.has(node.name)) unknownName(fn, node, plain.keys().next().value ?? 'r')
+  }
+  /** Takes `const {a, b} = r` out of a block, where the names can stand for the paths. */
+  const nameParts = (statement: AnyNode, scope: Scope): void => {
+    if (mutated || statement.type !== 'VariableDeclaration' || statement.kind !== 'const') return
+    const found: [string, Components][] = []
+    for (const { id, init } of statement.declarations) {
+      if (!init || !/^(Identifier|MemberExpression|ChainExpression)$/.test(init.type)) return
+      visit(init, scope)
+      const path = pathOf(init, record)
+      const paths = path && namedPaths(id, path)
+      if (!paths) return
+      found.push(...paths)
+    }
+    for (const [name, path] of found) scope.paths?.set(name, path)
+    dropped.add(statement)
   }
   const visit = (node: AnyNode, scope: Scope): void => {
     switch (node.type) {
@@ -93,13 +133,14 @@ export function resolve(fn: UserFunction): References {
       case 'ForInStatement':
       case 'ForOfStatement':
       case 'CatchClause': {
-        const inner: Scope = { names: new Set(), parent: scope }
+        const inner: Scope = { names: new Set(), paths: new Map(), parent: scope }
         if (node.type === 'CatchClause' && node.param) declare(node.param, inner.names)
         for (const child of children(node)) {
           declareHere(child, inner.names)
           if (child.type === 'SwitchCase') for (const statement of child.consequent) declareHere(statement, inner.names)
         }
-        for (const child of children(node)) visit(child, inner)
+        if (node.type === 'BlockStatement') for (const child of node.body) nameParts(child, inner)
+        for (const child of children(node)) if (!dropped.has(child)) visit(child, inner)
         return
       }
       default:
@@ -112,9 +153,23 @@ export function resolve(fn: UserFunction): References {
     fail(fn.text, fn.body.start, 'this assigns, and compares nothing', hint)
   }
   hoist(fn.body, top.names)
-  for (const param of fn.params) if (param.type !== 'Identifier') visit(param, top)
+  for (const param of fn.params) if (param.type !== 'Identifier' && !dropped.has(param)) visit(param, top)
   visit(fn.body, top)
-  return { params, args }
+  return { record, dropped, params, args, mutates: mutated }
+}
+
+/** The names that a pattern binds to paths below `path`; undefined when it does more than that. */
+function namedPaths(pattern: Pattern, path: Components): [string, Components][] | undefined {
+  if (pattern.type === 'Identifier') return [[pattern.name, path]]
+  if (pattern.type !== 'ObjectPattern') return undefined
+  const found: [string, Components][] = []
+  for (const item of pattern.properties) {
+    if (item.type !== 'Property' || item.computed) return undefined
+    const inner = namedPaths(item.value, [...path, propertyName(item.key)])
+    if (!inner) return undefined
+    found.push(...inner)
+  }
+  return found
 }
 
 /** The names that a pattern binds. */

@@ -3,7 +3,7 @@
  * user's function. A row that the columns do not settle (a number compared with a string, escapes, integers beyond 2^53) is UNDECIDED:
  * the user's function decides it. Nothing here fails.
  */
-import type { AnyNode, BinaryOperator, Expression } from 'acorn'
+import type { BinaryOperator, Expression } from 'acorn'
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import type { Projection } from '../core/field-path.ts'
 import { asField, asksLength, mayBeSoft, pathOf, type Components } from './paths.ts'
@@ -18,7 +18,6 @@ export type Constant = string | number | boolean | null | undefined
 
 /** What a predicate needs to know of the function that it is part of. */
 export interface VectorContext {
-  readonly records: ReadonlySet<AnyNode>
   readonly references: References
   readonly args: Readonly<Record<string, string>>
   readonly projection: Projection
@@ -28,7 +27,7 @@ export interface VectorContext {
 export function predicate(node: Expression, context: VectorContext): Predicate | undefined {
   const known = constant(node, context)
   if (known) return always(known.value ? 1 : 0)
-  const path = pathOf(node, context.records)
+  const path = pathOf(node, context.references.record)
   if (path) return isPlain(path) ? truthy(path, context) : undefined
   if (node.type === 'UnaryExpression' && node.operator === '!') {
     const inner = predicate(node.argument, context)
@@ -157,7 +156,7 @@ function compare(
   value: Constant,
   context: VectorContext,
 ): Predicate | undefined {
-  const path = pathOf(node, context.records)
+  const path = pathOf(node, context.references.record)
   if (!path || !isPlain(path) || !Object.hasOwn(MIRRORED, operator)) return undefined
   const field = context.projection.add(asField(path))
   const byKind = kindTable(operator, value)
