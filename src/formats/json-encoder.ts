@@ -2,6 +2,7 @@ import type { RecordBatch } from '../core/batch.ts'
 import type { StageContext } from '../core/operator.ts'
 import type { Encoder } from '../core/spec.ts'
 import { LineChecker } from '../ndjson/line.ts'
+import { skipSpace, stringEnd } from './members.ts'
 
 const EMIT_CHARS = 64 * 1024
 
@@ -51,38 +52,33 @@ export class JsonEncoder implements Encoder {
   }
 }
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[^ \t\r"{}[\]:,]+|[{}[\]:,]/gy
-const SPACE = /[ \t\r]*/y
-
-/** JSON with two spaces a level, from the second line on one level in; every token as it is spelt. */
+/** Checked JSON with two spaces a level, from the second line on one level in; every token as it is spelt. */
 function prettyJson(json: string): string {
   let text = ''
   let indent = '\n  '
-  let at = 0
-  const token = (): string => {
-    SPACE.lastIndex = at
-    SPACE.exec(json)
-    TOKEN.lastIndex = SPACE.lastIndex
-    const found = TOKEN.exec(json)?.[0] ?? ''
-    at = TOKEN.lastIndex
-    return found
+  let from = 0
+  for (let at = 0; at < json.length; at++) {
+    const char = json[at] as string
+    if (char === '"') at = stringEnd(json, at) - 1
+    else if (!' \t\r{}[],:'.includes(char)) continue
+    else {
+      text += json.slice(from, at)
+      if (char === '{' || char === '[') {
+        const next = skipSpace(json, at + 1)
+        if (json[next] === '}' || json[next] === ']') {
+          text += char + (json[next] as string)
+          at = next
+        } else {
+          indent += '  '
+          text += char + indent
+        }
+      } else if (char === '}' || char === ']') {
+        indent = indent.slice(0, -2)
+        text += indent + char
+      } else if (char === ',') text += char + indent
+      else if (char === ':') text += ': '
+      from = at + 1
+    }
   }
-  for (let next = token(); next !== ''; next = token()) {
-    if (next === '{' || next === '[') {
-      const start = at
-      const close = token()
-      if (close === '}' || close === ']') text += next + close
-      else {
-        at = start
-        indent += '  '
-        text += next + indent
-      }
-    } else if (next === '}' || next === ']') {
-      indent = indent.slice(0, -2)
-      text += indent + next
-    } else if (next === ',') text += next + indent
-    else text += next === ':' ? ': ' : next
-    if (at >= json.length) break
-  }
-  return text
+  return text + json.slice(from)
 }

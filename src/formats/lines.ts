@@ -53,9 +53,19 @@ export class LinesEncoder implements Encoder {
         hint:
           end > 0
             ? 'keep such records apart with --dead-letter FILE'
-            : `leave such records out: beck filter 'r.${name} !== undefined'`,
+            : `leave such records out: beck filter 'r${accessor(this.path)} !== undefined'`,
       })
     }
     write(Buffer.from(text, 'latin1'))
   }
 }
+
+/** The path in an expression: `.a["b c"][0]`. */
+const accessor = (path: FieldPath): string =>
+  path
+    .map((part) =>
+      typeof part === 'string' && /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(part)
+        ? `.${part}`
+        : `[${JSON.stringify(part)}]`,
+    )
+    .join('')

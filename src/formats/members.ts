@@ -40,7 +40,8 @@ function decodeEscapes(content: string): string {
   })
 }
 
-const skipSpace = (text: string, at: number): number => {
+/** Where the white space at `at` ends. */
+export const skipSpace = (text: string, at: number): number => {
   for (;;) {
     const code = text.charCodeAt(at)
     if (code !== 32 && code !== 9 && code !== 13) return at
@@ -49,7 +50,7 @@ const skipSpace = (text: string, at: number): number => {
 }
 
 /** Where the string that begins at `start` ends, after its closing quote. */
-function stringEnd(text: string, start: number): number {
+export function stringEnd(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
     let backslashes = 0
     while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes++

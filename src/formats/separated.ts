@@ -146,7 +146,7 @@ export class SeparatedDecoder implements Decoder {
     if (twice !== undefined) {
       this.context.fail(line, {
         problem: `two columns are called "${fromBinary(twice)}"`,
-        hint: 'name the columns yourself: tail -n +2 FILE | beck from csv --columns a,b,c',
+        hint: `name the columns yourself: tail -n +2 FILE | beck from ${this.options.quotes ? 'csv' : 'tsv'} --columns a,b,c`,
       })
     }
     this.name(names)

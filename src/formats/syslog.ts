@@ -9,17 +9,18 @@
 import type { Problem } from '../core/operator.ts'
 import { quote } from './json-text.ts'
 import type { LineFormat } from './line-decoder.ts'
+import { isDay, monthNumber } from './log-time.ts'
 
 const FACILITIES =
   'kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock ' +
   'local0 local1 local2 local3 local4 local5 local6 local7'
 const facilities = FACILITIES.split(' ')
 const severities = 'emerg alert crit err warning notice info debug'.split(' ')
-const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'
+const LEAP_YEAR = 2000
 
 /**
  * `year`: that of the first line. The times of RFC 3164 have neither year nor zone: without `year` they stay as written; with it
- * they become `2026-03-14T08:00:01` (no zone), and a step back from December to January begins the next year.
+ * they become `2026-03-14T08:00:01` (no zone), and going back by more than a month begins the next year.
  */
 export function syslogFormat(year: number | undefined): LineFormat {
   const calendar = new Calendar(year)
@@ -46,17 +47,18 @@ class Calendar {
   }
   /** RFC 3339 without a zone, or as written where no year is known; undefined when it is no time. */
   time(name: string, day: string, clock: string, year: number | undefined): string | undefined {
-    const month = MONTHS.indexOf(name) / 3 + 1
-    if (!Number.isInteger(month) || month < 1) return undefined
+    const month = monthNumber(name)
+    if (month === undefined || !isDay(year ?? LEAP_YEAR, month, Number(day))) return undefined
     const of = year ?? this.yearOf(month)
     if (of === undefined) return `${name} ${day} ${clock}`
     return `${of}-${String(month).padStart(2, '0')}-${day.trimStart().padStart(2, '0')}T${clock}`
   }
   private yearOf(month: number): number | undefined {
     if (this.year === undefined) return undefined
-    // Just after New Year, a straggler from December belongs to the year before.
-    if (this.month > 0 && month - this.month > 6) return this.year - 1
-    if (this.month - month > 6) this.year++
+    // Lines may be a little late: December just after New Year is of the year before, a month earlier is no new year.
+    if (this.month === 1 && month === 12) return this.year - 1
+    if (this.month - month > 1) this.year++
+    else if (month < this.month) return this.year
     this.month = month
     return this.year
   }

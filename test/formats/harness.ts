@@ -64,8 +64,13 @@ export async function decode(program: string[], options: Options, ...files: Uint
   return { output, rejected }
 }
 
-/** Encodes NDJSON; bad records throw. */
-export async function encode(program: string[], options: Options, ndjson: string | Uint8Array): Promise<Buffer> {
+/** Encodes NDJSON, in blocks of that many bytes; bad records throw. */
+export async function encode(
+  program: string[],
+  options: Options,
+  ndjson: string | Uint8Array,
+  blockBytes = Infinity,
+): Promise<Buffer> {
   const stage = (await create(to, program, options)) as EncoderStage
   const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
   const unused = (): never => {
@@ -90,7 +95,7 @@ export async function encode(program: string[], options: Options, ndjson: string
   const bytes = Buffer.from(ndjson as string)
   for (let at = 0; ;) {
     const room = scanner.room()
-    const filled = bytes.copy(room, 0, at)
+    const filled = bytes.copy(room, 0, at, Math.min(bytes.length, at + blockBytes))
     at += filled
     const { batch, bad } = scanner.scan(filled, filled === 0)
     if (bad[0]) throw new Error(bad[0].problem)

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { parse as parseCsv } from 'csv-parse/sync'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -173,4 +174,19 @@ describe('logfmt', () => {
         },
       ),
     ))
+})
+
+describe('encoders', () => {
+  it.each([['table'], ['csv'], ['tsv'], ['json'], ['lines', 'delay']])(
+    'to %s: the batches make no difference',
+    async (...program) => {
+      const records = readFileSync('fixtures/flights.ndjson').subarray(0, 200_000)
+      const whole = await encode(program, {}, records.subarray(0, records.lastIndexOf(10) + 1))
+      expect(whole.toString().split('\n').length).toBeGreaterThan(2000)
+      for (const blockBytes of [97, 4096, 65536]) {
+        const cut = await encode(program, {}, records.subarray(0, records.lastIndexOf(10) + 1), blockBytes)
+        expect(cut.equals(whole)).toBe(true)
+      }
+    },
+  )
 })
