@@ -25,15 +25,16 @@ const POWERS = memory.data<f64>([
 ])
 const EXACT: u64 = (<u64>1) << 53
 
-// The number read last: its digits as an integer, how many of them count (no leading zeros), how many stand behind the point.
+/** So many digits, or digits and a point, are exact as an integer: the common numbers, read without further ado. */
+const SHORT: usize = 15
+
+// The longer number read last: its digits as an integer, how many of them count (no leading zeros), how many stand behind the point.
 let mantissa: u64 = 0
 let significant: i32 = 0
 let fraction: i32 = 0
 let negative: bool = false
 
 /** Reads sign, digits and point; returns where the exponent begins, or `end`. More than 19 digits overflow the mantissa. */
-// @ts-ignore: decorator
-@inline
 function readDigits(p: usize, end: usize): usize {
   negative = load<u8>(p) == 0x2d
   if (negative) p++
@@ -81,38 +82,59 @@ export function numbers(block: usize, span: usize, stride: usize, rows: i32, out
       store<f64>(values, NaN)
       continue
     }
-    const end = block + stop
-    let p = readDigits(block + at, end)
-    let exponent = -fraction
-    const integer = p == end && !exponent
-    let settled = significant <= 19
-    if (integer) {
-      if (mantissa >= EXACT || !settled) store<u8>(outKinds, BIG)
-      // An integer of up to 19 digits is rounded once, by the conversion.
-    } else {
-      if (p != end) {
-        p++ // e
-        const sign = load<u8>(p)
-        if (sign == 0x2d || sign == 0x2b) p++
-        let power: i32 = 0
-        const digits = end - p
-        while (p < end) power = power * 10 + (i32(load<u8>(p++)) - 0x30)
-        if (digits > 8) settled = false
-        exponent += sign == 0x2d ? -power : power
-      }
-      settled = settled && mantissa <= EXACT && exponent >= -22 && exponent <= 22
+    // As in `decimals`; kept apart because a function with three results would cost as much as the loop.
+    const start = block + at, end = block + stop
+    const minus = usize(load<u8>(start) == 0x2d)
+    let p = start + minus, sum: u64 = 0, digit: u32 = 0, scale: usize = 0
+    while (p < end && (digit = u32(load<u8>(p)) - 0x30) <= 9) {
+      sum = sum * 10 + digit
+      p++
     }
-    if (!settled) {
+    if (p < end && load<u8>(p) == 0x2e) {
+      scale = ++p
+      while (p < end && (digit = u32(load<u8>(p)) - 0x30) <= 9) {
+        sum = sum * 10 + digit
+        p++
+      }
+      scale = p - scale
+    }
+    if (p == end && p - start - minus <= SHORT) {
+      const value = f64(sum) / load<f64>(POWERS + (scale << 3))
+      store<f64>(values, minus ? -value : value)
+    } else if (!longNumber(start, end, outKinds, values)) {
       store<u32>(odd, row)
       odd += 4
-      continue
     }
-    let value = f64(mantissa)
-    if (exponent < 0) value /= load<f64>(POWERS + (usize(-exponent) << 3))
-    else if (exponent) value *= load<f64>(POWERS + (usize(exponent) << 3))
-    store<f64>(values, negative ? -value : value)
   }
   return i32(odd - firstOdd) >> 2
+}
+
+/** The same for any number. False: not settled. */
+function longNumber(start: usize, end: usize, outKind: usize, value: usize): bool {
+  let p = readDigits(start, end)
+  let exponent = -fraction
+  let settled = significant <= 19
+  if (p == end && !exponent) {
+    // An integer of up to 19 digits is rounded once, by the conversion.
+    if (mantissa >= EXACT || !settled) store<u8>(outKind, BIG)
+  } else {
+    if (p != end) {
+      p++ // e
+      const sign = load<u8>(p)
+      if (sign == 0x2d || sign == 0x2b) p++
+      if (end - p > 8) settled = false
+      let power: i32 = 0
+      while (p < end) power = power * 10 + (i32(load<u8>(p++)) - 0x30)
+      exponent += sign == 0x2d ? -power : power
+    }
+    settled = settled && mantissa <= EXACT && exponent >= -22 && exponent <= 22
+  }
+  if (!settled) return false
+  let result = f64(mantissa)
+  if (exponent < 0) result /= load<f64>(POWERS + (usize(-exponent) << 3))
+  else if (exponent) result *= load<f64>(POWERS + (usize(exponent) << 3))
+  store<f64>(value, negative ? -result : result)
+  return true
 }
 
 /** Mantissa and scale of each number; what does not fit becomes BIG. */
@@ -121,18 +143,37 @@ export function decimals(block: usize, span: usize, stride: usize, rows: i32, ou
     const at = usize(load<u32>(span)), stop = usize(load<u32>(span, 4))
     let kind = stop ? kindOf(load<u8>(block + at)) : MISSING
     let value: f64 = 0
-    let scale: i32 = 0
+    let scale: usize = 0
     if (kind == NUMBER) {
-      const end = block + stop
-      const p = readDigits(block + at, end)
-      if (p == end && significant <= 19 && mantissa <= EXACT && fraction <= 22) {
-        value = f64(negative ? -i64(mantissa) : i64(mantissa))
-        scale = fraction
-      } else kind = BIG
+      const start = block + at, end = block + stop
+      const minus = usize(load<u8>(start) == 0x2d)
+      let p = start + minus, sum: u64 = 0, digit: u32 = 0
+      while (p < end && (digit = u32(load<u8>(p)) - 0x30) <= 9) {
+        sum = sum * 10 + digit
+        p++
+      }
+      if (p < end && load<u8>(p) == 0x2e) {
+        scale = ++p
+        while (p < end && (digit = u32(load<u8>(p)) - 0x30) <= 9) {
+          sum = sum * 10 + digit
+          p++
+        }
+        scale = p - scale
+      }
+      if (p != end || p - start - minus > SHORT) {
+        p = readDigits(start, end)
+        sum = mantissa
+        scale = usize(fraction)
+        if (p != end || significant > 19 || sum > EXACT || scale > 22) {
+          kind = BIG
+          sum = scale = 0
+        }
+      }
+      value = f64(minus ? -i64(sum) : i64(sum))
     }
     store<u8>(outKinds, kind)
     store<f64>(mantissas, value)
-    store<u8>(scales, scale)
+    store<u8>(scales, u8(scale))
   }
 }
 

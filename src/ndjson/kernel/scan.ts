@@ -1,10 +1,10 @@
 // The scan: cuts a block into lines and finds where the wanted fields of each line are, 64 bytes a step.
 //
 //   bytes     {"a":"x{\"","b":[1]}      as it stands
-//   quotes    .1.1.1......1 1...        without escaped ones
-//   inString  .11..1111111..            prefix xor of the quotes: from an opening quote up to the closing one
-//   brackets  1...............1.11      { } [ ] outside strings
-//   colons    ....1..........1...       outside strings; looked at only until all wanted fields of the line are found
+//   quotes    .1.1.1......1 1.1........  without escaped ones
+//   inString  .11..1111111..11.........  prefix xor of the quotes: from an opening quote up to the closing one
+//   brackets  1..................1.11..  { } [ ] outside strings
+//   colons    ....1............1.......  outside strings; looked at only until all wanted fields of the line are found
 //
 // A line is never refused here. Whatever is not plainly right makes it odd, and the reference decides it. Seen in every line, also
 // beyond the last wanted field: a string that is open at the end, a raw control character, a backslash outside strings, unequal numbers
@@ -37,7 +37,7 @@ export function scan(
   spans: usize, most: i32, oddLines: usize, result: usize,
 ): void {
   const quote = i8x16.splat(0x22), backslash = i8x16.splat(0x5c), newline = i8x16.splat(0x0a), colon = i8x16.splat(0x3a)
-  const control = i8x16.splat(0x1f), kindless = i8x16.splat(i8(0xd9)), bracket = i8x16.splat(0x59)
+  const control = i8x16.splat(0x1f)
   const stride: usize = 8 + (usize(fieldCount) << 3)
   const firstOdd = oddLines
   // A strict line is looked at to its end: of duplicate names the last one wins.
@@ -46,98 +46,76 @@ export function scan(
   let stamp = load<u32>(result, 24) + 1
   let seen = i64x2.splat(0)
 
-  // Of the string that the chunk begins in: all ones when there is one; 1 when its first byte is escaped.
-  let open: u64 = 0, escaped: u64 = 0
-  // Of the line.
-  let lineStart = from, found: i32 = 0, depth: i32 = 0, squares: i32 = 0
-  let zeroAt: usize = 0 // where depth was back at 0 first
-  let isOdd: bool = false, isHigh: bool = false, hasClosed: bool = false, hasEscapes: bool = false
-  clearFields(row, stride)
+  for (let p = from; ; ) {
+    // A line, in chunks from its first byte on: chunks of one line after the other look alike, which the branch predictor likes.
+    const lineStart = p
+    let open: u64 = 0 // all ones: the chunk begins in a string
+    let escaped: u64 = 0 // 1: its first byte is escaped
+    let found: i32 = 0, depth: i32 = 0, squares: i32 = 0
+    let zeroAt: usize = 0 // where depth was back at 0 first
+    let isOdd: bool = false, isHigh: bool = false, hasClosed: bool = false, hasEscapes: bool = false
+    let lineEnd: u64 = 0 // the bit of "\n"
+    clearFields(row, stride)
 
-  for (let p = from; ; p += 64) {
-    const a = v128.load(p), b = v128.load(p, 16), c = v128.load(p, 32), d = v128.load(p, 48)
-
-    let quotes = mask4(i8x16.eq(a, quote), i8x16.eq(b, quote), i8x16.eq(c, quote), i8x16.eq(d, quote))
-    let slashes: u64 = 0
-    const sa = i8x16.eq(a, backslash), sb = i8x16.eq(b, backslash), sc = i8x16.eq(c, backslash), sd = i8x16.eq(d, backslash)
-    if (v128.any_true(v128.or(v128.or(sa, sb), v128.or(sc, sd))) || escaped) {
-      slashes = mask4(sa, sb, sc, sd)
-      hasEscapes = true
-      // What follows a run of backslashes is escaped if the run is odd. Adding a run's first bit to it carries to the bit after it;
-      // whether that bit's place is even tells the length. (Geoff Langdale, Daniel Lemire, "Parsing gigabytes of JSON per second", 2019.)
-      const even: u64 = 0x5555555555555555
-      const starting = slashes & ~escaped
-      const follows = (starting << 1) | escaped
-      const oddStarts = starting & ~even & ~follows
-      const sum = oddStarts + starting
-      escaped = sum < oddStarts ? 1 : 0
-      quotes &= ~((even ^ (sum << 1)) & follows)
-    }
-    let inString = prefixXor(quotes) ^ open
-    open = u64(i64(inString) >> 63)
-
-    const any = v128.or(v128.or(a, b), v128.or(c, d))
-    seen = v128.or(seen, any)
-    const high: bool = i8x16.bitmask(any) != 0
-    isHigh = isHigh || high
-
-    // Control characters: mostly none, else line ends.
-    let newlines: u64 = 0, odds: u64 = slashes & ~inString
-    const least = i8x16.min_u(i8x16.min_u(a, b), i8x16.min_u(c, d))
-    if (v128.any_true(i8x16.le_u(least, control))) {
-      newlines = mask4(i8x16.eq(a, newline), i8x16.eq(b, newline), i8x16.eq(c, newline), i8x16.eq(d, newline))
-      let controls = ~newlines & mask4(i8x16.le_u(a, control), i8x16.le_u(b, control), i8x16.le_u(c, control), i8x16.le_u(d, control))
-      if (end - p < 64) newlines &= ((<u64>1) << (end - p)) - 1
-      // A string that is open at a line end makes this line odd and ends there: the next line begins afresh.
-      let cut = newlines & inString
-      while (cut) {
-        const at = cut & -cut
-        odds |= at
-        const after = ~(at | (at - 1))
-        inString ^= after
-        if (!after) open = 0
-        else open = u64(i64(inString) >> 63)
-        cut = newlines & inString & after
-      }
-      while (controls) {
-        const at = controls & -controls
-        controls ^= at
-        if ((inString & at) || !isSpace(load<u8>(p + lowest(at)))) odds |= at
-      }
-    }
-
-    // { } [ ] are 0x7b 0x7d 0x5b 0x5d: equal but for three bits. Y _ y DEL pass as well, which outside strings nothing forgives.
-    // Bit 1 tells opening from closing, bit 5 curly from square.
-    const brackets = ~inString & mask4(
-      i8x16.eq(v128.and(a, kindless), bracket), i8x16.eq(v128.and(b, kindless), bracket),
-      i8x16.eq(v128.and(c, kindless), bracket), i8x16.eq(v128.and(d, kindless), bracket),
-    )
-    let opening: u64 = 0, curly: u64 = 0
-    if (brackets) {
-      opening = brackets & mask4(i16x8.shl(a, 6), i16x8.shl(b, 6), i16x8.shl(c, 6), i16x8.shl(d, 6))
-      curly = mask4(i16x8.shl(a, 2), i16x8.shl(b, 2), i16x8.shl(c, 2), i16x8.shl(d, 2))
-    }
-    let colons: u64 = 0
-    if (found < enough || (newlines && nameCount)) {
-      colons = ~inString & mask4(i8x16.eq(a, colon), i8x16.eq(b, colon), i8x16.eq(c, colon), i8x16.eq(d, colon))
-    }
-
-    // The pieces of the chunk that belong to one line each.
-    let rest: u64 = ~0
     while (true) {
-      const lineEnd = newlines & -newlines
-      const piece = rest & (lineEnd | (lineEnd - 1)) // all of `rest` when there is no line end
-      if (odds & piece) isOdd = true
-      let candidates: u64 = found < enough ? colons & piece : 0
-      const here = brackets & piece
-      if (here) {
-        const opens = here & opening, closes = here ^ opens
+      const a = v128.load(p), b = v128.load(p, 16), c = v128.load(p, 32), d = v128.load(p, 48)
+
+      let quotes = mask4(i8x16.eq(a, quote), i8x16.eq(b, quote), i8x16.eq(c, quote), i8x16.eq(d, quote))
+      let slashes: u64 = 0
+      const sa = i8x16.eq(a, backslash), sb = i8x16.eq(b, backslash), sc = i8x16.eq(c, backslash), sd = i8x16.eq(d, backslash)
+      if (v128.any_true(v128.or(v128.or(sa, sb), v128.or(sc, sd))) || escaped) {
+        slashes = mask4(sa, sb, sc, sd)
+        hasEscapes = true
+        // What follows a run of backslashes is escaped if the run is odd. Adding a run's first bit to it carries to the bit after it;
+        // whether that bit's place is even tells the length. (Geoff Langdale, Daniel Lemire, "Parsing gigabytes of JSON per second", 2019.)
+        const even: u64 = 0x5555555555555555
+        const starting = slashes & ~escaped
+        const follows = (starting << 1) | escaped
+        const oddStarts = starting & ~even & ~follows
+        const sum = oddStarts + starting
+        escaped = sum < oddStarts ? 1 : 0
+        quotes &= ~((even ^ (sum << 1)) & follows)
+      }
+      const inString = prefixXor(quotes) ^ open
+      open = u64(i64(inString) >> 63)
+
+      const any = v128.or(v128.or(a, b), v128.or(c, d))
+      seen = v128.or(seen, any)
+      isHigh = isHigh || i8x16.bitmask(any) != 0
+
+      // Control characters: mostly none, else the line's end. `piece` is what of the chunk belongs to the line.
+      let piece: u64 = ~0
+      const least = i8x16.min_u(i8x16.min_u(a, b), i8x16.min_u(c, d))
+      if (v128.any_true(i8x16.le_u(least, control))) {
+        const newlines = mask4(i8x16.eq(a, newline), i8x16.eq(b, newline), i8x16.eq(c, newline), i8x16.eq(d, newline))
+        lineEnd = newlines & -newlines
+        piece = lineEnd | (lineEnd - 1)
+        let controls = piece & ~newlines &
+          mask4(i8x16.le_u(a, control), i8x16.le_u(b, control), i8x16.le_u(c, control), i8x16.le_u(d, control))
+        while (controls) {
+          if ((inString & controls & -controls) || !isSpace(load<u8>(p + lowest(controls)))) isOdd = true
+          controls &= controls - 1
+        }
+        if (inString & lineEnd) isOdd = true // an open string
+      }
+      if (slashes & piece & ~inString) isOdd = true
+
+      const here = piece & ~inString & mask4(bracketsOf(a), bracketsOf(b), bracketsOf(c), bracketsOf(d))
+      let candidates: u64 = 0
+      if (found < enough) {
+        candidates = piece & ~inString & mask4(i8x16.eq(a, colon), i8x16.eq(b, colon), i8x16.eq(c, colon), i8x16.eq(d, colon))
+      }
+      if (here == 1 && p == lineStart && load<u8>(p) == 0x7b) depth = 1 // the usual beginning, done quickly
+      else if (here) {
+        const opens = here & mask4(i16x8.shl(a, 6), i16x8.shl(b, 6), i16x8.shl(c, 6), i16x8.shl(d, 6))
+        const curly = mask4(i16x8.shl(a, 2), i16x8.shl(b, 2), i16x8.shl(c, 2), i16x8.shl(d, 2))
+        const closes = here ^ opens
         const closers = i32(popcnt(closes))
         // Whether depth can be 0 before the line's end: of the closing brackets, those that end the line cannot bring it there.
         let before = closers
         if (lineEnd) before -= i32(clz(~(closes << (64 - ctz(lineEnd)))))
         if (candidates != 0 || i32(depth ? depth : 1) <= before) {
-          let level = depth, start = piece & -piece, top: u64 = 0
+          let level = depth, start: u64 = 1, top: u64 = 0
           for (let bits = here; bits; bits &= bits - 1) {
             const at = bits & -bits
             if (level == 1) top |= at - start
@@ -201,51 +179,52 @@ export function scan(
         if (found == enough) break
       }
 
-      if (!lineEnd) break
-      rest = ~(lineEnd | (lineEnd - 1))
-      newlines &= rest
-      lines++
-      const lineStop = p + lowest(lineEnd)
-      let start = lineStart, stop = lineStop
-      while (start < stop && isSpace(load<u8>(start))) start++
-      while (start < stop && isSpace(load<u8>(stop - 1))) stop--
-      if (start != lineStart || stop != lineStop || start == stop) dense = false
-      if (start != stop) {
-        if (depth | squares || load<u8>(start) != 0x7b || load<u8>(stop - 1) != 0x7d || (zeroAt && zeroAt != stop - 1)) isOdd = true
-        if (!isOdd && isHigh) isOdd = !utf8Valid(start, stop)
-        if (!isOdd && strict) isOdd = !lineValid(start, stop)
-        if (isOdd) {
-          store<u32>(oddLines, rows)
-          store<u32>(oddLines, u32(lineStart - block), 4)
-          store<u32>(oddLines, u32(lineStop - block), 8)
-          oddLines += 12
-        }
-        store<u32>(row, u32(start - block))
-        store<u32>(row, u32(stop - block), 4)
-        row += stride
-        rows++
-        clearFields(row, stride)
+      if (lineEnd) break
+      p += 64
+    }
+
+    lines++
+    const lineStop = p + lowest(lineEnd)
+    let start = lineStart, stop = lineStop
+    while (start < stop && isSpace(load<u8>(start))) start++
+    while (start < stop && isSpace(load<u8>(stop - 1))) stop--
+    if (start != lineStart || stop != lineStop || start == stop) dense = false
+    if (start != stop) {
+      if (depth | squares || load<u8>(start) != 0x7b || load<u8>(stop - 1) != 0x7d || (zeroAt && zeroAt != stop - 1)) isOdd = true
+      if (!isOdd && isHigh) isOdd = !utf8Valid(start, stop)
+      if (!isOdd && strict) isOdd = !lineValid(start, stop)
+      if (isOdd) {
+        store<u32>(oddLines, rows)
+        store<u32>(oddLines, u32(lineStart - block), 4)
+        store<u32>(oddLines, u32(lineStop - block), 8)
+        oddLines += 12
       }
-      lineStart = lineStop + 1
-      stamp++
-      found = 0
-      depth = squares = 0
-      zeroAt = 0
-      isOdd = hasClosed = false
-      isHigh = high // the rest of the chunk; a line too many is checked, never one too few
-      hasEscapes = slashes != 0
-      if (lineStart == end || rows == most) {
-        store<u32>(result, rows)
-        store<u32>(result, lines, 4)
-        store<u32>(result, u32((oddLines - firstOdd) / 12), 8)
-        store<u32>(result, lineStart == end ? 0 : u32(lineStart), 12)
-        store<u32>(result, u32(!i8x16.bitmask(seen)), 16)
-        store<u32>(result, u32(dense), 20)
-        store<u32>(result, stamp, 24)
-        return
-      }
+      store<u32>(row, u32(start - block))
+      store<u32>(row, u32(stop - block), 4)
+      row += stride
+      rows++
+    }
+    stamp++
+    p = lineStop + 1
+    if (p == end || rows == most) {
+      store<u32>(result, rows)
+      store<u32>(result, lines, 4)
+      store<u32>(result, u32((oddLines - firstOdd) / 12), 8)
+      store<u32>(result, p == end ? 0 : u32(p), 12)
+      store<u32>(result, u32(!i8x16.bitmask(seen)), 16)
+      store<u32>(result, u32(dense), 20)
+      store<u32>(result, stamp, 24)
+      return
     }
   }
+}
+
+/** { } [ ] are 0x7b 0x7d 0x5b 0x5d: curly and square differ in bit 5 alone, and only an opening one has bit 1. */
+// @ts-ignore: decorator
+@inline
+function bracketsOf(bytes: v128): v128 {
+  const curly = v128.or(bytes, i8x16.splat(0x20))
+  return v128.or(i8x16.eq(curly, i8x16.splat(0x7b)), i8x16.eq(curly, i8x16.splat(0x7d)))
 }
 
 // @ts-ignore: decorator
