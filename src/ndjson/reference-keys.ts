@@ -77,7 +77,6 @@ export class ReferenceKeyTable implements KeyTable {
         return part
       })
       const id = this.idOf(parts, () => position)
-      // The earliest record decides the spelling, in whatever order tables are put together.
       if (position < (this.positions[id] as number)) {
         this.positions[id] = position
         this.texts[id] = parts

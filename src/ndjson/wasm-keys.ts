@@ -17,7 +17,6 @@ const TEXTS = 5
 const POSITIONS = 6
 const TEXT_BYTES = 32 / 8
 
-const NEWLINE = Buffer.from('\n')
 const LEAST_SLOTS = 1 << 12
 const LEAST_IDS = 1 << 10
 const LEAST_ARENA_BYTES = 1 << 16
@@ -240,28 +239,6 @@ export class WasmKeyTable implements KeyTable {
     return { bytes, ends, positions: heap.f64.slice(positionsAt, positionsAt + size) }
   }
 
-  /** Prints a key as an earlier record has it: puts that text at the top of the arena, where it differs. */
-  private respell(id: number, parts: readonly Uint8Array[]): void {
-    const { heap } = this
-    const text =
-      parts.length === 1
-        ? (parts[0] as Uint8Array)
-        : Buffer.concat(parts.flatMap((part) => [NEWLINE, part])).subarray(1)
-    const place = (this.word(TEXTS) >>> 2) + id
-    const old = heap.u32[place] as number
-    const oldLength = heap.u32[(old >>> 2) + 1] as number
-    if (oldLength === text.length && heap.bytes.compare(text, 0, text.length, old + 8, old + 8 + oldLength) === 0)
-      return
-    this.ensureArena(text.length + 2 * ENTRY_BYTES)
-    const entry = this.word(TOP)
-    heap.u32[entry >>> 2] = id
-    heap.u32[(entry >>> 2) + 1] = text.length
-    heap.bytes.set(text, entry + 8)
-    this.setWord(TOP, (entry + 8 + text.length + 3) & ~3)
-    heap.u32[(this.word(TEXTS) >>> 2) + id] = entry
-    ;(heap.f64[(this.table >>> 3) + TEXT_BYTES] as number) += text.length - oldLength
-  }
-
   import({ bytes, ends, positions }: KeyTableState): Uint32Array {
     const { heap } = this
     const parts = this.fields.length
@@ -279,25 +256,12 @@ export class WasmKeyTable implements KeyTable {
         spans[2 * i + 1] = (at = ends[from * parts + i] as number) - start
       }
       this.ensure(rows, end - start)
-      const known = this.size
-      const before = heap.f64.slice(this.word(POSITIONS) >>> 3, (this.word(POSITIONS) >>> 3) + known)
       const block = this.copy(bytes.subarray(start, end))
       const spansAt = this.copy(spans)
       const positionsAt = this.copy(positions.subarray(from, to))
       const fields = this.copy(Uint32Array.from(this.fields, (_, part) => 8 * part))
       this.internSpans(block.address, spansAt.address, 8 * parts, rows, fields.address, 0, positionsAt.address)
       ids.set(heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + rows), from)
-      for (let row = 0; row < rows; row++) {
-        const id = ids[from + row] as number
-        const position = positions[from + row] as number
-        if (id >= known || position >= (before[id] as number)) continue
-        before[id] = position
-        const texts = Array.from(this.fields, (_, part) => {
-          const [at = 0, stop = 0] = spans.subarray(2 * (row * parts + part))
-          return bytes.subarray(start + at, start + stop)
-        })
-        this.respell(id, texts)
-      }
       for (const { address, size } of [block, spansAt, positionsAt, fields]) heap.release(address, size)
     }
     return ids

@@ -156,16 +156,22 @@ export function intern(
         }
       }
       id = load<u32>(entry)
-      if (positions) lower(table, id, load<f64>(positions + (usize(row) << 3)))
+      if (positions) lower(table, id, load<f64>(positions + (usize(row) << 3)), entry)
       store<u32>(ids + (usize(row) << 2), id)
     }
   }
   return to
 }
 
-function lower(table: usize, id: u32, position: f64): void {
+/** A key that `entry` spells was seen at `position`: if that is before all others, it is printed so. */
+function lower(table: usize, id: u32, position: f64, entry: usize): void {
   const at = usize(load<u32>(table, 24)) + (usize(id) << 3)
-  if (position < load<f64>(at)) store<f64>(at, position)
+  if (position >= load<f64>(at)) return
+  store<f64>(at, position)
+  const text = usize(load<u32>(table, 20)) + (usize(id) << 2)
+  const lengthBefore = load<u32>(usize(load<u32>(text)), 4)
+  store<f64>(table, load<f64>(table, 32) + f64(load<u32>(entry, 4)) - f64(lengthBefore), 32)
+  store<u32>(text, u32(entry))
 }
 
 /** The texts of a row's parts, "\n" between, written to `out`; returns their length. */
@@ -193,19 +199,18 @@ export function internSpelling(table: usize, spelt: usize, speltLength: usize, c
   const slot = slotOf(slots, mask, hash, canonical, length)
   let entry = usize(load<u32>(slot, 4))
   const known = entry != 0
-  let id: u32 = 0
-  if (known) {
-    id = load<u32>(entry)
-    lower(table, id, position)
-  } else entry = fill(table, slot, hash, canonical, length, 0)
+  if (!known) entry = fill(table, slot, hash, canonical, length, 0)
+  let id = load<u32>(entry)
+  let speltEntry = entry
   if (speltLength != length || !sameBytes(spelt, canonical, length)) {
     const hash = hashOf(spelt, speltLength)
-    const speltEntry = fill(table, slotOf(slots, mask, hash, spelt, speltLength), hash, spelt, speltLength, id)
-    if (!known) {
-      id = addId(table, speltEntry, position)
-      store<u32>(entry, id)
-    }
-  } else if (!known) id = addId(table, entry, position)
+    speltEntry = fill(table, slotOf(slots, mask, hash, spelt, speltLength), hash, spelt, speltLength, id)
+  }
+  if (known) lower(table, id, position, speltEntry)
+  else {
+    id = addId(table, speltEntry, position)
+    store<u32>(entry, id)
+  }
   return id
 }
 

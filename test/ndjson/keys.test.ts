@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest'
+import type { KeyTable } from '../../src/core/batch.ts'
+import type { ScannerName } from '../../src/ndjson/index.ts'
+import { feed, openScanner } from './scan.ts'
+
+describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) => {
+  const tableOf = (input: string, fields = 'a', base = 0): { table: KeyTable; ids: number[] } =>
+    intern(which, input, fields, base)
+  const texts = (table: KeyTable, part = 0) => Array.from({ length: table.size }, (_, id) => table.text(id, part))
+
+  it('are equal as JSON values and printed as first spelt', () => {
+    const values = [
+      '1.0',
+      '1',
+      '"1"',
+      '10e-1',
+      '"\\u0031"',
+      'null',
+      '-0',
+      '0',
+      '0.0',
+      '1e1',
+      '10',
+      '[1, 2]',
+      '[1.0,2]',
+      '0.50',
+      '0.5',
+      '"é"',
+      '"\\u00e9"',
+    ]
+    const { table, ids } = tableOf([...values.map((value) => `{"a":${value}}`), '{}'].join('\n'))
+    expect(ids).toEqual([0, 0, 1, 0, 1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 2])
+    expect(texts(table)).toEqual([
+      '1.0',
+      '"1"',
+      'null',
+      '-0',
+      '1e1',
+      '[1, 2]',
+      '0.50',
+      Buffer.from('"é"').toString('latin1'),
+    ])
+  })
+
+  it('of objects do not depend on the order of members', () => {
+    const { ids } = tableOf('{"a":{"x":1,"y":[]}}\n{"a":{"y":[],"x":1.0}}\n{"a":{"x":9,"x":1,"y":[ ]}}\n{"a":{"x":1}}')
+    expect(ids).toEqual([0, 0, 0, 1])
+  })
+
+  it('of several fields keep the fields apart', () => {
+    const { table, ids } = tableOf(
+      '{"a":"x","b":1}\n{"a":"x"}\n{"b":"x"}\n{"a":"x","b":1.0}\n{"a":"x","b":null}',
+      'a b',
+    )
+    expect(ids).toEqual([0, 1, 2, 0, 1])
+    expect(texts(table, 0)).toEqual(['"x"', '"x"', 'null'])
+    expect(texts(table, 1)).toEqual(['1', 'null', '"x"'])
+    expect(Array.from(ids, (id) => table.position(id)).slice(0, 3)).toEqual([0, 16, 26])
+  })
+
+  it('travel to another table', () => {
+    const lines = (values: number[]) => values.map((value) => `{"a":"k${value}","b":${value % 7}.0}`).join('\n')
+    const numbers = Array.from({ length: 3000 }, (_, i) => i)
+    const { table } = tableOf(lines(numbers), 'a b', 1e6)
+    const other = tableOf(lines([5, 2, 77]), 'a b').table
+    const ids = other.import(table.export())
+    expect(other.size).toBe(3000)
+    expect(new Set(ids).size).toBe(3000)
+    expect([ids[5], ids[2], ids[77], ids[0]]).toEqual([0, 1, 2, 3])
+    expect(other.text(ids[2999] as number, 0) + other.text(ids[2999] as number, 1)).toBe('"k2999"3.0')
+    expect(other.position(0)).toBe(0)
+    expect(other.position(3)).toBe(1e6)
+  })
+
+  it('are printed as the earliest record of all tables has them', () => {
+    const late = tableOf('{"a":1.0}\n{"a":"x"}\n{"a":2}', 'a', 1000).table
+    const early = tableOf('{"a":1}\n{"a":"\\u0078"}\n{"a":2e0}').table
+    late.import(early.export())
+    expect(texts(late)).toEqual(['1', '"\\u0078"', '2e0'])
+    expect(Buffer.from(late.export().bytes).toString()).toBe('1"\\u0078"2e0')
+    const again = tableOf('{"a":1.00}', 'a', 5).table
+    again.import(late.export())
+    expect(texts(again)).toEqual(['1', '"\\u0078"', '2e0'])
+  })
+
+  it('are forgotten', () => {
+    const scanner = openScanner('a', { which })
+    const table = scanner.keyTable([0])
+    for (const input of ['{"a":1.0}\n{"a":"x"}', '{"a":"x"}\n{"a":1}']) {
+      scanner.begin({ file: 'x', base: 0, lineAt: () => 1 })
+      feed(scanner, Buffer.from(input), [], ({ batch }) => table.intern(batch))
+      expect(table.size).toBe(2)
+      if (input.startsWith('{"a":1.0')) table.clear()
+    }
+    expect(texts(table)).toEqual(['"x"', '1'])
+    expect(Buffer.from(table.export().bytes).toString()).toBe('"x"1')
+  })
+
+  it('may come from batches of the other scanner', () => {
+    const table = openScanner('a', { which }).keyTable([0])
+    const other = openScanner('a', { which: which === 'wasm' ? 'reference' : 'wasm', base: 50 })
+    feed(other, Buffer.from('{"a":1}\n{"a":1.0}\n{"a":2}\n'), [], ({ batch }) => {
+      if (batch.count) expect([...table.intern(batch)]).toEqual([0, 0, 1])
+    })
+    expect(table.position(1)).toBe(50 + 18)
+  })
+})
+
+function intern(which: ScannerName, input: string, fields: string, base: number) {
+  const scanner = openScanner(fields, { which, base })
+  const table = scanner.keyTable(fields.split(' ').map((_, i) => i))
+  const ids: number[] = []
+  feed(scanner, Buffer.from(input), [], ({ batch }) => ids.push(...table.intern(batch)))
+  return { table, ids }
+}
+
+describe('the fast key table', () => {
+  it('grows far beyond its first size', () => {
+    const scanner = openScanner('a', { which: 'wasm' })
+    const table = scanner.keyTable([0])
+    const count = 300_000
+    const key = (id: number) => (id % 3 ? `"user-${id}"` : `${id + 0.25}`)
+    for (let first = 0; first < count; first += 10_000) {
+      const lines = Array.from({ length: 10_000 }, (_, i) => `{"a":${key(first + i)}}\n`)
+      feed(scanner, Buffer.from(lines.join('')), [], ({ batch }) => table.intern(batch))
+    }
+    expect(table.size).toBe(count)
+    for (const id of [0, 1, 65_535, 65_536, 299_999]) expect(table.text(id, 0)).toBe(key(id))
+  })
+})
