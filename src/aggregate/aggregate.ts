@@ -24,6 +24,8 @@ export interface Input {
   numbers(batch: RecordBatch): NumberColumn
   decimals(batch: RecordBatch): DecimalColumn
   text(batch: RecordBatch, row: number): string
+  /** For messages: where the value stands in its line (bytes, from 1), and how an expression would name it. */
+  place?(batch: RecordBatch, row: number): { readonly column: number; readonly spelling: string }
   /** Dense ids of equal values. */
   values(): Values
 }

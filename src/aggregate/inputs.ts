@@ -11,6 +11,8 @@ import { fromLatin1, latin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
 import type { Input, Numbers, Values } from './aggregate.ts'
 
+const NEWLINE = 0x0a
+
 /** A field of the record. Missing fields have kind `missing` and no text. */
 export class FieldInput implements Input {
   readonly id: string
@@ -36,6 +38,11 @@ export class FieldInput implements Input {
   text(batch: RecordBatch, row: number): string {
     const at = row * batch.stride + 2 + 2 * this.#field
     return latin1(batch.bytes, batch.spans[at]!, batch.spans[at + 1]!)
+  }
+  place(batch: RecordBatch, row: number): { column: number; spelling: string } {
+    const start = batch.spans[row * batch.stride + 2 + 2 * this.#field]!
+    const line = start === 0 ? 0 : batch.bytes.lastIndexOf(NEWLINE, start - 1) + 1
+    return { column: start - line + 1, spelling: this.id.startsWith('[') ? `r${this.id}` : `r.${this.id}` }
   }
   values(): Values {
     return (this.#values ??= new TableValues(this.#context.keyTable([this.#field])))

@@ -149,14 +149,15 @@ function findUnfit(
   counts: (row: number) => boolean,
   problems: Map<number, Problem>,
 ): void {
-  const column = wants === 'numbers' ? input.decimals(batch).kinds : input.kinds(batch)
-  if (wants === 'numbers' && allNumbers(column, batch.count)) return
+  const kinds = wants === 'numbers' ? input.decimals(batch).kinds : input.kinds(batch)
+  if (wants === 'numbers' && allNumbers(kinds, batch.count)) return
   for (let row = 0, rows = batch.count; row < rows; row++) {
-    const kind = column[row]!
+    const kind = kinds[row]!
     if (kind === Kind.number || kind <= Kind.null) continue
     if (wants !== 'numbers' && kind !== Kind.array && kind !== Kind.object) continue
     const problem = counts(row) ? unfit[wants](input, batch, row, kind, label) : undefined
-    if (problem) problems.set(row, problem)
+    const column = input.place?.(batch, row).column
+    if (problem) problems.set(row, { ...problem, ...(column && { column }) })
   }
 }
 
@@ -177,7 +178,8 @@ const unfit: Readonly<Record<Requirement['wants'], Check>> = {
       if (parseDecimal(input.text(batch, row))) return undefined
       return { problem: `${label} computes exactly, and this number is beyond 1e±${MAX_EXPONENT}` }
     }
-    const hint = kind === Kind.string && `convert it, as in: x = ${label.replace(/\(.*/, '')}(Number(r.…))`
+    const spelling = kind === Kind.string && input.place?.(batch, row).spelling
+    const hint = spelling && `convert it: x = ${label.replace(/\(.*/, '')}(Number(${spelling}))`
     return { problem: `${label} needs numbers, and this is ${kindNames[kind]}`, ...(hint && { hint }) }
   },
   texts: (_input, _batch, _row, kind, label) => ({
