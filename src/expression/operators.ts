@@ -95,6 +95,9 @@ function templateMembers(body: AnyNode, resolved: Resolved): Member[] | undefine
   return members
 }
 
+/** How much text is gathered before it is emitted: `--flat` may make much of little. */
+const EMIT_CHARS = 1 << 18
+
 /** `map` by a plan; `flat` spreads arrays. */
 export class MapOperator implements Operator {
   private readonly plan: MapPlan
@@ -135,15 +138,22 @@ export class MapOperator implements Operator {
     let text = ''
     evaluator.begin(batch)
     for (let row = 0; row < batch.count; row++) {
+      let made: string
       try {
         const value = evaluator.call(row, index + row)
-        if (flat) for (const record of flatten(value)) text += `${record}\n`
-        else text += `${serialise(value) ?? 'null'}\n`
+        made = flat ? flatten(value).join('\n') : (serialise(value) ?? 'null')
+        if (flat && made === '') continue
       } catch (error) {
         const problem = evaluator.problem(error, batch, row)
         if (text) out.emitText(text)
         text = ''
         this.context.reject(batch, row, problem)
+        continue
+      }
+      text += `${made}\n`
+      if (text.length > EMIT_CHARS) {
+        out.emitText(text)
+        text = ''
       }
     }
     if (text) out.emitText(text)

@@ -17,7 +17,7 @@ export class Row {
   row = 0
   private readonly uses: (FieldUse | undefined)[] = []
   private readonly shapes: readonly (readonly ShapeMember[])[]
-  /** Per shape and member: the finder of `"name"`, for records that are spliced. */
+  /** Per shape and member: the finder of `name"`, for records that are spliced. The quote before it is so common that looking for it is slow. */
   private readonly finders: readonly (readonly Finder[])[]
   private readonly escapes = new Finder(BACKSLASH)
   private block = ''
@@ -30,7 +30,7 @@ export class Row {
   constructor({ fields, shapes }: Pick<Generated, 'fields' | 'shapes'>) {
     for (const use of fields) this.uses[use.field] = use
     this.shapes = shapes
-    this.finders = shapes.map((shape) => shape.map(({ prefix }) => new Finder(prefix.slice(0, -1))))
+    this.finders = shapes.map((shape) => shape.map(({ prefix }) => new Finder(prefix.slice(1, -1))))
   }
 
   begin(batch: RecordBatch): void {
@@ -238,6 +238,7 @@ export class Row {
     for (let index = 0; index < items.length; index += 2) {
       const name = items[index]
       const value = items[index + 1]
+      if (typeof name === 'symbol') continue // as JSON has it
       if (name !== undefined) changes.set(String(name), serialise(value, String(name)))
       else {
         const text = spreadText(value)
