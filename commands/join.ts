@@ -1,10 +1,12 @@
 import { BeckError } from '../src/core/errors.ts'
-import { Projection } from '../src/core/field-path.ts'
-import type { Arguments, CommandSpec, OperatorStage, Stage, TableStage } from '../src/core/spec.ts'
-import { BroadcastJoin, MOST_NAMES } from '../src/join/broadcast.ts'
-import { parseOn, repeatedKeys, type JoinKey } from '../src/join/on.ts'
+import { parseDuration } from '../src/core/duration.ts'
+import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
+import type { AsOfRules } from '../src/join/as-of.ts'
+import { parseOn, repeatedKeys } from '../src/join/on.ts'
+import { timeOptions } from '../src/join/time-options.ts'
 import type { SpliceRules } from '../src/join/splice.ts'
-import { JoinTableReader, type JoinTable, type JoinType } from '../src/join/table.ts'
+import { broadcastStage, intervalStage, mergeStage } from '../src/join/stages.ts'
+import type { JoinType } from '../src/join/table.ts'
 
 export const join: CommandSpec = {
   name: 'join',
@@ -30,6 +32,33 @@ export const join: CommandSpec = {
       default: 'right_',
     },
     { flag: 'nest', value: 'NAME', description: 'put the whole right record under NAME' },
+    {
+      flag: 'merge',
+      description:
+        'sort both sides, in bounded memory: for a table larger than --memory. Output is in the order of keys',
+    },
+    {
+      flag: 'within',
+      value: 'DURATION',
+      description: 'join two streams where right time − left time is in 5m (either way), or in -1s..10s',
+    },
+    { flag: 'time', value: 'FIELD', description: 'event time for --within: ts, or ts=time' },
+    { flag: 'delay', value: 'DURATION', description: 'how far out of order records come, for --within', default: '0s' },
+    {
+      flag: 'as-of',
+      value: 'FIELD',
+      description: 'join with the one right record whose time is nearest: ts, or ts=time',
+    },
+    {
+      flag: 'direction',
+      value: 'WAY',
+      description: 'at or before the left time, at or after it, or either',
+      choices: ['backward', 'forward', 'nearest'],
+      default: 'backward',
+    },
+    { flag: 'tolerance', value: 'DURATION', description: 'how far apart the times of --as-of may be' },
+    { flag: 'no-exact', description: 'the same time does not count for --as-of' },
+    ...timeOptions,
   ],
   common: ['input', 'workers', 'memory', 'tmp', 'store'],
   cost: { time: 'O(left + table + pairs)', memory: 'O(table)' },
@@ -38,11 +67,16 @@ export const join: CommandSpec = {
   create: createJoin,
 }
 
-function createJoin({ program, options }: Arguments): Stage {
+async function createJoin({ program, files, options }: Arguments): Promise<Stage> {
   if (options['on'] === undefined) {
     throw new BeckError('usage', { problem: 'a join needs --on', hint: 'beck join users.ndjson --on user_id' })
   }
-  const keys = parseOn(options['on'] as string)
+  checkTogether(options)
+  const table = program[0]!
+  if (table === '-' && (files.length === 0 || files.includes('-'))) {
+    throw new BeckError('usage', { problem: 'both sides are standard input', hint: 'beck join - --on id left.ndjson' })
+  }
+  const keys = parseOn(options['on'] as string, '--on')
   const type = (options['type'] ?? 'inner') as JoinType
   const rules: SpliceRules = {
     prefix: (options['prefix'] as string | undefined) ?? 'right_',
@@ -52,38 +86,61 @@ function createJoin({ program, options }: Arguments): Stage {
   if (rules.prefix === '') {
     throw new BeckError('bad-option', { option: '--prefix', problem: 'is empty', hint: 'write --prefix user_' })
   }
-  return broadcast(program[0]!, keys, type, rules)
-}
-
-function broadcast(table: string, keys: readonly JoinKey[], type: JoinType, rules: SpliceRules): TableStage<JoinTable> {
-  // Not a set of paths: the first reads are the parts of the key, in their order.
-  const reads = keys.map(({ right }) => right)
-  return {
-    role: 'table',
-    table,
-    reads,
-    parallel: type === 'right' || type === 'full' ? 'merge' : 'stateless',
-    open: (context) => new JoinTableReader({ table, type, rules, keyFields: reads.length, times: undefined }, context),
-    stage: (read) => leftStage(keys, type, rules, read),
+  const plan = { table, keys, type, rules }
+  if (options['merge'] === true) return mergeStage(plan)
+  const timed = options['within'] === undefined ? 'as-of' : 'time'
+  if (options[timed] === undefined) return broadcastStage(plan)
+  const [time, another] = parseOn(options[timed] as string, `--${timed}`)
+  if (another) {
+    throw new BeckError('bad-option', {
+      option: `--${timed}`,
+      problem: 'a record has one time',
+      hint: `write --${timed} ts, or --${timed} ts=time where the names differ`,
+    })
   }
+  const { timesOf } = await import('../src/join/times.ts')
+  const times = { time: time!, open: await timesOf(options) }
+  const duration = (flag: string): number | undefined =>
+    options[flag] === undefined ? undefined : parseDuration(options[flag] as string, `--${flag}`).ms
+  if (options['within'] !== undefined) {
+    const { parseWithin } = await import('../src/join/times.ts')
+    return intervalStage(plan, times, { ...parseWithin(options['within'] as string), delayMs: duration('delay') ?? 0 })
+  }
+  return broadcastStage(plan, {
+    ...times,
+    rules: {
+      direction: (options['direction'] ?? 'backward') as AsOfRules['direction'],
+      toleranceMs: duration('tolerance') ?? Infinity,
+      exact: options['no-exact'] !== true,
+    },
+  })
 }
 
-function leftStage(keys: readonly JoinKey[], type: JoinType, rules: SpliceRules, table: JoinTable): OperatorStage {
-  const projection = new Projection()
-  const keyFields = keys.map(({ left }) => projection.add(left))
-  const few = table.names.length <= MOST_NAMES
-  const clashFields = few ? table.names.map((name) => projection.add([name])) : undefined
-  const nestField =
-    rules.nest === undefined || type === 'semi' || type === 'anti' ? undefined : projection.add([rules.nest])
-  return {
-    role: 'operator',
-    reads: projection.paths,
-    parallel: type === 'right' || type === 'full' ? 'merge' : 'stateless',
-    open: (context) =>
-      new BroadcastJoin(
-        { type, rules, keyFields, clashFields, nestField, choose: undefined, times: undefined },
-        table,
-        context,
-      ),
+/** Options that only go with another one, and those that exclude each other. */
+function checkTogether(options: Arguments['options']): void {
+  const needs: Readonly<Record<string, string>> = {
+    time: 'within',
+    within: 'time',
+    delay: 'within',
+    direction: 'as-of',
+    tolerance: 'as-of',
+    'no-exact': 'as-of',
+  }
+  for (const [flag, other] of Object.entries(needs)) {
+    if (options[flag] === undefined || options[other] !== undefined) continue
+    throw new BeckError('usage', {
+      problem: `--${flag} needs --${other}`,
+      hint:
+        other === 'as-of'
+          ? 'beck join prices.ndjson --on symbol --as-of time'
+          : 'beck join shipments.ndjson --on order_id --within 1h --time ts',
+    })
+  }
+  const kinds = ['merge', 'within', 'as-of'].filter((flag) => options[flag] !== undefined)
+  if (kinds.length > 1) {
+    throw new BeckError('usage', {
+      problem: `--${kinds[0]} and --${kinds[1]} do not go together`,
+      hint: 'choose one of them',
+    })
   }
 }

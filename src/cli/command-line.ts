@@ -42,7 +42,10 @@ export function parseCommandLine(spec: CommandSpec, argv: readonly string[]): Pa
   const given = command.opts<Record<string, unknown>>()
   const values: Record<string, unknown> = {}
   for (const option of options) {
-    const value = given[camelCase(option.flag)]
+    // Of --no-exact the parser makes exact: false, and true when it is not given.
+    const value = option.flag.startsWith('no-')
+      ? given[camelCase(option.flag.slice(3))] === false || undefined
+      : given[camelCase(option.flag)]
     if (value === undefined) continue
     if (option.choices && !option.choices.includes(value as string)) {
       throw new BeckError('bad-option', {

@@ -1,7 +1,8 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { Collector, MergeableOperator, StageContext } from '../core/operator.ts'
-import { namesOf, Splicer, type SpliceRules } from './splice.ts'
+import type { Collector, MergeableOperator, Problem, StageContext } from '../core/operator.ts'
+import { Shapes } from './shapes.ts'
+import { Splicer, type SpliceRules } from './splice.ts'
 import type { JoinTable, JoinType } from './table.ts'
 
 /** Output is handed on in pieces of about this size. */
@@ -24,7 +25,13 @@ export interface BroadcastOptions {
    * Undefined: all of them.
    */
   readonly choose: ((table: JoinTable, from: number, to: number, time: number) => number) | undefined
-  readonly times: ((batch: RecordBatch) => Float64Array) | undefined
+  readonly times: EventTimes | undefined
+}
+/** Event times of records. */
+export interface EventTimes {
+  /** NaN where there is none. */
+  read(batch: RecordBatch): Float64Array
+  problem(batch: RecordBatch, row: number): Problem
 }
 
 interface BroadcastState {
@@ -38,6 +45,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
   readonly #context: StageContext
   readonly #keys: KeyTable
   readonly #splicer: Splicer
+  /** Of left records. */
+  readonly #shapes = new Shapes()
   readonly #out = new ByteBuffer(PIECE + (PIECE >> 2))
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
@@ -70,28 +79,39 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {
     const { keyCount, firsts } = this.#table
-    const times = this.#options.times?.(batch)
+    const times = this.#options.times?.read(batch)
     const { choose } = this.#options
     if (this.#mask.length < batch.count) this.#mask = new Uint8Array(2 * batch.count)
     const mask = this.#mask
+    let done = 0
     for (let row = 0; row < batch.count; row++) {
+      if (times && Number.isNaN(times[row])) {
+        out.forward(batch, mask, done, row)
+        this.#context.reject(batch, row, this.#options.times!.problem(batch, row))
+        done = row + 1
+        continue
+      }
       const id = ids[row]!
       let has = id < keyCount && firsts[id + 1]! > firsts[id]!
       if (has && choose) has = choose(this.#table, firsts[id]!, firsts[id + 1]!, times![row]!) >= 0
-      mask[row] = has === wanted && !(times && Number.isNaN(times[row])) ? 1 : 0
+      mask[row] = has === wanted ? 1 : 0
     }
-    out.forward(batch, mask)
+    out.forward(batch, mask, done, batch.count)
   }
 
   #join(batch: RecordBatch, ids: Uint32Array, out: Collector): void {
     const { keyCount, firsts, rows, tails, tailStarts } = this.#table
     const { type, choose, clashFields, nestField } = this.#options
     const { bytes, spans, stride, count } = batch
-    const times = this.#options.times?.(batch)
+    const times = this.#options.times?.read(batch)
     const keepsLeft = type === 'left' || type === 'full'
     const into = this.#out
     for (let row = 0; row < count; row++) {
-      if (times && Number.isNaN(times[row])) continue
+      if (times && Number.isNaN(times[row])) {
+        this.#flush(out)
+        this.#context.reject(batch, row, this.#options.times!.problem(batch, row))
+        continue
+      }
       const id = ids[row]!
       const at = row * stride
       let from = 0
@@ -143,8 +163,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
   /** Appends a tail with members renamed that the left record has too. */
   #clashingTail({ bytes, spans, stride }: RecordBatch, row: number, partner: number): void {
     const { lines, lineStarts } = this.#table
-    const names = namesOf(bytes, spans[row * stride]!, spans[row * stride + 1]!)
-    this.#splicer.tail(this.#out, lines, lineStarts[partner]!, lineStarts[partner + 1]!, (name) => names.has(name))
+    const left = this.#shapes.read(bytes, spans[row * stride]!, spans[row * stride + 1]!)
+    this.#splicer.tail(this.#out, lines, lineStarts[partner]!, lineStarts[partner + 1]!, left)
   }
 
   #reject(batch: RecordBatch, row: number, out: Collector, problem: string, hint?: string): void {

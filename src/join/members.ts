@@ -1,5 +1,3 @@
-import { latin1 } from '../core/latin1.ts'
-
 /** The members of one object, as spans: read again and again without making objects. */
 export class Members {
   count = 0
@@ -30,11 +28,6 @@ export class Members {
     }
   }
 
-  /** The name of a member, decoded. */
-  name(bytes: Uint8Array, member: number): string {
-    return decodeName(latin1(bytes, this.nameStart[member]!, this.nameEnd[member]!))
-  }
-
   #grow(): void {
     const larger = (old: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> => {
       const copy = new Uint32Array(2 * old.length)
@@ -45,18 +38,6 @@ export class Members {
     this.nameEnd = larger(this.nameEnd)
     this.valueEnd = larger(this.valueEnd)
   }
-}
-
-const names = new Map<string, string>()
-/** Few names come in many records: each is decoded once. */
-function decodeName(quoted: string): string {
-  let name = names.get(quoted)
-  if (name === undefined) {
-    name = JSON.parse(Buffer.from(quoted, 'latin1').toString()) as string
-    if (names.size > 10_000) names.clear()
-    names.set(quoted, name)
-  }
-  return name
 }
 
 /** The end of the string that begins at `at`. */

@@ -1,5 +1,5 @@
 import { BeckError } from '../core/errors.ts'
-import { formatFieldPath, samePath, scanFieldPath, type FieldPath } from '../core/field-path.ts'
+import { samePath, scanFieldPath, type FieldPath } from '../core/field-path.ts'
 
 /** One part of the key of a join: where it is on both sides. */
 export interface JoinKey {
@@ -7,8 +7,8 @@ export interface JoinKey {
   readonly right: FieldPath
 }
 
-/** Reads `--on user_id,tags.region=region`. @throws BeckError bad-option */
-export function parseOn(text: string): JoinKey[] {
+/** Reads `user_id,tags.region=region`, the value of `option`. @throws BeckError bad-option */
+export function parseOn(text: string, option: string): JoinKey[] {
   const keys: JoinKey[] = []
   let at = 0
   const path = (): FieldPath | undefined => {
@@ -32,9 +32,9 @@ export function parseOn(text: string): JoinKey[] {
     if (text[at++] !== ',') break
   }
   throw new BeckError('bad-option', {
-    option: '--on',
-    problem: `"${text}" is not a list of keys`,
-    hint: 'write --on user_id, or --on user_id=id where the names differ, or --on user_id,region=tags.region',
+    option,
+    problem: `"${text}" is not a list of fields`,
+    hint: `write ${option} user_id, or ${option} user_id=id where the names differ`,
   })
 }
 
@@ -47,7 +47,3 @@ export function repeatedKeys(keys: readonly JoinKey[]): Set<string> {
     keys.filter(({ left, right }) => left.length === 1 && samePath(left, right)).map(({ left }) => String(left[0])),
   )
 }
-
-/** `user_id = id`, for messages. */
-export const formatOn = (keys: readonly JoinKey[]): string =>
-  keys.map(({ left, right }) => `${formatFieldPath(left)} = ${formatFieldPath(right)}`).join(', ')

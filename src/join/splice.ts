@@ -1,5 +1,5 @@
 import type { ByteBuffer } from '../core/byte-buffer.ts'
-import { Members } from './members.ts'
+import { type Shape, Shapes } from './shapes.ts'
 
 /** How two records become one: left's members, then right's. */
 export interface SpliceRules {
@@ -18,14 +18,22 @@ const CLOSE = 0x7d
 const NEWLINE = 0x0a
 const NULL = Buffer.from('null')
 
+/** What becomes of a right member: kept as it is, left out, or under another name (`,"other"`). */
+type Plan = readonly ('keep' | 'drop' | Uint8Array)[]
+/** Plans are forgotten when there are so many. */
+const MOST_PLANS = 4096
+
 /**
- * Writes the part of joined records that comes from the right: `,"name":"Ann","plan":"pro"}` and a line end. Bytes of members
- * are copied, never spelt anew.
+ * Puts joined records together: `{"user_id":7` from the left, `,"name":"Ann","plan":"pro"}` and a line end from the right. Bytes of
+ * members are copied, never spelt anew.
  */
 export class Splicer {
   readonly #rules: SpliceRules
-  readonly #members = new Members()
+  readonly #shapes = new Shapes()
   readonly #nest: Buffer | undefined
+  /** By the shapes of both sides. */
+  readonly #plans = new Map<string, Plan>()
+  #lastPlan: { readonly left: Shape | undefined; readonly right: Shape; readonly plan: Plan } | undefined
 
   constructor(rules: SpliceRules) {
     this.#rules = rules
@@ -33,53 +41,69 @@ export class Splicer {
   }
 
   /** The names of a right record that can clash with a left one's; undefined when it is no object. */
-  clashingNames(bytes: Uint8Array, start: number, end: number): string[] | undefined {
+  clashingNames(bytes: Uint8Array, start: number, end: number): readonly string[] | undefined {
     if (this.#nest) return []
-    const members = this.#members
-    if (!members.read(bytes, start, end)) return undefined
-    const names: string[] = []
-    for (let member = 0; member < members.count; member++) {
-      const name = members.name(bytes, member)
-      if (!this.#rules.repeated.has(name)) names.push(name)
-    }
-    return names
+    const { repeated } = this.#rules
+    const names = this.#shapes.read(bytes, start, end)?.names
+    return repeated.size > 0 ? names?.filter((name) => !repeated.has(name)) : names
   }
 
   /**
-   * Appends the tail of the right record `start`..`end`. `leftHas` says which names the left record has (undefined: none that clash).
-   * False, and nothing written, when the right record is no object.
+   * Appends the tail of the right record `start`..`end`, to follow a left record of the shape `left` (undefined: one whose names do not
+   * clash). False, and nothing written, when the right record is no object.
    */
-  tail(into: ByteBuffer, bytes: Uint8Array, start: number, end: number, leftHas?: (name: string) => boolean): boolean {
+  tail(into: ByteBuffer, bytes: Uint8Array, start: number, end: number, left?: Shape): boolean {
     if (this.#nest) {
       into.byte(COMMA)
-      this.alone(into, bytes, start, end)
+      this.#nested(into, bytes, start, end)
       return true
     }
-    const members = this.#members
-    if (!members.read(bytes, start, end)) return false
-    const { prefix, repeated } = this.#rules
-    const taken = leftHas && new Set(this.clashingNames(bytes, start, end))
-    for (let member = 0; member < members.count; member++) {
-      const name = repeated.size > 0 || leftHas ? members.name(bytes, member) : ''
-      if (repeated.has(name)) continue
-      into.byte(COMMA)
-      if (leftHas?.(name)) {
-        let other = prefix + name
-        while (leftHas(other) || taken!.has(other)) other = prefix + other
-        into.append(Buffer.from(JSON.stringify(other)))
-        into.copy(bytes, members.nameEnd[member]!, members.valueEnd[member]!)
-      } else into.copy(bytes, members.nameStart[member]!, members.valueEnd[member]!)
+    const right = this.#shapes.read(bytes, start, end)
+    if (!right) return false
+    const { nameStart, nameEnd, valueEnd } = this.#shapes.members
+    const plan = this.#plan(left, right)
+    for (let member = 0; member < plan.length; member++) {
+      const action = plan[member]!
+      if (action === 'drop') continue
+      if (action === 'keep') {
+        into.byte(COMMA)
+        into.copy(bytes, nameStart[member]!, valueEnd[member]!)
+      } else {
+        into.append(action)
+        into.copy(bytes, nameEnd[member]!, valueEnd[member]!)
+      }
     }
     into.byte(CLOSE)
     into.byte(NEWLINE)
     return true
   }
 
+  #plan(left: Shape | undefined, right: Shape): Plan {
+    const last = this.#lastPlan
+    if (last && last.left === left && last.right === right) return last.plan
+    const key = `${left?.id} ${right.id}`
+    let plan = this.#plans.get(key)
+    if (!plan) {
+      const { prefix, repeated } = this.#rules
+      plan = right.names.map((name) => {
+        if (repeated.has(name)) return 'drop'
+        if (!left?.has.has(name)) return 'keep'
+        let other = prefix + name
+        while (left.has.has(other) || right.has.has(other)) other = prefix + other
+        return Buffer.from(`,${JSON.stringify(other)}`)
+      })
+      if (this.#plans.size >= MOST_PLANS) this.#plans.clear()
+      this.#plans.set(key, plan)
+    }
+    this.#lastPlan = { left, right, plan }
+    return plan
+  }
+
   /** A right record without a left one: itself, or under its name alone. */
   rightOnly(into: ByteBuffer, bytes: Uint8Array, start: number, end: number): void {
     if (this.#nest) {
       into.byte(OPEN)
-      this.alone(into, bytes, start, end)
+      this.#nested(into, bytes, start, end)
     } else {
       into.copy(bytes, start, end)
       into.byte(NEWLINE)
@@ -87,7 +111,7 @@ export class Splicer {
   }
 
   /** `"right":{…}}` and a line end. */
-  private alone(into: ByteBuffer, bytes: Uint8Array, start: number, end: number): void {
+  #nested(into: ByteBuffer, bytes: Uint8Array, start: number, end: number): void {
     into.append(this.#nest!)
     into.copy(bytes, start, end)
     into.byte(CLOSE)
@@ -115,20 +139,7 @@ export class Splicer {
     }
     if (!this.head(into, bytes, start, end)) return false
     if (into.bytes[into.length - 1] !== OPEN) into.byte(COMMA)
-    this.alone(into, NULL, 0, NULL.length)
+    this.#nested(into, NULL, 0, NULL.length)
     return true
   }
-}
-
-/** The names of the members of the record `start`..`end`: a left record's, where clashes must be looked for. */
-export function namesOf(bytes: Uint8Array, start: number, end: number, members = new Members()): Set<string> {
-  members.read(bytes, start, end)
-  return new Set(Array.from({ length: members.count }, (_, member) => members.name(bytes, member)))
-}
-
-/** Whether the text could hold a member's name that begins with `prefix`: false is certain. */
-export function mayHoldName(bytes: Uint8Array, prefix: string): boolean {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  // Letters can only be spelt otherwise as \u0041.
-  return text.includes(JSON.stringify(prefix).slice(0, -1)) || text.includes(/^\w*$/.test(prefix) ? '\\u' : '\\')
 }

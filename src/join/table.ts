@@ -4,6 +4,7 @@ import { BeckError } from '../core/errors.ts'
 import type { StageContext } from '../core/operator.ts'
 import { formatSize } from '../core/size.ts'
 import type { TableReader } from '../core/spec.ts'
+import type { EventTimes } from './broadcast.ts'
 import { Splicer, type SpliceRules } from './splice.ts'
 
 export type JoinType = 'inner' | 'left' | 'right' | 'full' | 'semi' | 'anti'
@@ -40,10 +41,10 @@ export interface JoinTableOptions {
   readonly table: string
   readonly type: JoinType
   readonly rules: SpliceRules
-  /** How many of the stage's first reads are the key. */
-  readonly keyFields: number
-  /** Times of a batch's rows; a row whose time is NaN has been rejected. */
-  readonly times: ((batch: RecordBatch) => Float64Array) | undefined
+  /** The parts of the key, by their index. */
+  readonly keyFields: readonly number[]
+  /** Event times of rows, for as-of joins. */
+  readonly times: EventTimes | undefined
 }
 
 /** Reads the table of a join into memory. O(its bytes). @throws BeckError table-too-large */
@@ -66,7 +67,7 @@ export class JoinTableReader implements TableReader<JoinTable> {
   constructor(options: JoinTableOptions, context: StageContext) {
     this.#options = options
     this.#context = context
-    this.#keys = context.keyTable(Array.from({ length: options.keyFields }, (_, field) => field))
+    this.#keys = context.keyTable(options.keyFields)
     this.#splicer = new Splicer(options.rules)
     this.#keepsTails = options.type !== 'semi' && options.type !== 'anti'
   }
@@ -74,15 +75,18 @@ export class JoinTableReader implements TableReader<JoinTable> {
   processBatch(batch: RecordBatch): void {
     const { bytes, spans, stride, count } = batch
     const ids = this.#keys.intern(batch)
-    const times = this.#options.times?.(batch)
+    const times = this.#options.times?.read(batch)
     const { keyFields } = this.#options
     for (let id = this.#nulls.length; id < this.#keys.size; id++) {
       let isNull = false
-      for (let part = 0; part < keyFields; part++) if (this.#keys.text(id, part) === 'null') isNull = true
+      for (let part = 0; part < keyFields.length; part++) if (this.#keys.text(id, part) === 'null') isNull = true
       this.#nulls.push(isNull)
     }
     for (let row = 0; row < count; row++) {
-      if (times && Number.isNaN(times[row])) continue
+      if (times && Number.isNaN(times[row])) {
+        this.#context.reject(batch, row, this.#options.times!.problem(batch, row))
+        continue
+      }
       const start = spans[row * stride]!
       const end = spans[row * stride + 1]!
       this.#rowKeys.push(ids[row]!)

@@ -1,0 +1,306 @@
+import type { RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import { latin1 } from '../core/latin1.ts'
+import type { Collector, EventTime, StageContext } from '../core/operator.ts'
+import type { PairOperator } from '../core/spec.ts'
+import { appendSortKey } from '../sort/sort-key.ts'
+import type { EventTimes } from './broadcast.ts'
+import { Heap } from './heap.ts'
+import { Shapes } from './shapes.ts'
+import { Splicer, type SpliceRules } from './splice.ts'
+import type { JoinType } from './table.ts'
+
+const PIECE = 1 << 18
+const LETTER_N = 0x6e
+const OPEN = 0x7b
+
+export interface IntervalOptions {
+  readonly type: JoinType
+  readonly rules: SpliceRules
+  /** The parts of the key, by their index on both sides. */
+  readonly leftKey: readonly number[]
+  readonly rightKey: readonly number[]
+  readonly nestField: number | undefined
+  /** Bounds of right time − left time, both inclusive. */
+  readonly lowerMs: number
+  readonly upperMs: number
+  readonly delayMs: number
+  readonly times: readonly [EventTimes, EventTimes]
+}
+
+/** A record that may still find partners. */
+interface Kept {
+  readonly time: EventTime
+  /** The watermark of its side before it. */
+  readonly watermark: EventTime
+  readonly arrival: number
+  readonly line: Uint8Array
+  matched: boolean
+}
+/** The records of one key on one side, by time and arrival; those before `first` are done. */
+interface Queue {
+  records: Kept[]
+  first: number
+}
+interface KeyState {
+  readonly key: string
+  readonly sides: readonly [Queue, Queue]
+}
+/** A result that waits for its time. A record without a partner is one, until it turns out to have some. */
+interface Row {
+  readonly time: EventTime
+  readonly left: Kept | undefined
+  readonly right: Kept | undefined
+}
+
+/** Order of results: their time, then left time, right time, arrival; what is not there comes first. */
+function leavesBefore(a: Row, b: Row): boolean {
+  const order =
+    a.time - b.time ||
+    compare(a.left?.time, b.left?.time) ||
+    compare(a.right?.time, b.right?.time) ||
+    compare(a.left?.arrival, b.left?.arrival) ||
+    compare(a.right?.arrival, b.right?.arrival)
+  return order < 0
+}
+const compare = (a = -Infinity, b = -Infinity): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/**
+ * Joins two streams: records of one key whose times are within bounds of each other. What counts depends on the order within each side
+ * only, never on how the two arrive beside each other: a pair counts when
+ *
+ *     left's watermark before the left record  ≤ right time − lower, and
+ *     right's watermark before the right record ≤ left time + upper
+ *
+ * Rows leave in the order of their times, once both watermarks are past it. Memory: the records within the bounds and the delay.
+ */
+export class IntervalJoin implements PairOperator {
+  readonly #options: IntervalOptions
+  readonly #contexts: readonly [StageContext, StageContext]
+  readonly #watermarks: [EventTime, EventTime] = [-Infinity, -Infinity]
+  readonly #keys = new Map<string, KeyState>()
+  readonly #rows = new Heap(leavesBefore)
+  /** When the oldest records of a key's side may be forgotten: the other side's watermark is past `time`. */
+  readonly #expiry = [0, 1].map(
+    () => new Heap<{ readonly time: EventTime; readonly state: KeyState }>((a, b) => a.time < b.time),
+  ) as [Expiry, Expiry]
+  readonly #splicer: Splicer
+  readonly #shapes = new Shapes()
+  readonly #key = new ByteBuffer(256)
+  readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
+  #arrivals = 0
+
+  constructor(options: IntervalOptions, left: StageContext, right: StageContext) {
+    this.#options = options
+    this.#contexts = [left, right]
+    this.#splicer = new Splicer(options.rules)
+  }
+
+  next(): 0 | 1 {
+    return this.#watermarks[0] <= this.#watermarks[1] ? 0 : 1
+  }
+
+  processBatch(batch: RecordBatch, out: Collector, port: 0 | 1): void {
+    const { delayMs, lowerMs, upperMs } = this.#options
+    const context = this.#contexts[port]
+    const times = this.#options.times[port].read(batch)
+    for (let row = 0; row < batch.count; row++) {
+      const time = times[row]!
+      if (Number.isNaN(time)) {
+        this.#leave(out)
+        context.reject(batch, row, this.#options.times[port].problem(batch, row))
+        continue
+      }
+      const watermark = this.#watermarks[port]
+      if (time - delayMs > watermark) this.#watermarks[port] = time - delayMs
+      if (watermark > time + upperMs - lowerMs) {
+        context.count(port === 0 ? 'late: dropped left records' : 'late: dropped right records', 1)
+        continue
+      }
+      const problem = this.#problem(batch, row, port)
+      if (problem) {
+        this.#leave(out)
+        context.reject(batch, row, problem)
+        continue
+      }
+      this.#take(batch, row, port, time, watermark)
+    }
+    this.#leave(out)
+  }
+
+  #problem(batch: RecordBatch, row: number, port: 0 | 1): { problem: string; hint?: string } | undefined {
+    const { type, rules, nestField } = this.#options
+    if (type === 'semi' || type === 'anti') return undefined
+    const at = row * batch.stride
+    if (batch.bytes[batch.spans[at]!] !== OPEN && (port === 0 || rules.nest === undefined)) {
+      return { problem: 'only objects can be joined' }
+    }
+    if (port === 0 && nestField !== undefined && batch.spans[at + 3 + 2 * nestField] !== 0) {
+      return {
+        problem: 'the record has a member of that name already',
+        hint: 'choose another name with --nest NAME',
+      }
+    }
+    return undefined
+  }
+
+  #take(batch: RecordBatch, row: number, port: 0 | 1, time: EventTime, watermark: EventTime): void {
+    const { type, lowerMs, upperMs } = this.#options
+    const { bytes, spans, stride } = batch
+    const at = row * stride
+    const keepsLine = port === 0 || (type !== 'semi' && type !== 'anti')
+    const record: Kept = {
+      time,
+      watermark,
+      arrival: this.#arrivals++,
+      line: keepsLine ? new Uint8Array(bytes.subarray(spans[at], spans[at + 1])) : NOTHING,
+      matched: false,
+    }
+    const key = this.#keyOf(batch, row, port)
+    if (key !== undefined) {
+      let state = this.#keys.get(key)
+      if (!state) {
+        state = { key, sides: [emptyQueue(), emptyQueue()] }
+        this.#keys.set(key, state)
+      }
+      this.#match(state, record, port)
+      // Kept for as long as a record to come can be its partner.
+      const until = port === 0 ? time + upperMs : time - lowerMs
+      if (this.#watermarks[1 - port]! <= until) {
+        insert(state.sides[port], record)
+        this.#expiry[port].push({ time: until, state })
+      } else if (isEmpty(state)) this.#keys.delete(key)
+    }
+    const { left, right } = ALONE[type]
+    if (port === 0 && left) this.#rows.push({ time: Math.max(time, time + upperMs), left: record, right: undefined })
+    if (port === 1 && right) this.#rows.push({ time: Math.max(time, time - lowerMs), left: undefined, right: record })
+  }
+
+  /** The key of a row, as the bytes that equal keys share; undefined when a part is null. */
+  #keyOf({ bytes, spans, stride }: RecordBatch, row: number, port: 0 | 1): string | undefined {
+    const key = this.#key
+    key.length = 0
+    for (const field of port === 0 ? this.#options.leftKey : this.#options.rightKey) {
+      const start = spans[row * stride + 2 + 2 * field]!
+      const end = spans[row * stride + 3 + 2 * field]!
+      if (start === end || bytes[start] === LETTER_N) return undefined
+      appendSortKey(key, bytes, start, end)
+    }
+    return latin1(key.bytes, 0, key.length)
+  }
+
+  /** Pairs a new record with those of the other side. */
+  #match({ sides }: KeyState, record: Kept, port: 0 | 1): void {
+    const { type, lowerMs, upperMs } = this.#options
+    const { records, first } = sides[1 - port]!
+    // right − left in [lower, upper]
+    const from = port === 0 ? record.time + lowerMs : record.time - upperMs
+    const to = port === 0 ? record.time + upperMs : record.time - lowerMs
+    for (let index = lowerBound(records, first, from); index < records.length; index++) {
+      const other = records[index]!
+      if (other.time > to) break
+      const [left, right] = port === 0 ? [record, other] : [other, record]
+      if (left.watermark > right.time - lowerMs || right.watermark > left.time + upperMs) continue
+      left.matched = right.matched = true
+      if (type !== 'semi' && type !== 'anti') {
+        this.#rows.push({ time: Math.max(left.time, right.time), left, right })
+      }
+    }
+  }
+
+  onEndOf(port: number, out: Collector): void {
+    this.#watermarks[port as 0 | 1] = Infinity
+    this.#leave(out)
+  }
+
+  /** Lets rows leave whose time both watermarks have passed, and forgets records that can have no more partners. */
+  #leave(out: Collector): void {
+    const passed = Math.min(...this.#watermarks)
+    for (let row = this.#rows.top; row && row.time < passed; row = this.#rows.top) {
+      this.#rows.pop()
+      this.#write(row)
+      if (this.#into.length >= PIECE) this.#flush(out)
+    }
+    this.#flush(out)
+    for (const port of [0, 1] as const) {
+      const watermark = this.#watermarks[1 - port]!
+      const expiry = this.#expiry[port]
+      for (let top = expiry.top; top && top.time < watermark; top = expiry.top) {
+        expiry.pop()
+        this.#forget(top.state, port, top.time)
+      }
+    }
+  }
+
+  /** Drops the records of a side whose time to be kept ended at `until` or before. */
+  #forget(state: KeyState, port: 0 | 1, until: EventTime): void {
+    const queue = state.sides[port]
+    const last = port === 0 ? until - this.#options.upperMs : until + this.#options.lowerMs
+    while (queue.first < queue.records.length && queue.records[queue.first]!.time <= last) queue.first++
+    if (queue.first > 32 && queue.first > queue.records.length >> 1) {
+      queue.records = queue.records.slice(queue.first)
+      queue.first = 0
+    }
+    if (isEmpty(state)) this.#keys.delete(state.key)
+  }
+
+  #write({ left, right }: Row): void {
+    const into = this.#into
+    if (left && right) {
+      const shape =
+        this.#options.rules.nest === undefined ? this.#shapes.read(left.line, 0, left.line.length) : undefined
+      this.#splicer.head(into, left.line, 0, left.line.length)
+      this.#splicer.tail(into, right.line, 0, right.line.length, shape)
+    } else if (left) {
+      const { type } = this.#options
+      if (left.matched !== (type === 'semi')) return
+      if (type === 'semi' || type === 'anti') {
+        into.append(left.line)
+        into.append(NEWLINE)
+      } else this.#splicer.leftOnly(into, left.line, 0, left.line.length)
+    } else if (right && !right.matched) this.#splicer.rightOnly(into, right.line, 0, right.line.length)
+  }
+
+  #flush(out: Collector): void {
+    if (this.#into.length > 0) out.emit(this.#into.view())
+    this.#into.length = 0
+  }
+}
+
+type Expiry = Heap<{ readonly time: EventTime; readonly state: KeyState }>
+
+/** Which sides can have rows of one record. */
+const ALONE: Readonly<Record<JoinType, { readonly left: boolean; readonly right: boolean }>> = {
+  inner: { left: false, right: false },
+  left: { left: true, right: false },
+  right: { left: false, right: true },
+  full: { left: true, right: true },
+  semi: { left: true, right: false },
+  anti: { left: true, right: false },
+}
+const NOTHING = new Uint8Array(0)
+const NEWLINE = Buffer.from('\n')
+
+const emptyQueue = (): Queue => ({ records: [], first: 0 })
+const isEmpty = ({ sides }: KeyState): boolean => sides.every(({ records, first }) => first === records.length)
+
+/** Records mostly come in the order of time: looks from the end. */
+function insert(queue: Queue, record: Kept): void {
+  const { records } = queue
+  let at = records.length
+  while (at > queue.first && records[at - 1]!.time > record.time) at--
+  if (at === records.length) records.push(record)
+  else records.splice(at, 0, record)
+}
+
+/** The first record from `from` on that is not before `time`. */
+function lowerBound(records: readonly Kept[], from: number, time: EventTime): number {
+  let low = from
+  let high = records.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (records[middle]!.time < time) low = middle + 1
+    else high = middle
+  }
+  return low
+}
