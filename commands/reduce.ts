@@ -11,7 +11,10 @@ export const reduce: CommandSpec = {
   description:
     'One line a group, in order of first appearance; without --by one line in all. AGGREGATES is a list of `[name =] f(arguments) [where EXPRESSION]`. ' +
     'Every aggregate but `count` skips values that are missing or null; another value of the wrong type is an error. ' +
-    'Sums and averages are exact decimal arithmetic, quantiles are exact with linear interpolation, approx_… are sketches.',
+    'Sums and averages are exact decimal arithmetic, quantiles are exact with linear interpolation, approx_… are sketches. ' +
+    'Functions: count, sum, avg, min, max, var, stddev, median, p0 … p100 (p99.9), first, last, list, concat, distinct, count_distinct, mode, ' +
+    'top(x, n), argmin(x, by), argmax(x, by), histogram(x, n), fold(…), approx_count_distinct, approx_median, approx_p0 … approx_p100; ' +
+    'docs/aggregates.md says what each means.',
   program: [{ name: 'AGGREGATES', description: "what to compute, as in 'count, avg(latency_ms)'" }],
   files: true,
   options: [
@@ -27,14 +30,27 @@ export const reduce: CommandSpec = {
       says: 'The busiest airports and how late they are',
       command:
         "beck reduce 'count, avg(delay), p90(delay)' --by origin fixtures/flights.ndjson | beck sort --by -count --limit 3",
+      output:
+        '{"origin":"PHX","count":1302,"avg_delay":9.345622119815669,"p90_delay":42}\n' +
+        '{"origin":"LAS","count":1243,"avg_delay":9.477071600965406,"p90_delay":40}\n' +
+        '{"origin":"HOU","count":1149,"avg_delay":8.28633594429939,"p90_delay":35}',
     },
     {
       says: 'Only some records count',
       command: "beck reduce 'count, late = count where r.delay > 15' fixtures/flights.ndjson",
+      output: '{"count":20000,"late":4069}',
     },
     {
-      says: 'Count parts apart, then put them together',
-      command: `for half in head tail; do $half -n 10000 fixtures/flights.ndjson | beck reduce 'count, max(distance)' --partial; done | beck reduce 'count, max(distance)' --merge`,
+      says: 'The longest route from each airport',
+      command:
+        "beck reduce 'to = argmax(destination, distance), miles = max(distance)' --by origin fixtures/flights.ndjson | beck sort --by -miles --limit 2",
+      output: '{"origin":"LAS","to":"BDL","miles":2298}\n' + '{"origin":"BDL","to":"LAS","miles":2298}',
+    },
+    {
+      says: 'Parts apart, then put together',
+      command:
+        "for half in head tail; do $half -n 10000 fixtures/flights.ndjson | beck reduce 'count, max(distance)' --partial; done | beck reduce 'count, max(distance)' --merge",
+      output: '{"count":20000,"max_distance":2298}',
     },
   ],
   async create({ program, options, args }): Promise<Stage> {

@@ -29,11 +29,19 @@ export const sort: CommandSpec = {
     {
       says: 'The three latest flights',
       command: 'beck sort --by -delay --limit 3 fixtures/flights.ndjson',
+      output:
+        '{"date":"2001/02/09 13:30","delay":509,"distance":237,"origin":"MCI","destination":"STL"}\n' +
+        '{"date":"2001/03/29 19:04","delay":391,"distance":197,"origin":"FLL","destination":"TPA"}\n' +
+        '{"date":"2001/02/09 12:20","delay":370,"distance":405,"origin":"MCI","destination":"MDW"}',
     },
     {
       says: 'The busiest routes',
       command:
-        'beck reduce count --by origin,destination fixtures/flights.ndjson | beck sort --by -count,origin --limit 5',
+        'beck reduce count --by origin,destination fixtures/flights.ndjson | beck sort --by -count,origin --limit 3',
+      output:
+        '{"origin":"HOU","destination":"DAL","count":245}\n' +
+        '{"origin":"LAX","destination":"OAK","count":212}\n' +
+        '{"origin":"HOU","destination":"MSY","count":178}',
     },
   ],
   create({ options }): Stage {
