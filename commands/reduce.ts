@@ -44,7 +44,7 @@ export const reduce: CommandSpec = {
       says: 'The longest route from each airport',
       command:
         "beck reduce 'to = argmax(destination, distance), miles = max(distance)' --by origin fixtures/flights.ndjson | beck sort --by -miles --limit 2",
-      output: '{"origin":"LAS","to":"BDL","miles":2298}\n' + '{"origin":"BDL","to":"LAS","miles":2298}',
+      output: '{"origin":"LAS","to":"BDL","miles":2298}\n{"origin":"BDL","to":"LAS","miles":2298}',
     },
     {
       says: 'Parts apart, then put together',
