@@ -1,7 +1,7 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseFieldPath } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Decoder, DecoderContext, DecoderStage } from '../src/core/spec.ts'
-import { chooseFormat } from '../src/formats/choose.ts'
+import { chooseFormat } from '../src/cli/choose-format.ts'
 import type { LineFormat } from '../src/formats/line-decoder.ts'
 
 type Options = Arguments['options']
@@ -135,7 +135,7 @@ export const from: CommandSpec = {
   ],
   common: ['input'],
   cost: { time: 'O(n)', memory: 'O(the longest record)' },
-  errors: ['bad-record', 'usage', 'bad-option', 'bad-program'],
+  errors: ['bad-record', 'bad-input', 'usage', 'bad-option', 'bad-program'],
   examples: [
     {
       says: 'CSV with a header row',

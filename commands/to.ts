@@ -1,7 +1,7 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseFieldPath, parseKeyFields, Projection, type FieldPath } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Encoder, EncoderStage } from '../src/core/spec.ts'
-import { chooseFormat } from '../src/formats/choose.ts'
+import { chooseFormat } from '../src/cli/choose-format.ts'
 import type { Columns } from '../src/formats/rows.ts'
 
 type Options = Arguments['options']

@@ -33,6 +33,12 @@ export const errorTable = {
       return `${hint ? `${hint}\n` : ''}keep bad records and go on with --dead-letter FILE`
     },
   ),
+  // An input of another format that cannot be read on, not even without one record.
+  'bad-input': row(
+    Exit.data,
+    (f) => `${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
   'not-sorted': row(Exit.data, (f) => `${f['problem']}`),
 
   // Exit 2: the command line.

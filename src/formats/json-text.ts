@@ -10,7 +10,7 @@ const ESCAPED = /[\u0000-\u001f"\\]/
 /** A JSON string of the text, binary or not. */
 export const quote = (text: string): string => (ESCAPED.test(text) ? JSON.stringify(text) : `"${text}"`)
 
-/** `{"name":` for each name but the last; what stands before the values of a record with these members. */
+/** What stands before each value of a record with these members: `{"a":`, then `,"b":` and so on. */
 export const memberStarts = (names: readonly string[]): string[] =>
   names.map((name, index) => `${index === 0 ? '{' : ','}${quote(name)}:`)
 

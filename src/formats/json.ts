@@ -9,6 +9,7 @@ import { formatFieldPath, type FieldPath } from '../core/field-path.ts'
 import type { Problem } from '../core/operator.ts'
 import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { decodeString, LineChecker } from '../ndjson/line.ts'
+import { compact, onOneLine } from './json-space.ts'
 
 /** A container on the way to the elements. */
 interface Frame {
@@ -254,7 +255,7 @@ export class JsonDecoder implements Decoder {
     }
     this.flush(emit)
     const at = (problem.column ?? 1) - 1
-    const lineStart = bytes.lastIndexOf(LF, at - 1) + 1
+    const lineStart = bytes.subarray(0, at).lastIndexOf(LF) + 1
     let { cutLine } = this
     for (let p = bytes.indexOf(LF); p >= 0 && p < lineStart; p = bytes.indexOf(LF, p + 1)) cutLine++
     this.context.reject(cutLine, bytes, lineStart > 0 ? { ...problem, column: at - lineStart + 1 } : problem)
@@ -298,40 +299,6 @@ export class JsonDecoder implements Decoder {
     this.flush(emit)
     return this.context.fail(line, problem)
   }
-}
-
-/** Calls `visit` for each byte of white space outside strings. */
-function eachSpace(json: Buffer, visit: (at: number) => void): void {
-  let inString = false
-  for (let at = 0; at < json.length; at++) {
-    const byte = json[at]
-    if (byte === QUOTE) inString = !inString
-    else if (byte === BACKSLASH && inString) at++
-    else if (!inString && (byte === SPACE || byte === LF || byte === CR || byte === TAB)) visit(at)
-  }
-}
-
-/** The same with spaces for the line breaks outside strings, so that it can be checked as a line and places stay the same. */
-function onOneLine(json: Buffer): Buffer {
-  const line = Buffer.from(json)
-  eachSpace(json, (at) => (line[at] = SPACE))
-  return line
-}
-
-/** Without white space outside strings. */
-function compact(json: Buffer): Buffer {
-  const compacted = Buffer.allocUnsafe(json.length)
-  let length = 0
-  let from = 0
-  const copy = (to: number): void => {
-    length += json.copy(compacted, length, from, to)
-  }
-  eachSpace(json, (at) => {
-    copy(at)
-    from = at + 1
-  })
-  copy(json.length)
-  return compacted.subarray(0, length)
 }
 
 const NEWLINE = Buffer.from('\n')

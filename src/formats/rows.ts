@@ -151,10 +151,13 @@ const NO_OBJECT: Problem = {
   hint: "make it one: beck map '{value: r}'",
 }
 
-const unknownField = (name: string, names: readonly string[]): Problem => ({
-  problem: `the field "${fromBinary(name)}" is in none of the first ${FIRST_RECORDS} records, so there is no column for it`,
-  hint: `name the columns: --columns '${[...names, name].map((each) => formatFieldPath([fromBinary(each)])).join(',')}'`,
-})
+const unknownField = (name: string, names: readonly string[]): Problem => {
+  const all = [...names, name].map((each) => formatFieldPath([fromBinary(each)]))
+  return {
+    problem: `the field "${fromBinary(name)}" is in none of the first ${FIRST_RECORDS} records, so there is no column for it`,
+    hint: `name the columns: --columns '${all.length > 20 ? `${all.at(-1)},…` : all.join(',')}'`,
+  }
+}
 
 const loneSurrogate = (name: string): Problem => ({
   problem: `half a character (a lone surrogate) in "${name}", which is no text`,

@@ -8,6 +8,8 @@ import type { Row, RowFormat } from './rows.ts'
 const GAP = '  '
 /** On a narrow terminal, texts are cut down to this width and no further. */
 const NARROWEST = 8
+/** Nothing is padded beyond this width: one huge text must not blow up every row. Wider cells stick out. */
+const WIDEST = 500
 
 /** `terminal`: its width, which the table then keeps to by cutting long texts (never numbers), marked "…". */
 export function tableFormat(terminal: { readonly columns: number; readonly color: boolean } | undefined): RowFormat {
@@ -31,7 +33,7 @@ export function tableFormat(terminal: { readonly columns: number; readonly color
       const rows = first.map(texts)
       for (const row of [header, ...rows])
         for (const [index, column] of columns.entries())
-          column.width = Math.max(column.width, widthOf(row[index] as string))
+          column.width = Math.max(column.width, Math.min(WIDEST, widthOf(row[index] as string)))
       if (terminal) fit(columns, terminal.columns)
       const title = terminal?.color ? `\u001b[1m${line(header)}\u001b[22m` : line(header)
       return toBinary([title, ...rows.map(line), ''].join('\n'))

@@ -2,7 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import { createScanner } from '../ndjson/index.ts'
-import { badRecord, DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
+import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
@@ -142,8 +142,8 @@ export async function runDecoder(
       rejectPart: (line, part, problem, last) =>
         bad.stops ? bad.reject(() => ({ file: name, line }), part, problem) : bad.keepPiece(part, last),
       maxLineBytes: settings.maxLineBytes,
-      fail: (line, problem) => {
-        throw badRecord({ file: name, line }, new Uint8Array(0), problem)
+      fail: (line, { problem, column, hint }) => {
+        throw new BeckError('bad-input', { place: `${name}:${line}:${column ?? 1}`, problem, hint })
       },
     })
     const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
