@@ -1,28 +1,31 @@
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { commands } from '../commands/index.ts'
 import { main } from '../src/cli/main.ts'
 import type { Spawn, WorkerTask } from '../src/pipeline/parallel.ts'
 
 /** Filled in by the build. */
 declare const BECK_VERSION: string
-/** The bundle itself, from bin/start.cjs: `worker` is a program that runs it in a thread. */
-declare const BECK_IMAGE: { readonly worker: string } | undefined
+/** The bundle itself, from bin/start.cjs: `worker` is a program that runs it in a thread, with `task`. */
+declare const BECK_IMAGE: { readonly worker: string; readonly task?: WorkerTask } | undefined
+
+/** Loaded where threads are: it takes some milliseconds. */
+const threads = () => process.getBuiltinModule('node:worker_threads')
 
 const spawn: Spawn = (task) =>
-  new Worker(BECK_IMAGE?.worker ?? '', { eval: true, workerData: { image: BECK_IMAGE, task }, argv: [] })
+  new (threads().Worker)(BECK_IMAGE?.worker ?? '', { eval: true, workerData: { ...BECK_IMAGE, task }, argv: [] })
 
-if (isMainThread) {
+const task = BECK_IMAGE?.task
+if (task) {
+  void work(task)
+} else {
   // The only place that exits. All output is written synchronously, so nothing is cut off.
   void main(process.argv.slice(2), { version: BECK_VERSION, registry: commands, spawn }).then((code) =>
     process.exit(code),
   )
-} else {
-  void work((workerData as { task: WorkerTask }).task)
 }
 
 async function work(task: WorkerTask): Promise<void> {
   const { runWorker } = await import('../src/pipeline/parallel.ts')
   const spec = await commands[task.command]?.()
   if (!spec) throw new Error(`a worker knows no command ${task.command}`)
-  parentPort?.postMessage(await runWorker(await spec.create(task.args), task))
+  threads().parentPort?.postMessage(await runWorker(await spec.create(task.args), task))
 }

@@ -27,4 +27,4 @@ function load() {
   return { main: readFileSync(`${__dirname}/main.cjs`, 'latin1'), cache }
 }
 
-run(Object.assign(load(), { worker: `(${run})(require('node:worker_threads').workerData.image)` }))
+run(Object.assign(load(), { worker: `(${run})(require('node:worker_threads').workerData)` }))

@@ -11,8 +11,18 @@ const script = new Script(readFileSync(bundle, 'latin1'), { filename: 'main.cjs'
 const start = script.runInThisContext()
 const folder = mkdtempSync(join(tmpdir(), 'beck-cache-'))
 const input = join(folder, 'input.ndjson')
-writeFileSync(input, '{"a":1,"b":"x"}\n')
-const commandLines = [['--version'], ['reduce', 'count, avg(a)', '--by', 'b', input], ['from', 'lines', input]]
+writeFileSync(input, '{"a":1,"b":"x","t":"2026-01-01T00:00:00Z"}\n')
+const commandLines = [
+  ['--version'],
+  ['filter', 'r.a > 0', input],
+  ['map', '{b: r.b}', input],
+  ['map', 'r => ({...r, c: r.a + 1})', input],
+  ['reduce', 'count, avg(a), p90(a)', '--by', 'b', input],
+  ['sort', '--by', '-a', '--limit', '3', input],
+  ['window', 'count', '--time', 't', '--tumbling', '1m', input],
+  ['from', 'lines', input],
+  ['to', 'table', input],
+]
 
 // The bundle ends the process when a command is done: here the next command line follows.
 const exit = process.exit

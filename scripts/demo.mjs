@@ -30,7 +30,7 @@ const steps = [
     says: 'Event time: the records in the order in which the planes left, so delayed flights come late',
     line: `beck map '{date: r.date, origin: r.origin, left: Date.parse(r.date.replaceAll("/", "-") + "Z") + r.delay * 60000}' fixtures/flights.ndjson |
   beck sort --by left > left.ndjson
-beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck filter 'r.origin == "ATL"' | head -4 | beck to table`,
+beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck filter 'r.origin == "PHX"' | head -4 | beck to table`,
   },
   {
     says: 'What becomes of them: dropped, waited for, or brought in later as a revision of a window that had closed',

@@ -4,7 +4,7 @@ import { suggest } from '../core/suggest.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
-import { parseCommandLine, type Parsed } from './command-line.ts'
+import type { Parsed } from './command-line.ts'
 import { runSettings } from './common-options.ts'
 import type { Registry } from './registry.ts'
 import { Terminal } from './terminal.ts'
@@ -35,6 +35,7 @@ export async function main(argv: readonly string[], host: Host): Promise<ExitCod
     const load = commandOf(host.registry, name)
     where = `beck ${name}`
     const spec = await load()
+    const { parseCommandLine } = await import('./command-line.ts')
     const parsed = parseCommandLine(spec, words)
     if (parsed === 'help') return print((await import('./help.ts')).commandHelp(spec))
     const outcome = await runCommand(spec, parsed, host, terminal)
@@ -43,7 +44,7 @@ export async function main(argv: readonly string[], host: Host): Promise<ExitCod
   } catch (error) {
     terminal.clear()
     if (error instanceof ReaderGone) return Exit.ok
-    terminal.error(where, error)
+    await terminal.error(where, error)
     return error instanceof BeckError ? error.exit : Exit.bug
   }
 }

@@ -1,5 +1,4 @@
-import { isatty } from 'node:tty'
-import { Chalk, type ChalkInstance } from 'chalk'
+import { fstatSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
 import { escapeControls } from '../core/excerpt.ts'
 import type { ToolIo } from '../core/spec.ts'
@@ -11,8 +10,8 @@ import type { ByteSource } from '../pipeline/source.ts'
 /** What people see: messages and progress, on stderr only. Colour and progress only where stderr is a terminal. */
 export class Terminal {
   readonly #quiet: boolean
-  readonly #chalk: ChalkInstance
-  readonly #stderr = isatty(2)
+  readonly #color: boolean
+  readonly #stderr = isTerminal(2)
   #progressShown = false
 
   constructor(argv: readonly string[]) {
@@ -22,13 +21,12 @@ export class Terminal {
     const when =
       words.findLast((_, at) => words[at - 1] === '--color') ??
       words.findLast((word) => word.startsWith('--color='))?.slice(8)
-    const color = when === 'always' || (when !== 'never' && this.#stderr && !process.env['NO_COLOR'])
-    this.#chalk = new Chalk({ level: color ? 1 : 0 })
+    this.#color = when === 'always' || (when !== 'never' && this.#stderr && !process.env['NO_COLOR'])
   }
 
   /** Standard output, when it is a terminal. */
   get output(): { columns: number; color: boolean } | undefined {
-    return isatty(1) ? { columns: columns(), color: !process.env['NO_COLOR'] } : undefined
+    return isTerminal(1) ? { columns: columns(), color: !process.env['NO_COLOR'] } : undefined
   }
 
   /** A line for people. */
@@ -38,11 +36,13 @@ export class Terminal {
   }
 
   /** `beck filter: stdin:2:6: what is wrong` and, indented, the way out. */
-  error(where: string, error: unknown): void {
+  async error(where: string, error: unknown): Promise<void> {
+    const { Chalk } = await import('chalk')
+    const { red } = new Chalk({ level: this.#color ? 1 : 0 })
     try {
       if (!(error instanceof BeckError)) {
         const { message, stack } = error as Error
-        this.say(`${where}: ${this.#chalk.red('a bug in beck')}: ${escapeControls(message ?? String(error))}`)
+        this.say(`${where}: ${red('a bug in beck')}: ${escapeControls(message ?? String(error))}`)
         this.say(
           process.env['BECK_DEBUG']
             ? String(stack)
@@ -52,7 +52,7 @@ export class Terminal {
       }
       const place = error.facts['place']
       this.say(
-        `${where}: ${place === undefined ? '' : `${escapeControls(String(place))}: `}${this.#chalk.red(escapeControls(error.message))}`,
+        `${where}: ${place === undefined ? '' : `${escapeControls(String(place))}: `}${red(escapeControls(error.message))}`,
       )
       if (error.hint) for (const line of error.hint.split('\n')) this.say(`  ${escapeControls(line)}`)
       if (process.env['BECK_DEBUG']) this.say(String(error.stack))
@@ -95,12 +95,21 @@ export class Terminal {
       say: (line) => {
         if (!this.#quiet) this.say(line)
       },
-      terminal: { stdout: isatty(1), stderr: this.#stderr, columns: columns() },
+      terminal: { stdout: isTerminal(1), stderr: this.#stderr, columns: columns() },
     }
   }
 }
 
 /** Only a terminal is asked: merely touching `process.stdout` makes any other descriptor non-blocking. */
-const columns = (): number => (isatty(1) && process.stdout.columns) || 80
+const columns = (): number => (isTerminal(1) && process.stdout.columns) || 80
+
+/** Does not load Node's `tty`, and the network with it, where there clearly is no terminal. */
+function isTerminal(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice() && process.getBuiltinModule('node:tty').isatty(fd)
+  } catch {
+    return false // not open
+  }
+}
 
 const plural = (n: number, noun: string): string => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`
