@@ -121,7 +121,7 @@ export class Heap {
     this.u64 = new BigUint64Array(buffer)
   }
 
-  /** A piece of at least `size` bytes and SLACK on both sides, at a multiple of 64. Its content is whatever was there. May grow the memory. */
+  /** A piece of at least `size` bytes, at a multiple of 4096. Its content is whatever was there. May grow the memory. */
   allocate(size: number): number {
     const bits = sizeBits(size)
     let from = bits
@@ -138,7 +138,7 @@ export class Heap {
         this.free[from]?.push(piece + 2 ** from)
       }
     }
-    return piece + SLACK
+    return piece
   }
 
   /** The same, all zero. */
@@ -151,12 +151,7 @@ export class Heap {
 
   /** Gives back what `allocate(size)` gave. */
   release(address: number, size: number): void {
-    this.free[sizeBits(size)]?.push(address - SLACK)
-  }
-
-  /** How much an allocation for `size` bytes holds. */
-  capacity(size: number): number {
-    return 2 ** sizeBits(size) - 2 * SLACK
+    this.free[sizeBits(size)]?.push(address)
   }
 
   private grow(): void {
@@ -167,7 +162,41 @@ export class Heap {
   }
 }
 
-const sizeBits = (size: number): number => Math.max(LEAST_BITS, 32 - Math.clz32(size + 2 * SLACK - 1))
+/** What one scanner or key table has of the heap. It goes back when the owner is garbage. */
+export class Pieces {
+  private readonly heap: Heap
+  private readonly sizes = new Map<number, number>()
+
+  constructor(heap: Heap, owner: object) {
+    this.heap = heap
+    abandoned.register(owner, { heap, sizes: this.sizes })
+  }
+
+  /** As `Heap.allocate`. */
+  allocate(size: number): number {
+    const address = this.heap.allocate(size)
+    this.sizes.set(address, size)
+    return address
+  }
+
+  /** As `Heap.allocateZeroed`. */
+  allocateZeroed(size: number): number {
+    const address = this.heap.allocateZeroed(size)
+    this.sizes.set(address, size)
+    return address
+  }
+
+  release(address: number): void {
+    this.heap.release(address, this.sizes.get(address) as number)
+    this.sizes.delete(address)
+  }
+}
+
+const abandoned = new FinalizationRegistry<{ heap: Heap; sizes: Map<number, number> }>(({ heap, sizes }) => {
+  for (const [address, size] of sizes) heap.release(address, size)
+})
+
+const sizeBits = (size: number): number => Math.max(LEAST_BITS, 32 - Math.clz32(size - 1))
 
 /** As large as the system lets us reserve. */
 function largeMemory(): WebAssembly.Memory {

@@ -1,6 +1,6 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
-import type { Heap } from './heap.ts'
+import { Pieces, type Heap } from './heap.ts'
 import { WasmBatch } from './wasm-batch.ts'
 
 /** Sizes and places as kernel/intern.ts draws them. */
@@ -27,6 +27,7 @@ const LOAD = 0.65
 /** The fast key table. About 50 bytes a key and its text twice at most; lookups cost two cache misses in a large table. */
 export class WasmKeyTable implements KeyTable {
   private readonly heap: Heap
+  private readonly pieces: Pieces
   private readonly fields: readonly number[]
   private readonly table: number
   /** Offsets of the fields' spans in a row. */
@@ -40,9 +41,10 @@ export class WasmKeyTable implements KeyTable {
 
   constructor(heap: Heap, fields: readonly number[]) {
     this.heap = heap
+    this.pieces = new Pieces(heap, this)
     this.fields = fields
-    this.table = heap.allocateZeroed(TABLE_BYTES)
-    this.spanOffsets = heap.allocate(4 * fields.length)
+    this.table = this.pieces.allocateZeroed(TABLE_BYTES)
+    this.spanOffsets = this.pieces.allocate(4 * fields.length)
     heap.u32.set(
       fields.map((field) => 8 + 8 * field),
       this.spanOffsets >>> 2,
@@ -67,9 +69,9 @@ export class WasmKeyTable implements KeyTable {
     // Every field could hold the whole block.
     this.ensureArena(this.fields.length * (bytes + 5 * rows) + rows * ENTRY_BYTES + SCRATCH_BYTES)
     if (rows > this.idsRoom) {
-      if (this.idsRoom) this.heap.release(this.ids, 4 * this.idsRoom)
+      if (this.idsRoom) this.pieces.release(this.ids)
       this.idsRoom = Math.max(rows, LEAST_IDS)
-      this.ids = this.heap.allocate(4 * this.idsRoom)
+      this.ids = this.pieces.allocate(4 * this.idsRoom)
     }
   }
 
@@ -81,12 +83,12 @@ export class WasmKeyTable implements KeyTable {
       const old = this.slots
       let slots = Math.max(old, LEAST_SLOTS)
       while (used > LOAD * slots) slots *= 2
-      const address = heap.allocateZeroed(slots * SLOT_BYTES)
+      const address = this.pieces.allocateZeroed(slots * SLOT_BYTES)
       this.slots = slots
       if (old) {
         const oldAddress = this.word(0)
         heap.kernel.rehash(table, address, slots - 1)
-        heap.release(oldAddress, old * SLOT_BYTES)
+        this.pieces.release(oldAddress)
       } else {
         this.setWord(0, address)
         this.setWord(MASK, slots - 1)
@@ -102,10 +104,10 @@ export class WasmKeyTable implements KeyTable {
         [POSITIONS, 8],
       ] as const) {
         const from = this.word(word)
-        const address = heap.allocate(width * room)
+        const address = this.pieces.allocate(width * room)
         heap.bytes.copyWithin(address, from, from + width * this.size)
         this.setWord(word, address)
-        if (old) heap.release(from, width * old)
+        if (old) this.pieces.release(from)
       }
     }
   }
@@ -113,8 +115,9 @@ export class WasmKeyTable implements KeyTable {
   private ensureArena(bytes: number): void {
     if (this.arenaEnd - this.word(TOP) >= bytes && this.arenaEnd) return
     const held = this.arenas.reduce((sum, { size }) => sum + size, 0)
-    const size = Math.max(bytes, LEAST_ARENA_BYTES, Math.min(held, MOST_ARENA_BYTES))
-    const address = this.heap.allocate(size)
+    const wanted = Math.max(bytes, LEAST_ARENA_BYTES, Math.min(held, MOST_ARENA_BYTES))
+    const size = 2 ** Math.ceil(Math.log2(wanted)) // what the heap would give anyway
+    const address = this.pieces.allocate(size)
     this.arenas.push({ address, size })
     this.arenaEnd = address + size
     this.setWord(TOP, address)
@@ -175,7 +178,7 @@ export class WasmKeyTable implements KeyTable {
     const { heap } = this
     const canonical = Buffer.from(spelt.toString().split('\n').map(canonicalKey).join('\n'))
     const size = spelt.length + 64 + canonical.length
-    this.ensureArena(this.arenaEnd - this.word(TOP) < size + 2 * ENTRY_BYTES ? size + 2 * ENTRY_BYTES : 0)
+    this.ensureArena(size + SCRATCH_BYTES)
     const address = heap.allocate(size)
     const canonicalAt = address + spelt.length + 64
     spelt.copy(heap.bytes, address)
@@ -192,7 +195,7 @@ export class WasmKeyTable implements KeyTable {
     this.heap.f64[(this.table >>> 3) + TEXT_BYTES] = 0
     // One piece is kept, so that a table which is cleared often takes no new ones.
     const [first, ...others] = this.arenas.sort((a, b) => b.size - a.size)
-    for (const { address, size } of others) this.heap.release(address, size)
+    for (const { address } of others) this.pieces.release(address)
     if (!first) return
     this.arenas = [first]
     this.setWord(TOP, first.address)

@@ -1,6 +1,6 @@
 import type { KeyTable } from '../core/batch.ts'
 import type { FieldPath } from '../core/field-path.ts'
-import { heap, SLACK, type Heap } from './heap.ts'
+import { heap, Pieces, SLACK, type Heap } from './heap.ts'
 import { LineChecker } from './line.ts'
 import { BOM } from './reference.ts'
 import type { BadLine, Origin, Scanned, Scanner, ScannerOptions } from './scanner.ts'
@@ -25,6 +25,7 @@ export class WasmScanner implements Scanner {
   /** How many lines the kernel was not sure of: 0 for clean data. For tests. */
   flagged = 0
   private readonly heap: Heap = heap()
+  private readonly pieces = new Pieces(this.heap, this)
   private readonly strict: boolean
   private readonly fieldCount: number
   private readonly stride: number
@@ -48,19 +49,26 @@ export class WasmScanner implements Scanner {
   private odd: number
 
   constructor({ reads, strict }: ScannerOptions) {
-    const { heap } = this
+    const { heap, pieces } = this
     this.strict = strict
     this.fieldCount = reads.length
     this.stride = 2 + 2 * reads.length
     this.checker = new LineChecker(reads)
-    const plan = planNames(heap, reads)
+    const plan = planNames(heap, pieces, reads)
     this.names = plan.address
     this.nameCount = plan.count
-    this.result = heap.allocateZeroed(RESULT_BYTES)
-    this.block = heap.allocate(this.blockBytes)
-    this.spans = heap.allocate(this.spansBytes())
-    this.odd = heap.allocate(this.most * ODD_BYTES)
-    this.frame = new Frame(heap)
+    this.result = pieces.allocateZeroed(RESULT_BYTES)
+    this.block = this.allocateBlock()
+    this.spans = this.pieces.allocate(this.spansBytes())
+    this.odd = this.pieces.allocate(this.most * ODD_BYTES)
+    this.frame = new Frame(pieces)
+  }
+
+  /** A line end stands before the block, so that whatever looks back from its first line stops there. */
+  private allocateBlock(): number {
+    const block = this.pieces.allocate(this.blockBytes + 2 * SLACK) + SLACK
+    this.heap.bytes[block - 1] = NEWLINE
+    return block
   }
 
   private spansBytes(): number {
@@ -92,11 +100,10 @@ export class WasmScanner implements Scanner {
     const from = this.block + start
     if (this.blockBytes - pending < LEAST_ROOM_BYTES) {
       const old = this.block
-      const oldBytes = this.blockBytes
       this.blockBytes *= 2
-      this.block = heap.allocate(this.blockBytes)
+      this.block = this.allocateBlock()
       heap.bytes.copyWithin(this.block, from, from + pending)
-      heap.release(old, oldBytes)
+      this.pieces.release(old - SLACK)
     } else if (start) heap.bytes.copyWithin(this.block, from, from + pending)
     this.offset += start
     this.start = 0
@@ -178,15 +185,13 @@ export class WasmScanner implements Scanner {
 
   private growRows(rows: number, oddLines: number): void {
     const { heap, spans, odd } = this
-    const spansBytes = this.spansBytes()
-    const oddBytes = this.most * ODD_BYTES
     this.most *= 4
-    this.spans = heap.allocate(this.spansBytes())
+    this.spans = this.pieces.allocate(this.spansBytes())
     heap.bytes.copyWithin(this.spans, spans, spans + rows * this.stride * 4)
-    heap.release(spans, spansBytes)
-    this.odd = heap.allocate(this.most * ODD_BYTES)
+    this.pieces.release(spans)
+    this.odd = this.pieces.allocate(this.most * ODD_BYTES)
     heap.bytes.copyWithin(this.odd, odd, odd + oddLines * ODD_BYTES)
-    heap.release(odd, oddBytes)
+    this.pieces.release(odd)
   }
 
   /** Has the odd lines decided, and takes the bad ones out of the rows. Returns the number of rows that are left. */
@@ -223,39 +228,40 @@ export class WasmScanner implements Scanner {
 
 /** Memory for the columns of one batch: handed out piece after piece, all taken back with the next batch. */
 export class Frame {
-  private readonly heap: Heap
+  private readonly pieces: Pieces
   private readonly first: number
+  private readonly end: number
   private at: number
-  private end: number
-  private more: { address: number; size: number }[] = []
+  private more: number[] = []
 
-  constructor(heap: Heap) {
-    this.heap = heap
-    this.first = this.at = heap.allocate(FRAME_BYTES)
+  constructor(pieces: Pieces) {
+    this.pieces = pieces
+    this.first = this.at = pieces.allocate(FRAME_BYTES)
     this.end = this.first + FRAME_BYTES
   }
 
-  /** At a multiple of 64, with SLACK behind. Beyond FRAME_BYTES a batch it takes pieces of their own. */
+  /** At a multiple of 64, with SLACK behind. What does not fit FRAME_BYTES gets a piece of its own. */
   take(size: number): number {
     const address = this.at
     const next = address + 64 * Math.ceil((size + SLACK) / 64)
-    if (next <= this.end) {
-      this.at = next
-      return address
+    if (next > this.end) {
+      const piece = this.pieces.allocate(size + SLACK)
+      this.more.push(piece)
+      return piece
     }
-    this.more.push({ address: this.heap.allocate(size), size })
-    return (this.more.at(-1) as { address: number }).address
+    this.at = next
+    return address
   }
 
   reset(): void {
     this.at = this.first
-    for (const { address, size } of this.more) this.heap.release(address, size)
+    for (const piece of this.more) this.pieces.release(piece)
     this.more = []
   }
 }
 
-/** For all usual batches. Pages that are not used cost nothing. */
-const FRAME_BYTES = 32 << 20
+/** For the columns and the output of a usual batch. Pages that are not used cost nothing. */
+const FRAME_BYTES = 4 << 20
 
 /** Sizes as kernel/scan.ts draws them. */
 const NAME_BYTES = 40
@@ -263,7 +269,7 @@ const FIELD_BYTES = 12
 const PART_BYTES = 12
 
 /** Writes the wanted names and paths as the kernel reads them. */
-function planNames(heap: Heap, reads: readonly FieldPath[]): { address: number; count: number } {
+function planNames(heap: Heap, pieces: Pieces, reads: readonly FieldPath[]): { address: number; count: number } {
   const quoted = (part: string | number): Buffer => Buffer.from(JSON.stringify(String(part)))
   const names = new Map<string, { field: number; rest: (string | number)[] }[]>()
   reads.forEach(([name, ...rest], field) => {
@@ -274,7 +280,7 @@ function planNames(heap: Heap, reads: readonly FieldPath[]): { address: number; 
   const texts = reads.flat().reduce((sum: number, part) => sum + quoted(part).length + 16, 0)
   const parts = reads.flat().length
   const size = names.size * NAME_BYTES + reads.length * FIELD_BYTES + parts * PART_BYTES + texts + 64
-  const address = heap.allocateZeroed(size)
+  const address = pieces.allocateZeroed(size)
   const { u32, u64, bytes } = heap
   let fieldAt = address + names.size * NAME_BYTES
   let partAt = fieldAt + reads.length * FIELD_BYTES

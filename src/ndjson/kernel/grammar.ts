@@ -183,7 +183,7 @@ export function find(p: usize, path: usize, parts: i32, depth: i32, last: bool):
     p = at
   }
   const end = valueEnd(p, depth)
-  if (!end) return false
+  if (!end || !endsHere(skipSpace(end))) return false
   foundAt = p
   foundEnd = end
   return true

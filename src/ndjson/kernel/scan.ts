@@ -10,7 +10,7 @@
 // beyond the last wanted field: a string that is open at the end, a raw control character, a backslash outside strings, unequal numbers
 // of { and } or [ and ], "}" before "{", anything before or after the one object, depth near the limit, invalid UTF-8.
 // Seen where a field is wanted: everything, so what a stage reads is always JSON.
-import { find, foundAt, foundEnd, hasBackslash, lineValid, numberEnd, endsHere, skipSpace, stringEnd, valueEnd } from './grammar'
+import { find, foundAt, foundEnd, lineValid, numberEnd, skipSpace, stringEnd, valueEnd } from './grammar'
 import { isDigit, isSpace, lowest, mask4, prefixXor } from './masks'
 import { utf8Valid } from './utf8'
 
@@ -171,7 +171,7 @@ export function scan(
         const single = load<i32>(name, 36)
         if (single >= 0) {
           const stop = wantedEnd(value)
-          if (!stop) isOdd = true
+          if (!stop || !endsMember(stop)) isOdd = true
           const span = row + 8 + (usize(single) << 3)
           store<u32>(span, u32(value - block))
           store<u32>(span, u32(stop - block), 4)
@@ -190,7 +190,8 @@ export function scan(
     while (start < stop && isSpace(load<u8>(stop - 1))) stop--
     if (start != lineStart || stop != lineStop || start == stop) dense = false
     if (start != stop) {
-      if (depth | squares || load<u8>(start) != 0x7b || load<u8>(stop - 1) != 0x7d || (zeroAt && zeroAt != stop - 1)) isOdd = true
+      // One object and nothing else, without a comma after the last member.
+      if (depth | squares || load<u8>(start) != 0x7b || load<u8>(stop - 1) != 0x7d || (zeroAt && zeroAt != stop - 1) || load<u8>(stop - 2) == 0x2c) isOdd = true
       if (!isOdd && isHigh) isOdd = !utf8Valid(start, stop)
       if (!isOdd && strict) isOdd = !lineValid(start, stop)
       if (isOdd) {
@@ -267,6 +268,16 @@ function wantedEnd(p: usize): usize {
     return numberEnd(p)
   }
   return valueEnd(p, 1)
+}
+
+/** Whether a member's value may end at p: , or } follow. */
+// @ts-ignore: decorator
+@inline
+function endsMember(p: usize): bool {
+  const next = load<u8>(p)
+  if (next == 0x2c || next == 0x7d) return true
+  const after = load<u8>(skipSpace(p))
+  return after == 0x2c || after == 0x7d
 }
 
 /** Whether the name that ends at `end` (a quote) has an escape in it: then it may be one of the wanted ones in disguise. */
