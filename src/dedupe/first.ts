@@ -1,5 +1,10 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
+import { ExternalSorter } from '../sort/external.ts'
+import { drain } from '../sort/line-sorter.ts'
+import { appendDouble } from '../sort/sort-key.ts'
+import { appendInterned, ByPosition, groupsOf, KEY_BYTES } from './spilled.ts'
 
 export interface DedupeOptions {
   /** Fields of the key, by their index. */
@@ -7,34 +12,137 @@ export interface DedupeOptions {
   readonly dupesTo: string | undefined
 }
 
-/** `dedupe`: the first record of each key leaves at once. O(1) a record. */
+/** How an entry of the sorter begins: its key has left already, or the record's position and line follow. */
+const SEEN = 1
+const LINE = 0
+/** Of the memory, for keys; the rest sorts what does not fit. */
+const SHARE = 0.5
+
+/**
+ * `dedupe`: the first record of each key leaves at once. O(1) a record.
+ *
+ * When the keys fill the memory they go to disk, and so does, from then on, the first record of each key since the table was emptied
+ * last. At the end all of that is sorted by key, which shows the records whose key is new, and those by position: the output is the
+ * same, only its end comes later.
+ */
 export class DedupeFirst implements Operator {
+  readonly #options: DedupeOptions
+  readonly #context: StageContext
   readonly #keys: KeyTable
   readonly #dupes: { write(lines: Uint8Array): void } | undefined
+  readonly #key = new ByteBuffer(256)
+  readonly #payload = new ByteBuffer(256)
+  #held = 0
+  #sorter: ExternalSorter | undefined
   #mask = new Uint8Array(0)
 
-  constructor({ fields, dupesTo }: DedupeOptions, context: StageContext) {
-    this.#keys = context.keyTable(fields)
-    this.#dupes = dupesTo === undefined ? undefined : context.sideFile(dupesTo)
+  constructor(options: DedupeOptions, context: StageContext) {
+    this.#options = options
+    this.#context = context
+    this.#keys = context.keyTable(options.fields)
+    this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
-    let next = this.#keys.size
-    const ids = this.#keys.intern(batch)
     const { count } = batch
+    const known = this.#keys.size
+    const ids = this.#keys.intern(batch)
     if (this.#mask.length < count) this.#mask = new Uint8Array(2 * count)
     const mask = this.#mask
     // New keys get the next ids, in order.
-    const known = next
+    let next = known
     for (let row = 0; row < count; row++) {
       const isNew = ids[row] === next
       mask[row] = isNew ? 1 : 0
       if (isNew) next++
     }
-    if (next > known) out.forward(batch, mask)
-    if (this.#dupes && next - known < count) {
-      for (let row = 0; row < count; row++) mask[row]! ^= 1
-      this.#dupes.write(batch.lines(mask, 0, count))
+    if (this.#sorter) this.#keep(this.#sorter, batch, ids, mask)
+    else {
+      if (next > known) out.forward(batch, mask)
+      if (this.#dupes && next - known < count) {
+        for (let row = 0; row < count; row++) mask[row]! ^= 1
+        this.#dupes.write(batch.lines(mask, 0, count))
+      }
+    }
+    if (next > known) this.#account(batch, ids, known)
+  }
+
+  /** Keys that may be known on disk: decided at the end. With a file for duplicates all records are, so that it is in order too. */
+  #keep(sorter: ExternalSorter, batch: RecordBatch, ids: Uint32Array, mask: Uint8Array): void {
+    const { spans, stride, bytes, count } = batch
+    for (let row = 0; row < count; row++) {
+      if (mask[row] === 0 && !this.#dupes) continue
+      const key = this.#key
+      key.length = 0
+      appendInterned(key, this.#keys, ids[row]!, this.#options.fields.length)
+      const payload = this.#payload
+      payload.length = 0
+      payload.byte(LINE)
+      appendDouble(payload, batch.position(row))
+      payload.copy(bytes, spans[row * stride]!, spans[row * stride + 1]!)
+      payload.byte(0x0a)
+      sorter.add(key.bytes, 0, key.length, sorter.place(payload.bytes, 0, payload.length), payload.length)
     }
   }
+
+  #account({ spans, stride, count }: RecordBatch, ids: Uint32Array, known: number): void {
+    let next = known
+    for (let row = 0; row < count; row++) {
+      if (ids[row] !== next) continue
+      next++
+      this.#held += KEY_BYTES
+      for (const field of this.#options.fields) {
+        this.#held += spans[row * stride + 3 + 2 * field]! - spans[row * stride + 2 + 2 * field]!
+      }
+    }
+    if (this.#held > SHARE * this.#context.memoryBytes) this.#spillKeys()
+  }
+
+  #spillKeys(): void {
+    if (!this.#sorter) {
+      const { memoryBytes } = this.#context
+      const sorter = new ExternalSorter({
+        memoryBytes: (1 - SHARE) * memoryBytes,
+        spill: () => this.#context.spill(),
+        grouped: false,
+      })
+      const seen = Uint8Array.of(SEEN)
+      for (let id = 0; id < this.#keys.size; id++) {
+        this.#key.length = 0
+        appendInterned(this.#key, this.#keys, id, this.#options.fields.length)
+        sorter.add(this.#key.bytes, 0, this.#key.length, sorter.place(seen, 0, 1), 1)
+      }
+      this.#sorter = sorter
+    }
+    this.#keys.clear()
+    this.#held = 0
+  }
+
+  onEnd(out: Collector): void {
+    if (!this.#sorter) return
+    this.#keys.clear()
+    const share = this.#context.memoryBytes / 4
+    const [firsts, dupes] = [new ByPosition(this.#context, share), new ByPosition(this.#context, share)]
+    const cursor = this.#sorter.sorted()
+    for (const group of groupsOf(cursor)) {
+      let known = false
+      group(() => {
+        const { bytes, start, end } = cursor
+        if (bytes[start] === LINE) {
+          const into = known ? dupes : firsts
+          if (!known || this.#dupes) into.add(readDouble(bytes, start + 1), bytes, start + 9, end)
+        }
+        known = true
+      })
+    }
+    drain(firsts.sorted(), (lines) => out.emit(lines))
+    if (this.#dupes) drain(dupes.sorted(), (lines) => this.#dupes!.write(lines))
+  }
 }
+
+/** A positive number as `appendDouble` wrote it. */
+export function readDouble(bytes: Uint8Array, at: number): number {
+  for (let p = 0; p < 8; p++) view.setUint8(p, bytes[at + p]! ^ (p === 0 ? 0x80 : 0))
+  return view.getFloat64(0)
+}
+const view = new DataView(new ArrayBuffer(8))

@@ -138,6 +138,8 @@ function setUint32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value >>> 24
 }
 
+export type CursorKey = Pick<Cursor, 'key' | 'keyStart' | 'keyEnd'>
+
 interface Source {
   readonly cursor: Cursor
   /** Order among equal keys: of the run that was written first. */
@@ -229,7 +231,7 @@ function before(a: Source, b: Source): boolean {
 }
 
 /** Order of the keys of two cursors, the first `skip` bytes known to be equal. */
-export function compareKeys(a: Cursor, b: Cursor, skip = 0): number {
+export function compareKeys(a: CursorKey, b: CursorKey, skip = 0): number {
   const aLength = a.keyEnd - a.keyStart
   const bLength = b.keyEnd - b.keyStart
   const both = Math.min(aLength, bLength)

@@ -100,7 +100,7 @@ function appendNumber(into: ByteBuffer, bytes: Uint8Array, start: number, end: n
 const isZero = (text: string): boolean => !/^-?[^eE]*[1-9]/.test(text)
 
 /** The double's bits so that they ascend as unsigned bytes: negative ones flipped whole, others in their sign. */
-function appendDouble(into: ByteBuffer, value: number): void {
+export function appendDouble(into: ByteBuffer, value: number): void {
   scratch.setFloat64(0, value)
   const flip = value < 0 ? 0xff : 0
   into.byte(scratch.getUint8(0) ^ (flip || 0x80))

@@ -1,0 +1,157 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import type { Collector, EventTime, Operator, StageContext } from '../core/operator.ts'
+import type { EventTimes } from '../join/broadcast.ts'
+import { Heap } from '../join/heap.ts'
+import { appendCount } from './held.ts'
+
+export interface BurstOptions {
+  readonly fields: readonly number[]
+  readonly keep: 'first' | 'last'
+  readonly countField: number | undefined
+  readonly dupesTo: string | undefined
+  readonly withinMs: number
+  readonly delayMs: number
+  readonly times: EventTimes
+}
+
+/** Records of one key within the time of the burst's first one. */
+interface Burst {
+  id: number
+  readonly start: EventTime
+  readonly arrival: number
+  /** The record that is kept, where it leaves at the end of the burst only, and its time. */
+  line: Uint8Array | undefined
+  time: EventTime
+  count: number
+}
+
+/** Keys without a burst are forgotten when there are so many more than those with one. */
+const MOST_IDLE = 1 << 16
+
+/**
+ * `dedupe --within D`: a burst begins with a record of a key and takes in those of the key up to D from it; the next one after that begins
+ * a new burst, so a key that never pauses is seen again and again. Bursts are forgotten when the watermark is past their end.
+ * O(1) a record; memory: the keys of the last D and delay.
+ */
+export class DedupeBursts implements Operator {
+  readonly #options: BurstOptions
+  readonly #context: StageContext
+  readonly #keys: KeyTable
+  readonly #dupes: { write(lines: Uint8Array): void } | undefined
+  /** Open bursts by key id: nearly always one. */
+  #bursts = new Map<number, Burst[]>()
+  readonly #ends = new Heap<Burst>((a, b) => a.start < b.start || (a.start === b.start && a.arrival < b.arrival))
+  readonly #line = new ByteBuffer(256)
+  #newest: EventTime = -Infinity
+  #arrivals = 0
+
+  constructor(options: BurstOptions, context: StageContext) {
+    this.#options = options
+    this.#context = context
+    this.#keys = context.keyTable(options.fields)
+    this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
+  }
+
+  processBatch(batch: RecordBatch, out: Collector): void {
+    const { keep, countField, times, withinMs } = this.#options
+    const { bytes, spans, stride, count } = batch
+    if (this.#keys.size > 2 * this.#bursts.size + MOST_IDLE) this.#forgetKeys()
+    const ids = this.#keys.intern(batch)
+    const values = times.read(batch)
+    const held = keep === 'last' || countField !== undefined
+    for (let row = 0; row < count; row++) {
+      const at = row * stride
+      const time = values[row]!
+      if (Number.isNaN(time)) {
+        this.#context.reject(batch, row, times.problem(batch, row))
+        continue
+      }
+      if (countField !== undefined && (bytes[spans[at]!] !== 0x7b || spans[at + 3 + 2 * countField] !== 0)) {
+        const problem =
+          bytes[spans[at]!] === 0x7b ? 'the record has a member "count" already' : 'only objects can get a count'
+        this.#context.reject(batch, row, { problem, hint: 'give it another name with beck map' })
+        continue
+      }
+      if (time > this.#newest) {
+        this.#newest = time
+        this.#close(time - this.#options.delayMs, out)
+      }
+      const id = ids[row]!
+      const open = this.#bursts.get(id)
+      const burst = open?.find(({ start }) => Math.abs(time - start) <= withinMs)
+      if (!burst) {
+        const line = held ? new Uint8Array(bytes.subarray(spans[at], spans[at + 1])) : undefined
+        const fresh: Burst = { id, start: time, arrival: this.#arrivals++, line, time, count: 1 }
+        if (open) open.push(fresh)
+        else this.#bursts.set(id, [fresh])
+        this.#ends.push(fresh)
+        if (!held) out.forward(batch, undefined, row, row + 1)
+        continue
+      }
+      burst.count++
+      // Of records of one time the one that came last is the last.
+      if (keep === 'last' && time >= burst.time) {
+        this.#dupes?.write(this.#withEnd(burst.line!))
+        burst.line = new Uint8Array(bytes.subarray(spans[at], spans[at + 1]))
+        burst.time = time
+      } else this.#dupes?.write(batch.lines(undefined, row, row + 1))
+    }
+  }
+
+  onEnd(out: Collector): void {
+    this.#close(Infinity, out)
+  }
+
+  /** Ends the bursts that no record at or after the watermark can belong to. */
+  #close(watermark: EventTime, out: Collector): void {
+    for (
+      let burst = this.#ends.top;
+      burst && burst.start + this.#options.withinMs < watermark;
+      burst = this.#ends.top
+    ) {
+      this.#ends.pop()
+      const open = this.#bursts.get(burst.id)!
+      if (open.length === 1) this.#bursts.delete(burst.id)
+      else open.splice(open.indexOf(burst), 1)
+      if (burst.line) out.emit(this.#withEnd(burst.line, burst.count))
+    }
+  }
+
+  #withEnd(line: Uint8Array, count?: number): Uint8Array {
+    const into = this.#line
+    into.length = 0
+    into.append(line)
+    if (count !== undefined && this.#options.countField !== undefined) appendCount(into, count)
+    into.byte(0x0a)
+    return into.view()
+  }
+
+  /** Gives the keys that still have bursts new ids, and forgets the others. */
+  #forgetKeys(): void {
+    const { bytes, ends, positions } = this.#keys.export()
+    const parts = this.#options.fields.length
+    const ids = [...this.#bursts.keys()]
+    const pieces = ids.map((id) => bytes.slice(id === 0 ? 0 : ends[id * parts - 1], ends[(id + 1) * parts - 1]))
+    const keptEnds = new Uint32Array(ids.length * parts)
+    let at = 0
+    ids.forEach((id, index) => {
+      const start = id === 0 ? 0 : ends[id * parts - 1]!
+      for (let part = 0; part < parts; part++) keptEnds[index * parts + part] = at + ends[id * parts + part]! - start
+      at = keptEnds[(index + 1) * parts - 1]!
+    })
+    this.#keys.clear()
+    const fresh = this.#keys.import({
+      bytes: Buffer.concat(pieces),
+      ends: keptEnds,
+      positions: Float64Array.from(ids, (id) => positions[id]!),
+    })
+    const bursts = new Map<number, Burst[]>()
+    ids.forEach((id, index) => {
+      const moved = this.#bursts.get(id)!
+      for (const burst of moved) burst.id = fresh[index]!
+      bursts.set(fresh[index]!, moved)
+    })
+    this.#bursts = bursts
+  }
+}

@@ -1,0 +1,196 @@
+import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import type { Collector, Operator, StageContext } from '../core/operator.ts'
+import { Arena } from '../sort/arena.ts'
+import { ExternalSorter } from '../sort/external.ts'
+import { drain } from '../sort/line-sorter.ts'
+import { appendDouble } from '../sort/sort-key.ts'
+import { readDouble } from './first.ts'
+import { appendInterned, ByPosition, groupsOf, KEY_BYTES } from './spilled.ts'
+
+export interface HeldOptions {
+  readonly fields: readonly number[]
+  readonly keep: 'first' | 'last'
+  /** The field `count`, where `--count` will add it. */
+  readonly countField: number | undefined
+  readonly dupesTo: string | undefined
+}
+
+/** What is kept of a key, as an entry: how often it came, where the kept record stands, and its line. */
+const COUNT = 0
+const POSITION = 8
+const LINE = 16
+/** Replaced lines are cleared away when they are this much, and more than half. */
+const LEAST_GARBAGE = 16 << 20
+
+/**
+ * `dedupe --keep last` and `--count`: what is kept of a key is known at the end only. Records leave in the order in which they came.
+ * O(1) a record; beyond the memory what is held goes to disk, and is put together at the end.
+ */
+export class DedupeHeld implements Operator {
+  readonly #options: HeldOptions
+  readonly #context: StageContext
+  readonly #keys: KeyTable
+  readonly #dupes: { write(lines: Uint8Array): void } | undefined
+  readonly #key = new ByteBuffer(256)
+  readonly #entry = new ByteBuffer(256)
+  #lines = new Arena()
+  #liveBytes = 0
+  #keyBytes = 0
+  /** By id. */
+  #counts: number[] = []
+  #positions: number[] = []
+  #places: number[] = []
+  #lengths: number[] = []
+  #sorter: ExternalSorter | undefined
+
+  constructor(options: HeldOptions, context: StageContext) {
+    this.#options = options
+    this.#context = context
+    this.#keys = context.keyTable(options.fields)
+    this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
+  }
+
+  processBatch(batch: RecordBatch): void {
+    const { bytes, spans, stride, count } = batch
+    const { fields, keep, countField } = this.#options
+    const ids = this.#keys.intern(batch)
+    for (let row = 0; row < count; row++) {
+      const at = row * stride
+      const start = spans[at]!
+      const end = spans[at + 1]!
+      if (countField !== undefined && (bytes[start] !== 0x7b || spans[at + 3 + 2 * countField] !== 0)) {
+        const problem =
+          bytes[start] === 0x7b ? 'the record has a member "count" already' : 'only objects can get a count'
+        this.#context.reject(batch, row, { problem, hint: 'give it another name with beck map' })
+        continue
+      }
+      const id = ids[row]!
+      const known = this.#counts[id] !== undefined
+      this.#counts[id] = (this.#counts[id] ?? 0) + 1
+      if (!known) {
+        this.#keyBytes += KEY_BYTES + 64
+        for (const field of fields) this.#keyBytes += spans[at + 3 + 2 * field]! - spans[at + 2 + 2 * field]!
+      } else if (keep === 'first') {
+        this.#dupes?.write(batch.lines(undefined, row, row + 1))
+        continue
+      } else {
+        this.#writeDupe(id)
+        this.#liveBytes -= this.#lengths[id]!
+      }
+      this.#places[id] = this.#lines.place(bytes, start, end)
+      this.#lengths[id] = end - start
+      this.#positions[id] = batch.position(row)
+      this.#liveBytes += end - start
+    }
+    if (this.#lines.bytes > 2 * this.#liveBytes + LEAST_GARBAGE) this.#collect()
+    if (this.#keyBytes + this.#lines.bytes > this.#context.memoryBytes / 2) this.#spillAll()
+  }
+
+  #writeDupe(id: number): void {
+    if (!this.#dupes) return
+    const entry = this.#entry
+    entry.length = 0
+    this.#copyLine(entry, id)
+    entry.byte(0x0a)
+    this.#dupes.write(entry.view())
+  }
+
+  #copyLine(into: ByteBuffer, id: number): void {
+    const place = this.#places[id]!
+    const start = this.#lines.offset(place)
+    into.copy(this.#lines.chunk(place), start, start + this.#lengths[id]!)
+  }
+
+  /** Puts the lines that are still wanted together. */
+  #collect(): void {
+    const lines = new Arena()
+    for (let id = 0; id < this.#places.length; id++) {
+      const place = this.#places[id]
+      if (place === undefined) continue
+      const start = this.#lines.offset(place)
+      this.#places[id] = lines.place(this.#lines.chunk(place), start, start + this.#lengths[id]!)
+    }
+    this.#lines = lines
+  }
+
+  #spillAll(): void {
+    this.#sorter ??= new ExternalSorter({
+      memoryBytes: this.#context.memoryBytes / 2,
+      spill: () => this.#context.spill(),
+      grouped: false,
+    })
+    const sorter = this.#sorter
+    for (let id = 0; id < this.#counts.length; id++) {
+      if (this.#counts[id] === undefined) continue
+      this.#key.length = 0
+      appendInterned(this.#key, this.#keys, id, this.#options.fields.length)
+      const entry = this.#entry
+      entry.length = 0
+      appendDouble(entry, this.#counts[id]!)
+      appendDouble(entry, this.#positions[id]!)
+      this.#copyLine(entry, id)
+      sorter.add(this.#key.bytes, 0, this.#key.length, sorter.place(entry.bytes, 0, entry.length), entry.length)
+    }
+    this.#keys.clear()
+    this.#lines.clear()
+    this.#counts = []
+    this.#positions = []
+    this.#places = []
+    this.#lengths = []
+    this.#liveBytes = this.#keyBytes = 0
+  }
+
+  onEnd(out: Collector): void {
+    const memoryBytes = this.#context.memoryBytes / 2
+    const kept = new ByPosition(this.#context, memoryBytes)
+    const line = new ByteBuffer(256)
+    const add = (count: number, position: number): void => {
+      if (this.#options.countField !== undefined) appendCount(line, count)
+      line.byte(0x0a)
+      kept.add(position, line.bytes, 0, line.length)
+    }
+    if (this.#sorter) {
+      this.#spillAll()
+      const cursor = this.#sorter.sorted()
+      for (const group of groupsOf(cursor)) {
+        let [count, position] = [0, 0]
+        line.length = 0
+        group(() => {
+          const { bytes, start, end } = cursor
+          const isFirst = count === 0
+          count += readDouble(bytes, start + COUNT)
+          const takes = isFirst || this.#options.keep === 'last'
+          if (!isFirst && this.#dupes) this.#writeOther(takes ? line.view() : bytes.subarray(start + LINE, end))
+          if (!takes) return
+          position = readDouble(bytes, start + POSITION)
+          line.length = 0
+          line.copy(bytes, start + LINE, end)
+        })
+        add(count, position)
+      }
+    } else {
+      for (let id = 0; id < this.#counts.length; id++) {
+        if (this.#counts[id] === undefined) continue
+        line.length = 0
+        this.#copyLine(line, id)
+        add(this.#counts[id]!, this.#positions[id]!)
+      }
+    }
+    drain(kept.sorted(), (lines) => out.emit(lines))
+  }
+
+  #writeOther(line: Uint8Array): void {
+    this.#dupes!.write(line)
+    this.#dupes!.write(NEWLINE)
+  }
+}
+
+const NEWLINE = Uint8Array.of(0x0a)
+
+/** `{"id":1}` → `{"id":1,"count":3}` */
+export function appendCount(line: ByteBuffer, count: number): void {
+  do line.length--
+  while (line.bytes[line.length - 1]! <= 0x20)
+  line.append(Buffer.from(`${line.bytes[line.length - 1] === 0x7b ? '' : ','}"count":${count}}`))
+}
