@@ -26,10 +26,11 @@ const formats: Readonly<Record<string, Format>> = {
       const { RowEncoder } = await import('../src/formats/rows.ts')
       const { tableFormat } = await import('../src/formats/table.ts')
       const columns = columnsOf(options)
-      return stage(
-        columns?.reads ?? [],
-        (context) => new RowEncoder(tableFormat(context.terminal), columns, true, context),
-      )
+      return stage(columns?.reads ?? [], (context) => {
+        // Someone who watches a stream wants to see it now; a file or a pipe gets the same bytes whatever the timing.
+        const hold = context.terminal ? 'first batch' : 'first records'
+        return new RowEncoder(tableFormat(context.terminal), columns, hold, context)
+      })
     },
   },
   csv: { options: ['columns', 'delimiter'], load: (options) => separated(options, true) },
@@ -65,7 +66,7 @@ async function separated(options: Options, quotes: boolean): Promise<EncoderStag
   const columns = columnsOf(options)
   return stage(columns?.reads ?? [], (context) => {
     const format = separatedFormat(delimiter, quotes, context.terminal ? forTerminal : String)
-    return new RowEncoder(format, columns, false, context)
+    return new RowEncoder(format, columns, 'nothing', context)
   })
 }
 
@@ -89,7 +90,7 @@ export const to: CommandSpec = {
     '- lines FIELD: the text of one field a line, as it is.',
     '',
     'The columns are the fields of the first 1,000 records (at most 4 MiB), which are held until then; a later record with another field is a ' +
-      'bad record. With --columns they are what you name, and csv and tsv hold nothing back. ' +
+      'bad record. With --columns they are what you name; csv and tsv then hold nothing back, a table on a terminal only what arrives first. ' +
       'Strings are written as text, null and missing fields as nothing, everything else as its JSON, numbers as they are spelt.',
   ].join('\n'),
   program: [

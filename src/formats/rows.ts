@@ -27,6 +27,9 @@ export interface Columns {
   readonly reads: readonly FieldPath[]
 }
 
+/** What is kept back where the user named the columns: nothing, or for their widths the first records, or what arrived first. */
+export type Hold = 'nothing' | 'first batch' | 'first records'
+
 /** Turns records into rows. Memory is bounded by the first records. */
 export class RowEncoder implements Encoder {
   private readonly columns: Columns | undefined
@@ -40,14 +43,13 @@ export class RowEncoder implements Encoder {
   /** Until the columns are settled. */
   private held: Row[] | undefined = []
   private heldBytes = 0
-  private readonly hold: boolean
+  private readonly hold: Hold
 
-  /** `hold`: keep the first records back even where the user named the columns, for their widths. */
-  constructor(format: RowFormat, columns: Columns | undefined, hold: boolean, context: StageContext) {
+  constructor(format: RowFormat, columns: Columns | undefined, hold: Hold, context: StageContext) {
     this.format = format
     this.columns = columns
     this.context = context
-    this.hold = hold || !columns
+    this.hold = columns ? hold : 'first records'
     if (columns) this.names = columns.fields.map(({ name }) => toBinary(name))
   }
 
@@ -57,7 +59,7 @@ export class RowEncoder implements Encoder {
       if (text !== '') write(Buffer.from(text, 'latin1'))
       text = ''
     }
-    if (this.held && !this.hold) text += this.settle()
+    if (this.held && this.hold === 'nothing') text += this.settle()
     for (let row = 0; row < batch.count; row++) {
       const cells = this.columns ? this.named(batch, row, this.columns) : this.all(batch, row)
       if (!Array.isArray(cells)) {
@@ -71,6 +73,7 @@ export class RowEncoder implements Encoder {
       }
       if (text.length > EMIT_CHARS) flush()
     }
+    if (this.held && this.hold === 'first batch' && batch.count > 0) text += this.settle()
     flush()
   }
 

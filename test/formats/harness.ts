@@ -65,12 +65,21 @@ export async function decode(program: string[], options: Options, ...files: Uint
 }
 
 /** Encodes NDJSON, in blocks of that many bytes; bad records throw. */
-export async function encode(
+export const encode = async (
   program: string[],
   options: Options,
   ndjson: string | Uint8Array,
   blockBytes = Infinity,
-): Promise<Buffer> {
+): Promise<Buffer> => Buffer.concat((await encodeBatches(program, options, ndjson, blockBytes)).flat())
+
+/** What is written for each block, and at the end. */
+export async function encodeBatches(
+  program: string[],
+  options: Options,
+  ndjson: string | Uint8Array,
+  blockBytes: number,
+  terminal?: { columns: number; color: boolean },
+): Promise<Buffer[][]> {
   const stage = (await create(to, program, options)) as EncoderStage
   const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
   const unused = (): never => {
@@ -88,9 +97,9 @@ export async function encode(
     memoryBytes: 1e9,
     workers: 1,
   }
-  const encoder = stage.open(context)
-  const parts: Buffer[] = []
-  const write = (text: Uint8Array | string): void => void parts.push(Buffer.from(text as string))
+  const encoder = stage.open(terminal ? { ...context, terminal } : context)
+  const batches: Buffer[][] = []
+  const write = (text: Uint8Array | string): void => void batches.at(-1)?.push(Buffer.from(text as string))
   scanner.begin({ file: 'test', base: 0, lineAt: () => 1 })
   const bytes = Buffer.from(ndjson as string)
   for (let at = 0; ;) {
@@ -99,11 +108,12 @@ export async function encode(
     at += filled
     const { batch, bad } = scanner.scan(filled, filled === 0)
     if (bad[0]) throw new Error(bad[0].problem)
+    batches.push([])
     encoder.processBatch(batch, write)
     if (filled === 0) break
   }
   encoder.onEnd?.(write)
-  return Buffer.concat(parts)
+  return batches
 }
 
 export const ndjson = (values: readonly unknown[]): string =>
