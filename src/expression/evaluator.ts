@@ -86,10 +86,8 @@ export class Evaluator {
       })
       .replaceAll('$g(...)', 'the field')
       .replaceAll('$r', 'r')
-    return {
-      problem: `the expression failed: ${message}`,
-      hint: /BigInt/.test(message) ? this.bigHint() : hintFor(message),
-    }
+    const hint = /BigInt/.test(message) ? this.bigHint() : hintFor(message)
+    return { problem: `the expression failed: ${message}`, ...(hint && { hint }) }
   }
 
   private bigHint(): string {
@@ -102,8 +100,8 @@ export class Evaluator {
 /** A path as it stands in an expression. */
 const written = (path: FieldPath): string => `r${formatFieldPath(path).replace(/^(?!\[)/, '.')}`
 
-function hintFor(message: string): string {
+function hintFor(message: string): string | undefined {
   if (/not a function/.test(message)) return 'is the field of another type here? String(r.x) and Number(r.x) convert it'
   if (/of (undefined|null)/.test(message)) return 'is something missing in this record? ?. and ?? step over it'
-  return 'keep such records and go on with --dead-letter FILE'
+  return undefined
 }

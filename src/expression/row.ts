@@ -48,15 +48,14 @@ export class Row {
     for (const finders of this.finders) for (const finder of finders) finder.begin()
   }
 
-  /** A field's text, "" when it is missing. */
+  /** A field's text, "" when it is missing; field -1 is the line. */
   private fieldText(field: number): string {
     const at = this.row * this.stride + 2 + 2 * field
     return this.block.slice(this.spans[at], this.spans[at + 1])
   }
 
   private lineText(): string {
-    const at = this.row * this.stride
-    return this.block.slice(this.spans[at], this.spans[at + 1])
+    return this.fieldText(-1)
   }
 
   /** A field that is used as a number: from the column when it is one. */
@@ -269,10 +268,11 @@ const originless = (value: unknown): value is object =>
 const spells = (text: string, value: unknown): boolean =>
   typeof value === 'string' ? text === quote(value) : text === String(value)
 
-/** Finds a text in a block from ever later places: one pass over the block in all. */
+/** Finds a text in a block, normally from ever later places: then it is one pass over the block in all. */
 class Finder {
   private readonly wanted: string
   private at = -1
+  private last = 0
   constructor(wanted: string) {
     this.wanted = wanted
   }
@@ -281,7 +281,8 @@ class Finder {
   }
   /** The first place from `start` on; Infinity when there is none. */
   from(block: string, start: number): number {
-    if (this.at < start) this.at = find(block, this.wanted, start)
+    if (this.at < start || start < this.last) this.at = find(block, this.wanted, start)
+    this.last = start
     return this.at
   }
   /** The next place after one. */

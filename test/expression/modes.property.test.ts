@@ -211,3 +211,49 @@ it('filters as JavaScript does, in every mode', () => {
     parameters,
   )
 })
+
+/** Numbers that JavaScript does not hold, and sums, comparisons and methods that may fail on them. */
+const odd = array(
+  tuple(
+    constantFrom('a', 'b', 'c d', '1'),
+    constantFrom(
+      '9007199254740993',
+      '-9007199254740992',
+      '9007199254740992',
+      '1e400',
+      '-0',
+      '0.10',
+      '1E2',
+      '"9007199254740993"',
+      '[1.0]',
+      'null',
+      '"x"',
+    ),
+  ),
+  { maxLength: 4 },
+).map((members) => `{${members.map(([name, text]) => `"${name}": ${text}`).join(', ')}}`)
+const risky = tuple(
+  path,
+  constantFrom('+', '-', '*', '<', '>=', '===', '==', '!==', '??', '&&'),
+  oneof(path, literal, constantFrom(both('9007199254740992'), both('9007199254740993n'), both('1e20'))),
+  constantFrom('X', '{...r, a: X}', '{v: X, b: r.b}', '[X, r]', '{v: (X).toFixed(1)}', '(o => ({...o, q: X}))(r)'),
+).map(([a, op, b, shape]) => shape.replace('X', () => `(${a.beck} ${op} ${b.beck})`))
+
+it('agrees in every mode on numbers beyond doubles, and on what fails', () => {
+  assert(
+    property(risky, array(odd, { minLength: 1, maxLength: 5 }), (expression, records) => {
+      const input = lines(records)
+      const doubled = records.some(
+        (text) => new Set(text.match(/"[^"]*":/g)).size < (text.match(/"[^"]*":/g)?.length ?? 0),
+      )
+      const run = (way: RunOptions): string[] => [
+        runMap(expression, input, way).replace(/^!.*$/gm, '!'),
+        runFilter(expression, input, way).replace(/^!.*$/gm, '!'),
+      ]
+      const [first, ...others] = ways(doubled)
+      const expected = run(first!)
+      for (const way of others) expect(run(way), `${way.mode} ${way.scanner}`).toEqual(expected)
+    }),
+    parameters,
+  )
+})
