@@ -1,4 +1,4 @@
-// Every ```console block in docs/*.md is run: a page is one session in one folder. "$ " begins a command, which goes on after "\" or "|" at
+// Every ```console block in README.md and docs/*.md is run: a page is one session in one folder. "$ " begins a command, which goes on after "\" or "|" at
 // the end of a line; what follows is everything that it prints, on both outputs.
 import { readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,14 +19,15 @@ function steps(page: string): Step[] {
   return found
 }
 
-const pages = readdirSync(join(root, 'docs'))
+const docs = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)
+const pages = ['README.md', ...docs]
   .filter((name) => name.endsWith('.md'))
-  .map((name) => ({ name, steps: steps(readFileSync(join(root, 'docs', name), 'utf8')) }))
+  .map((name) => ({ name, steps: steps(readFileSync(join(root, name), 'utf8')) }))
   .filter(({ steps }) => steps.length > 0)
 
 it('there are examples', () => expect(pages.length).toBeGreaterThan(0))
 
-describe.each(pages)('docs/$name', ({ steps }) => {
+describe.each(pages)('$name', ({ steps }) => {
   const folder = temporaryFolder()
   symlinkSync(join(root, 'fixtures'), join(folder, 'fixtures'))
   it.each(steps)('$command', async ({ command, output }) => {
