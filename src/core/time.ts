@@ -268,23 +268,29 @@ const digits = (count: number, width: number, suffix: string): readonly string[]
 const MINUTES = digits(60, 2, ':')
 const SECONDS = digits(60, 2, '.')
 const MILLISECONDS = digits(1000, 3, 'Z')
+
+/** `2026-01-01T00:00:00.000Z`: RFC 3339, UTC, always with milliseconds. Beyond the years 0000 to 9999 with sign and six digits. */
+export function formatTime(time: EventTime): string {
+  const hour = Math.floor(time / 3_600_000)
+  const rest = time - hour * 3_600_000
+  const minute = Math.floor(rest / 60_000)
+  const second = Math.floor(rest / 1000) - minute * 60
+  return `${formatHour(hour)}:${MINUTES[minute]}${SECONDS[second]}${MILLISECONDS[rest % 1000]}`
+}
+
 /** Hours formatted lately, each in the place of its lowest bits. */
 const HOURS = 64
 const hourOf = new Float64Array(HOURS).fill(NaN)
 const hourText: string[] = Array.from({ length: HOURS }, () => '')
 
-/** `2026-01-01T00:00:00.000Z`: RFC 3339, UTC, always with milliseconds. Beyond the years 0000 to 9999 with sign and six digits. */
-export function formatTime(time: EventTime): string {
-  const hour = Math.floor(time / 3_600_000)
+/** `2026-01-01T00`, from hours since 1970. */
+export function formatHour(hour: number): string {
   const place = hour & (HOURS - 1)
   if (hour !== hourOf[place]) {
-    hourText[place] = new Date(hour * 3_600_000).toISOString().slice(0, -10)
+    hourText[place] = new Date(hour * 3_600_000).toISOString().slice(0, -11)
     hourOf[place] = hour
   }
-  const rest = time - hour * 3_600_000
-  const minute = Math.floor(rest / 60_000)
-  const second = Math.floor(rest / 1000) - minute * 60
-  return (hourText[place] as string) + MINUTES[minute] + SECONDS[second] + MILLISECONDS[rest % 1000]
+  return hourText[place] as string
 }
 
 /** Reads a time of the command line: RFC 3339 and its everyday spellings, epoch numbers, `now`, `now-1h`. @throws BeckError */

@@ -2,9 +2,10 @@ import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import type { Engine, Rows } from './engine.ts'
+import { Lines } from './lines.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
 import { withWindow } from './records.ts'
-import { Chunks, windowMember } from './results.ts'
+import { windowMember } from './results.ts'
 
 /** `each` with tumbling and hopping windows: a record goes on at once, one line for each of its windows that it is not late for. No state. */
 export class EachAligned implements Engine {
@@ -13,7 +14,7 @@ export class EachAligned implements Engine {
   readonly #latenessMs: number
   readonly #delayMs: number
   readonly #field: number
-  readonly #chunks = new Chunks()
+  readonly #lines = new Lines()
 
   /** @param field index of `window` among the batch's fields */
   constructor(panes: Panes, latenessMs: number, delayMs: number, field: number) {
@@ -24,7 +25,7 @@ export class EachAligned implements Engine {
   }
 
   process(batch: RecordBatch, rows: Rows, out: Collector): void {
-    this.#chunks.open(out)
+    this.#lines.open(out)
     const { advance, size } = this.#panes
     for (let row = 0; row < batch.count; row++) {
       if (rows.slots[row] === NONE) continue
@@ -37,14 +38,14 @@ export class EachAligned implements Engine {
         if (end + this.#latenessMs <= this.watermark) continue
         late = false
         const member = windowMember(this.#panes.startOf(window), end)
-        this.#chunks.push(withWindow(batch, row, this.#field, member))
+        this.#lines.text(withWindow(batch, row, this.#field, member)).end()
       }
       if (late) {
         rows.late[row] = 1
         rows.lateCount++
       } else this.watermark = Math.max(this.watermark, time - this.#delayMs)
     }
-    this.#chunks.flush()
+    this.#lines.flush()
   }
 
   advance(watermark: EventTime): void {

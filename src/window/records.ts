@@ -2,10 +2,11 @@ import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { EventTime } from '../core/operator.ts'
 import type { Content } from './engine.ts'
-import { Chunks, windowMember, type Results } from './results.ts'
+import { Lines } from './lines.ts'
+import { windowMember, type Results } from './results.ts'
 
 /**
- * The record of a row with its window added, as a line. All other bytes stay: the member goes to the end, or in the place of a `window`
+ * The record of a row with its window added. All other bytes stay: the member goes to the end, or in the place of a `window`
  * that the record has already. @param field index of `window` among the batch's fields
  */
 export function withWindow(batch: RecordBatch, row: number, field: number, member: string): string {
@@ -14,11 +15,11 @@ export function withWindow(batch: RecordBatch, row: number, field: number, membe
   const at = row * stride
   const [start, end] = [spans[at] as number, spans[at + 1] as number]
   const [from, to] = [spans[at + 2 + 2 * field] as number, spans[at + 3 + 2 * field] as number]
-  if (to > 0) return `${text.slice(start, from)}${member.slice('"window":'.length)}${text.slice(to, end)}\n`
+  if (to > 0) return `${text.slice(start, from)}${member.slice('"window":'.length)}${text.slice(to, end)}`
   let last = end - 2
   while (text.charCodeAt(last) <= 0x20) last--
   const comma = text[last] === '{' ? '' : ','
-  return `${text.slice(start, end - 1)}${comma}${member}}\n`
+  return `${text.slice(start, end - 1)}${comma}${member}}`
 }
 
 interface Held {
@@ -33,9 +34,9 @@ interface Held {
 export class Records implements Content, Results {
   readonly #field: number
   readonly #slots: Held[][] = []
-  readonly #chunks = new Chunks()
-  readonly open: Results['open'] = (out) => this.#chunks.open(out)
-  readonly flush: Results['flush'] = () => this.#chunks.flush()
+  readonly #lines = new Lines()
+  readonly open: Results['open'] = (out) => this.#lines.open(out)
+  readonly flush: Results['flush'] = () => this.#lines.flush()
 
   constructor(field: number) {
     this.#field = field
@@ -56,7 +57,7 @@ export class Records implements Content, Results {
     }
   }
 
-  /** A record as a line with a gap where the window goes. */
+  /** A record with a gap where the window goes. */
   #hold(batch: RecordBatch, row: number): Held {
     const line = withWindow(batch, row, this.#field, GAP)
     const from = line.lastIndexOf(GAP_VALUE)
@@ -75,7 +76,7 @@ export class Records implements Content, Results {
   emit(start: EventTime, end: EventTime, _key: number, slot: number): undefined {
     const window = windowMember(start, end).slice('"window":'.length)
     for (const { row, from, to } of this.#slots[slot] as Held[]) {
-      this.#chunks.push(row.slice(0, from) + window + row.slice(to))
+      this.#lines.text(row.slice(0, from)).text(window).text(row.slice(to)).end()
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Collector, EventTime } from '../core/operator.ts'
 import { formatTime } from '../core/time.ts'
+import { Lines } from './lines.ts'
 import type { Keys } from './keys.ts'
 import type { Policy } from './engine.ts'
 
@@ -33,7 +34,6 @@ export interface Results {
 }
 
 const NOTHING: readonly Standing[] = []
-const FLUSH_CHARS = 1 << 16
 
 /** `{"window":{"start":…,"end":…},KEYS…,AGGREGATES…}`, with `revision`, `replaces` or `op` behind them where the policy asks for it. */
 export function aggregateResults(
@@ -42,16 +42,27 @@ export function aggregateResults(
   { late }: Policy,
   remember: boolean,
 ): Results {
-  const chunks = new Chunks()
-  const line = (start: EventTime, end: EventTime, body: string, extra: string): void =>
-    chunks.push(`{${windowMember(start, end)}${body}${extra}}\n`)
+  const lines = new Lines()
+  const line = (start: EventTime, end: EventTime, body: string, extra: string): void => {
+    lines
+      .text('{"window":{"start":"')
+      .time(start)
+      .text('","end":"')
+      .time(end)
+      .text('"}')
+      .text(body)
+      .text(extra)
+      .text('}')
+    lines.end()
+  }
   return {
     emit(start, end, key, slot, standing = NOTHING) {
-      const body = `${keys.members(key)},${content.results(slot)}`
       if (!remember) {
-        line(start, end, body, '')
+        lines.text('{"window":{"start":"').time(start).text('","end":"').time(end).text('"}')
+        lines.text(keys.members(key)).text(',').text(content.results(slot)).text('}').end()
         return undefined
       }
+      const body = `${keys.members(key)},${content.results(slot)}`
       const same = standing.find((before) => before.start === start && before.end === end)
       if (late === 'correct') {
         if (same && standing.length === 1 && same.body === body) return [same]
@@ -65,33 +76,11 @@ export function aggregateResults(
       line(start, end, body, (revision > 0 ? `,"revision":${revision}` : '') + (bounds && `,"replaces":[${bounds}]`))
       return [{ start, end, revision, body: '' }]
     },
-    open: (out) => chunks.open(out),
-    flush: () => chunks.flush(),
+    open: (out) => lines.open(out),
+    flush: () => lines.flush(),
   }
 }
 
 /** `"window":{"start":"…","end":"…"}` */
 export const windowMember = (start: EventTime, end: EventTime): string =>
   `"window":{"start":"${formatTime(start)}","end":"${formatTime(end)}"}`
-
-/** Lines on their way out, handed on in large pieces. */
-export class Chunks {
-  #text = ''
-  #out: Collector | undefined
-
-  open(out: Collector): void {
-    this.#out = out
-  }
-
-  push(text: string): void {
-    this.#text += text
-    if (this.#text.length > FLUSH_CHARS) this.flush()
-  }
-
-  flush(): void {
-    if (this.#text === '') return
-    const text = this.#text
-    this.#text = ''
-    this.#out?.emitText(text)
-  }
-}

@@ -205,7 +205,7 @@ export class SessionWindows implements Engine {
     let before = NO_SESSION
     let previous = NO_SESSION
     let into = NO_SESSION
-    const others: number[] = []
+    let others: number[] | undefined
     for (let session = this.#latest[key] as number; session !== NO_SESSION;) {
       const after = next[session] as number
       if (watermark > this.#dueAt(session)) {
@@ -217,7 +217,7 @@ export class SessionWindows implements Engine {
       const to = bounds[2 * session + 1] as number
       if (time <= to && time + this.#gap >= from) {
         if (into === NO_SESSION) into = session
-        else others.push(session)
+        else (others ??= []).push(session)
         start = Math.min(start, from)
         end = Math.max(end, to)
       } else if (into === NO_SESSION && from > time) before = session
@@ -243,8 +243,8 @@ export class SessionWindows implements Engine {
       this.#schedule(into)
       return into
     }
-    for (const other of others) this.#merge(into, other)
-    const changed = this.#emitted[into] === 1 || others.length > 0
+    if (others) for (const other of others) this.#merge(into, other)
+    const changed = this.#emitted[into] === 1 || others !== undefined
     bounds[2 * into] = start
     bounds[2 * into + 1] = end
     if (changed) {
@@ -397,9 +397,14 @@ export class SessionWindows implements Engine {
   #sorted(sessions: readonly number[]): number[] {
     const bounds = this.#bounds
     const count = sessions.length
-    const ends = Float64Array.from(sessions, (session) => bounds[2 * session + 1] as number)
-    const least = ends.reduce((least, end) => Math.min(least, end), Infinity)
-    const most = ends.reduce((most, end) => Math.max(most, end), -Infinity)
+    const ends = new Float64Array(count)
+    let [least, most] = [Infinity, -Infinity]
+    for (let index = 0; index < count; index++) {
+      const end = bounds[2 * (sessions[index] as number) + 1] as number
+      ends[index] = end
+      if (end < least) least = end
+      if (end > most) most = end
+    }
     const compare = (a: number, b: number): number =>
       (bounds[2 * a + 1] as number) - (bounds[2 * b + 1] as number) ||
       (bounds[2 * a] as number) - (bounds[2 * b] as number) ||
@@ -408,7 +413,8 @@ export class SessionWindows implements Engine {
     // Ends with their places as one number each: sorting plain numbers is many times faster than calling back.
     for (let index = 0; index < count; index++) ends[index] = ((ends[index] as number) - least) * count + index
     ends.sort()
-    const sorted = Array.from(ends, (end) => sessions[end % count] as number)
+    const sorted: number[] = []
+    for (let index = 0; index < count; index++) sorted.push(sessions[(ends[index] as number) % count] as number)
     for (let from = 0, to = 1; to <= count; to++) {
       if (to < count && bounds[2 * (sorted[to] as number) + 1] === bounds[2 * (sorted[from] as number) + 1]) continue
       if (to - from > 1) {

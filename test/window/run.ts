@@ -24,7 +24,7 @@ export async function runWindow(
   program: string,
   flags: string,
   steps: readonly Step[],
-  { batchRows = Infinity, end = true, deadLetters = false, clock = 0 } = {},
+  { batchRows = Infinity, end = true, deadLetters = false, clock = 0, onLine = (_line: string): void => {} } = {},
 ): Promise<Ran> {
   const stage = (await window.create({
     program: [program],
@@ -33,7 +33,6 @@ export async function runWindow(
     args: {},
   })) as OperatorStage
   const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
-  let text = ''
   let now = clock
   const ran = { lines: [] as string[], after: [] as number[], late: 0, lateTo: '', rejected: [] as string[] }
   const context: StageContext = {
@@ -60,8 +59,15 @@ export async function runWindow(
     forward: () => {
       throw new Error('windows do not forward')
     },
-    emit: (lines: Uint8Array) => void (text += Buffer.from(lines).toString()),
-    emitText: (lines: string) => void (text += Buffer.from(lines, 'latin1').toString()),
+    emit(lines: Uint8Array) {
+      for (const line of Buffer.from(lines).toString().split('\n').slice(0, -1)) {
+        onLine(line)
+        ran.lines.push(line)
+      }
+    },
+    emitText: () => {
+      throw new Error('windows emit bytes')
+    },
   }
   scanner.begin({ file: 'test', base: 0, lineAt: () => 1 })
   let held: string[] = []
@@ -87,11 +93,10 @@ export async function runWindow(
       held.push(typeof step === 'string' ? step : JSON.stringify(step))
       if (held.length >= batchRows) feed()
     }
-    ran.after.push(text.split('\n').length - 1)
+    ran.after.push(ran.lines.length)
   }
   feed()
   if (end) operator.onEnd?.(out)
-  ran.lines = text.split('\n').slice(0, -1)
   return ran
 }
 
