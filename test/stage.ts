@@ -72,7 +72,7 @@ export async function runStage(
   if (stage.role === 'pair') {
     const [left, right] = [open(stage.reads[0]), open(stage.reads[1])]
     const operator = stage.open(left.context, right.context)
-    right.read(table, (batch) => operator.processBatch(batch, out, 1))
+    right.read(table, (batch) => operator.processBatch(batch, out, 1), cuts)
     operator.onEndOf?.(1, out)
     left.read(input, (batch) => operator.processBatch(batch, out, 0), cuts)
     operator.onEndOf?.(0, out)
@@ -82,7 +82,7 @@ export async function runStage(
     if (operatorStage.role === 'table') {
       const right = open(operatorStage.reads)
       const reader = operatorStage.open(right.context)
-      right.read(table, (batch) => reader.processBatch(batch))
+      right.read(table, (batch) => reader.processBatch(batch), cuts)
       operatorStage = operatorStage.stage(reader.end())
     }
     const left = open(operatorStage.reads)

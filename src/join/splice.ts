@@ -85,11 +85,13 @@ export class Splicer {
     let plan = this.#plans.get(key)
     if (!plan) {
       const { prefix, repeated } = this.#rules
+      const given = new Set<string>()
       plan = right.names.map((name) => {
         if (repeated.has(name)) return 'drop'
         if (!left?.has.has(name)) return 'keep'
         let other = prefix + name
-        while (left.has.has(other) || right.has.has(other)) other = prefix + other
+        while (left.has.has(other) || right.has.has(other) || given.has(other)) other = prefix + other
+        given.add(other)
         return Buffer.from(`,${JSON.stringify(other)}`)
       })
       if (this.#plans.size >= MOST_PLANS) this.#plans.clear()
