@@ -1,9 +1,9 @@
 /** Rows as a table for people: aligned, numbers to the right, nothing drawn around it, so that `grep` and `sort` still work. */
-import stringWidth from 'string-width'
 import { escapeControls } from '../core/excerpt.ts'
 import { fromBinary, toBinary } from './binary.ts'
 import { plainText } from './members.ts'
 import type { Row, RowFormat } from './rows.ts'
+import { cut, widthOf } from './text-width.ts'
 
 const GAP = '  '
 /** On a narrow terminal, texts are cut down to this width and no further. */
@@ -63,8 +63,6 @@ const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t'
 /** A cell stays on its line and does nothing to a terminal. */
 const escapeText = (text: string): string => escapeControls(text.replace(/[\n\r\t]/g, (char) => SHORT[char] as string))
 
-const widthOf = (text: string): number => (/^[ -~]*$/.test(text) ? text.length : stringWidth(text))
-
 /** Narrows the widest texts until the line fits, or all are at their narrowest. */
 function fit(columns: { width: number; right: boolean }[], most: number): void {
   const total = (): number => columns.reduce((sum, { width }) => sum + width, GAP.length * (columns.length - 1))
@@ -75,20 +73,4 @@ function fit(columns: { width: number; right: boolean }[], most: number): void {
     if (!widest) return
     widest.width--
   }
-}
-
-let graphemes: Intl.Segmenter | undefined
-
-/** At most `width` columns of the text, by whole characters as a reader counts them. */
-function cut(text: string, width: number): string {
-  if (widthOf(text) <= width) return text
-  graphemes ??= new Intl.Segmenter()
-  let kept = ''
-  let used = 1 // for the mark
-  for (const { segment } of graphemes.segment(text)) {
-    used += widthOf(segment)
-    if (used > width) break
-    kept += segment
-  }
-  return `${kept}…`
 }
