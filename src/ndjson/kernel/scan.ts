@@ -10,6 +10,7 @@
 // beyond the last wanted field: a string that is open at the end, a raw control character, a backslash outside strings, unequal numbers
 // of { and } or [ and ], "}" before "{", anything before or after the one object, depth near the limit, invalid UTF-8.
 // Seen where a field is wanted: everything, so what a stage reads is always JSON.
+import { sameBytes } from './columns'
 import { find, foundAt, foundEnd, lineValid, numberEnd, skipSpace, stringEnd, valueEnd } from './grammar'
 import { isDigit, isSpace, lowest, mask4, prefixXor } from './masks'
 import { utf8Valid } from './utf8'
@@ -154,7 +155,7 @@ export function scan(
         for (; name < stop; name += NAME) {
           if ((tail & load<u64>(name)) == load<u64>(name, 8)) {
             const length = usize(load<u32>(name, 20))
-            if (length <= 8 || memory.compare(nameEnd - length, load<u32>(name, 16), length) == 0) break
+            if (length <= 8 || sameBytes(nameEnd - length, load<u32>(name, 16), length - 8)) break
           }
         }
         if (name == stop) {
