@@ -164,7 +164,7 @@ export interface Decoder {
   /** The current file ended. A new file follows or nothing. */
   endFile(emit: Emit): void
 }
-/** Lines of NDJSON, each ended by "\n", UTF-8 in a Buffer or as a JavaScript string. */
+/** Lines of NDJSON, each ended by "\n", UTF-8 in a Buffer or as a JavaScript string. Bytes are used or copied before this returns. */
 export type Emit = (lines: Uint8Array | string) => void
 
 export interface DecoderStage {
