@@ -46,7 +46,7 @@ export function skipSpace(text: string, at: number): number {
 }
 
 /** Where the string that starts at `at` ends. */
-function skipString(text: string, at: number): number {
+export function skipString(text: string, at: number): number {
   for (let quoteAt = text.indexOf('"', at + 1); quoteAt >= 0; quoteAt = text.indexOf('"', quoteAt + 1)) {
     let backslashes = 0
     while (text.charCodeAt(quoteAt - 1 - backslashes) === 0x5c) backslashes++

@@ -1,25 +1,44 @@
-import { decodeString, fromBinary, parseNumber, parts, type Part } from './json.ts'
+import { decodeString, fromBinary, parseNumber, parts, skipSpace, skipString, skipValue, type Part } from './json.ts'
 
 /** What an object or array was parsed from, kept only where `JSON.stringify` would not give the same text back. */
 export interface Origin {
   readonly text: string
   readonly parts: readonly Part[]
-  /** The value of each part. */
+  /** The value of each part; of duplicate members that of the last. */
   readonly values: readonly unknown[]
 }
 
-const origins = new WeakMap<object, Origin>()
-/** Whether any value has an origin: nearly always none has, and then nobody looks. */
-let anyOrigins = false
+/** A constructor that gives back what it is given: a class above it puts its private fields onto that. */
+const Same = function (object: object): object {
+  return object
+} as unknown as new (object: object) => object
 
-/** Where the container came from, if its text is one that JavaScript would not write. */
-export const originOf = (container: object): Origin | undefined => (anyOrigins ? origins.get(container) : undefined)
+/**
+ * Origins are private fields that are put onto plain objects and arrays: nobody else sees them, `{...copy}` does not copy them, and the
+ * garbage collector takes them for the fields they are, where a WeakMap costs it more than all the parsing.
+ */
+class Origins extends Same {
+  #origin: Origin
+  private constructor(container: object, origin: Origin) {
+    super(container)
+    this.#origin = origin
+  }
+  static set(container: object, origin: Origin): void {
+    if (#origin in container) container.#origin = origin
+    else Reflect.construct(Origins, [container, origin])
+  }
+  static get(container: object): Origin | undefined {
+    return #origin in container ? container.#origin : undefined
+  }
+}
+
+/** Where a container came from, if its text is one that JavaScript would not write. */
+export const originOf = (container: object): Origin | undefined => Origins.get(container)
 
 /** Gives an object that an expression made the spelling of the texts that it was made from. */
 export function setOrigin(object: object, text: string): void {
   const found = parts(text)
-  anyOrigins = true
-  origins.set(object, {
+  Origins.set(object, {
     text,
     parts: found,
     values: found.map(({ name }) => (object as Record<string, unknown>)[name]),
@@ -31,7 +50,7 @@ const MAX_DEPTH = 512
 /**
  * The JavaScript value of a JSON text (latin1 "binary"): integers beyond ±(2^53 − 1) are BigInt, `__proto__` is an ordinary member.
  * Where the text is not what JavaScript would write (`1.0`, `-0`, escapes, white space, duplicate names, names like "1"), its containers
- * remember it, so that what is handed on unchanged is written as it came.
+ * remember it, so that what is handed on unchanged is written as it came. O(text).
  * @throws SyntaxError when the text is no JSON, RangeError beyond the depth limit
  */
 export function decode(binary: string): unknown {
@@ -41,27 +60,60 @@ export function decode(binary: string): unknown {
     const value = JSON.parse(binary) as unknown
     return typeof value === 'number' ? parseNumber(binary) : value
   }
+  checkDepth(binary)
   const text = fromBinary(binary)
   const value = JSON.parse(text) as object
-  checkDepth(binary)
-  return !/\d{16}/.test(text) && JSON.stringify(value) === text ? value : decodeExactly(binary)
+  // White space after a colon or a comma is the commonest oddity, and quickly seen.
+  const odd = text.includes('": ') || LONG_NUMBER.test(text) || JSON.stringify(value) !== text
+  if (odd) remember(value, binary, 0)
+  return value
 }
 
-/** The text is valid JSON. */
-function decodeExactly(binary: string): unknown {
-  const first = binary.charCodeAt(0)
-  if (first !== OPEN_OBJECT && first !== OPEN_ARRAY) return decode(binary)
-  const found = parts(binary)
-  const values = found.map(({ valueStart, end }) => decodeExactly(binary.slice(valueStart, end)))
-  let container: object = values
-  if (first === OPEN_OBJECT) {
-    const object = {}
-    found.forEach(({ name }, index) => setOwn(object, name, values[index]))
-    container = object
-  } else container = [...values]
-  anyOrigins = true
-  origins.set(container, { text: binary, parts: found, values })
-  return container
+const LONG_NUMBER = /\d{16}/
+
+/**
+ * Tells a parsed container (and those in it) the text that it came from, which starts at `start`; puts BigInts where the text has such
+ * integers. Returns where the text ends.
+ */
+function remember(container: object, line: string, start: number): number {
+  const members = container as Record<string | number, unknown>
+  const isArray = Array.isArray(container)
+  const found: Part[] = []
+  const values: unknown[] = []
+  let at = skipSpace(line, start + 1)
+  for (let code = line.charCodeAt(at); code !== CLOSE_OBJECT && code !== CLOSE_ARRAY; code = line.charCodeAt(at)) {
+    const partStart = at
+    let name = ''
+    if (!isArray) {
+      at = skipString(line, at)
+      name = decodeString(line.slice(partStart, at))
+      at = skipSpace(line, skipSpace(line, at) + 1)
+    }
+    const valueStart = at
+    const key = isArray ? found.length : name
+    const child = Object.hasOwn(members, key) ? members[key] : undefined
+    const first = line.charCodeAt(at)
+    if (typeof child === 'object' && child !== null && first === (Array.isArray(child) ? OPEN_ARRAY : OPEN_OBJECT))
+      at = remember(child, line, at)
+    else {
+      at = skipValue(line, at)
+      const number = typeof child === 'number' && at - valueStart > 15 ? parseNumber(line.slice(valueStart, at)) : 0
+      if (typeof number === 'bigint') members[key] = number
+    }
+    found.push({ name, start: partStart - start, valueStart: valueStart - start, end: at - start })
+    values.push(members[key])
+    at = skipSpace(line, at)
+    if (line.charCodeAt(at) === COMMA) at = skipSpace(line, at + 1)
+  }
+  at++
+  const text = line.slice(start, at)
+  if (!isArray && Object.keys(container).length < found.length) {
+    // Duplicates: the value at hand was the last one's, and may have been taken for the first one's.
+    for (const part of found) setOwn(container, part.name, decode(text.slice(part.valueStart, part.end)))
+    found.forEach(({ name }, index) => (values[index] = members[name]))
+  }
+  Origins.set(container, { text, parts: found, values })
+  return at
 }
 
 /** Sets a member, never a prototype. */
@@ -85,6 +137,7 @@ function checkDepth(text: string): void {
 }
 
 const QUOTE = 0x22
+const COMMA = 0x2c
 const BACKSLASH = 0x5c
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
