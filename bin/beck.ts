@@ -11,7 +11,13 @@ declare const BECK_IMAGE: { readonly worker: string; readonly task?: WorkerTask 
 const threads = () => process.getBuiltinModule('node:worker_threads')
 
 const spawn: Spawn = (task) =>
-  new (threads().Worker)(BECK_IMAGE?.worker ?? '', { eval: true, workerData: { ...BECK_IMAGE, task }, argv: [] })
+  new (threads().Worker)(BECK_IMAGE?.worker ?? '', {
+    eval: true,
+    workerData: { ...BECK_IMAGE, task },
+    argv: [],
+    // A worker's spill files outlive it: this thread goes on with them.
+    trackUnmanagedFds: false,
+  })
 
 const task = BECK_IMAGE?.task
 if (task) {

@@ -76,7 +76,8 @@ export const reduce: CommandSpec = {
         open: (context) => {
           const set = plan.open(context)
           const table = names.length ? context.keyTable(names) : undefined
-          return new GroupBy(keys, table, set, render, new PartialLines(set, state, context))
+          const adder = new PartialLines(set, state, context)
+          return new GroupBy(keys, table, set, context, { render, adder, mergeable: true })
         },
       }
     }
@@ -85,7 +86,10 @@ export const reduce: CommandSpec = {
       reads: projection.paths,
       ...(plan.parallel ? { parallel: 'merge' } : {}),
       open: (context) =>
-        new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), render),
+        new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
+          render,
+          mergeable: plan.mergeable,
+        }),
     }
   },
 }

@@ -37,8 +37,8 @@ export interface Values {
   ids(batch: RecordBatch): Uint32Array
   /** As first spelt. */
   text(id: number): string
-  /** Ids of values from elsewhere, with the positions of their records: the earliest decides the spelling. */
-  idsOf(texts: readonly string[], positions: Numbers): Uint32Array
+  /** Ids of values from elsewhere. Known ones keep their spelling. */
+  idsOf(texts: readonly string[]): Uint32Array
   /** Forgets all values and gives ids from 0 again. */
   clear(): void
 }
@@ -61,6 +61,8 @@ export interface Aggregate {
   /** Adds what `from` holds to `into`, and leaves `from` as it is. */
   merge(into: number, from: number): void
   clear(slot: number): void
+  /** About how much memory so many slots and what is in them hold, to know when to spill. Cheap: asked once a batch. */
+  bytes(slots: number): number
   exportSlots(slots: Uint32Array): AggregateState
   /** Adds the state's slots, in order, to the slots that `mapping` names. */
   importSlots(state: AggregateState, mapping: Uint32Array): void

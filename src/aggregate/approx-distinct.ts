@@ -1,5 +1,5 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
-import { canonicalKey } from '../core/key.ts'
+import { canonicalKey, PLAIN_KEY } from '../core/key.ts'
 import { fromLatin1, toLatin1 } from '../core/latin1.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
 
@@ -19,6 +19,9 @@ export class ApproxDistinct implements Aggregate {
   readonly #input: Input
   /** Per slot the hashes while they are few, then registers. */
   readonly #sketches: (Set<number> | Uint8Array)[] = []
+  /** Hashes that are kept, and slots that have registers. */
+  #hashes = 0
+  #dense = 0
 
   constructor(input: Input) {
     this.#input = input
@@ -38,13 +41,27 @@ export class ApproxDistinct implements Aggregate {
 
   #add(slot: number, hash: number): void {
     const sketch = this.#sketches[slot]!
-    if (sketch instanceof Uint8Array) count(sketch, hash)
-    else if (sketch === NOTHING) this.#sketches[slot] = new Set([hash])
-    else if (sketch.add(hash).size > EXACT) {
-      const registers = new Uint8Array(REGISTERS)
-      for (const known of sketch) count(registers, known)
-      this.#sketches[slot] = registers
+    if (sketch instanceof Uint8Array) {
+      count(sketch, hash)
+      return
     }
+    const before = sketch.size
+    if (sketch === NOTHING) this.#sketches[slot] = new Set([hash])
+    else sketch.add(hash)
+    this.#hashes += this.#sketches[slot] === sketch ? sketch.size - before : 1
+    if (sketch.size > EXACT) this.#registers(slot)
+  }
+
+  /** The slot's registers; made from its hashes if it has none yet. */
+  #registers(slot: number): Uint8Array {
+    const sketch = this.#sketches[slot]!
+    if (sketch instanceof Uint8Array) return sketch
+    const registers = new Uint8Array(REGISTERS)
+    for (const hash of sketch) count(registers, hash)
+    this.#hashes -= sketch.size
+    this.#dense++
+    this.#sketches[slot] = registers
+    return registers
   }
 
   #addSketch(slot: number, other: Iterable<number>, isRegisters: boolean): void {
@@ -52,17 +69,16 @@ export class ApproxDistinct implements Aggregate {
       for (const hash of other) this.#add(slot, hash)
       return
     }
-    let own = this.#sketches[slot]!
-    if (!(own instanceof Uint8Array)) {
-      const hashes = own
-      own = this.#sketches[slot] = new Uint8Array(REGISTERS)
-      for (const hash of hashes) count(own, hash)
-    }
+    const own = this.#registers(slot)
     let index = 0
     for (const rank of other) {
       if (rank > own[index]!) own[index] = rank
       index++
     }
+  }
+
+  bytes(slots: number): number {
+    return 8 * slots + 64 * this.#hashes + REGISTERS * this.#dense
   }
 
   merge(into: number, from: number): void {
@@ -71,6 +87,9 @@ export class ApproxDistinct implements Aggregate {
   }
 
   clear(slot: number): void {
+    const sketch = this.#sketches[slot]!
+    if (sketch instanceof Uint8Array) this.#dense--
+    else this.#hashes -= sketch.size
     this.#sketches[slot] = NOTHING
   }
 
@@ -149,8 +168,7 @@ function tau(x: number): number {
 
 /** 52 bits of a value's canonical text: two rounds of multiply and rotate a byte (after MurmurHash3's mixing), finished as it is. */
 function hashOf(text: string): number {
-  // What has no escapes, and is no number with a point or an exponent, nor a container, is canonical as it stands.
-  if (!/^(?:"[^"\\]*"|-?[1-9]\d{0,14}|0|true|false)$/.test(text)) text = toLatin1(canonicalKey(fromLatin1(text)))
+  if (!PLAIN_KEY.test(text)) text = toLatin1(canonicalKey(fromLatin1(text)))
   let a = 0x9747b28c
   let b = 0x3c6ef372
   for (let index = 0; index < text.length; index++) {

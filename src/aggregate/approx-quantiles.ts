@@ -72,6 +72,10 @@ export class ApproxQuantiles implements Aggregate {
     if (empty || greatest > this.#greatest[slot]!) this.#greatest[slot] = greatest
   }
 
+  bytes(slots: number): number {
+    return this.#counts.bytes(slots) + 24 * slots
+  }
+
   merge(into: number, from: number): void {
     if (this.#totals[from] === 0) return
     for (const entry of this.#counts.entries(from)) {

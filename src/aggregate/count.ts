@@ -32,6 +32,10 @@ export class Count implements Aggregate {
     }
   }
 
+  bytes(slots: number): number {
+    return 8 * slots
+  }
+
   merge(into: number, from: number): void {
     this.#counts[into]! += this.#counts[from]!
   }

@@ -119,6 +119,11 @@ export class DecimalSums {
     low[slot] = low[slot]! - units * UNIT + (mantissa - more * UNIT)
   }
 
+  /** About how much memory so many slots take. */
+  bytes(slots: number): number {
+    return 8 * slots * this.#scales.length * (this.#carried ? 2 : 1) + 200 * this.#wild.size
+  }
+
   merge(into: number, from: number): void {
     for (const scale of this.#scales) {
       const index = scale - LEAST_SCALE

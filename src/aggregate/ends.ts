@@ -2,6 +2,9 @@ import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
 import { grownFloats, grownInts } from '../core/columns.ts'
 
+/** A guess at what a text of a slot costs. */
+const TEXT_BYTES = 48
+
 /** `first` and `last`: the value of the earliest or latest record that has one. */
 export class Ends implements Aggregate {
   readonly #input: Input
@@ -51,6 +54,10 @@ export class Ends implements Aggregate {
   #put(slot: number, text: string, position: number): void {
     this.#texts[slot] = text
     this.#positions[slot] = position
+  }
+
+  bytes(slots: number): number {
+    return slots * (TEXT_BYTES + 12)
   }
 
   merge(into: number, from: number): void {

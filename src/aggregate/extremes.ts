@@ -4,6 +4,9 @@ import { compareValues } from '../core/order.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
 import { grownFloats } from '../core/columns.ts'
 
+/** A guess at what a text of a slot costs. */
+const TEXT_BYTES = 40
+
 /** Decimals of up to 15 digits are equal when their doubles are. */
 const SHORT = 1e15
 
@@ -86,6 +89,10 @@ export class Extremes implements Aggregate {
     this.#texts[slot] = text
     this.#positions[slot] = position
     this.#doubles[slot] = value
+  }
+
+  bytes(slots: number): number {
+    return slots * (2 * TEXT_BYTES + 16)
   }
 
   merge(into: number, from: number): void {

@@ -49,6 +49,10 @@ export class Fold implements Aggregate {
     return problems
   }
 
+  bytes(slots: number): number {
+    return 200 * slots
+  }
+
   merge(into: number, from: number): void {
     const { merge } = this.#functions
     if (!merge) throw new Error('a fold without merge was asked to merge')

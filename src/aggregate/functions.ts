@@ -72,7 +72,7 @@ const lists = {
 const distinct = {
   family: 'distinct',
   parameters: ['value'],
-  create: ({ inputs }: CallArguments) => new Distinct(inputs[0]!),
+  create: ({ inputs }: CallArguments) => new Distinct(inputs[0]!, true),
 } as const
 const quantiles = {
   family: 'quantile',
@@ -131,7 +131,12 @@ const functions: Readonly<Record<string, AggregateFunction>> = {
     result: (state, slot, { constants }) => state.concat(slot, String(constants[0] ?? '')),
   }),
   distinct: define({ ...distinct, result: (state, slot) => state.list(slot) }),
-  count_distinct: define({ ...distinct, result: (state, slot) => state.count(slot) }),
+  count_distinct: define({
+    family: 'count_distinct',
+    parameters: ['value'],
+    create: ({ inputs }) => new Distinct(inputs[0]!, false),
+    result: (state, slot) => state.count(slot),
+  }),
   mode: define({ ...distinct, result: (state, slot) => state.mode(slot) }),
   top: define({
     family: 'top',

@@ -1,18 +1,32 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { toLatin1 } from '../core/latin1.ts'
-import type { Collector, MergeableOperator } from '../core/operator.ts'
+import type { Collector, MergeableOperator, SpillHandle, StageContext } from '../core/operator.ts'
+import { ExternalSorter } from '../sort/external.ts'
+import { drain } from '../sort/line-sorter.ts'
 import { NONE } from './aggregate.ts'
 import type { AggregateSet, SetState } from './set.ts'
+import { type Groups, pickKeys, SpilledGroups } from './spilled-groups.ts'
 
 /** Output is handed on in pieces of about this many characters. */
 const PIECE = 1 << 16
 
+/** A guess at what a key costs in the table beside twice its text. */
+const KEY_BYTES = 64
+
 interface GroupState {
   readonly keys: KeyTableState | undefined
   readonly set: SetState
-  /** See `GroupBy.#firsts`. */
-  readonly firsts: readonly (readonly [number, number])[]
+  readonly spilled: readonly (readonly SpillHandle[])[] | undefined
+}
+
+/** How a `GroupBy` may differ from plain `reduce`. */
+export interface GroupByOptions {
+  /** What is written of a group, by default its results. */
+  readonly render?: Render | undefined
+  readonly adder?: Adder
+  /** False: the states cannot be put together again, so everything stays in memory. */
+  readonly mergeable: boolean
 }
 
 /** What adds the rows of a batch to the slots of a set: the set itself, or what reads partial states. */
@@ -31,6 +45,10 @@ export class GroupBy implements MergeableOperator<GroupState> {
   readonly #set: AggregateSet
   readonly #adder: Adder
   readonly #render: Render
+  readonly #context: Pick<StageContext, 'memoryBytes' | 'workers' | 'spill'>
+  /** What may be held before groups are spilled. */
+  #mostBytes: number
+  #spilled: SpilledGroups | undefined
   #slots: Uint32Array = new Uint32Array(0)
   #merged = false
   /**
@@ -40,18 +58,21 @@ export class GroupBy implements MergeableOperator<GroupState> {
   readonly #firsts = new Map<number, number>()
   #unseen = 0
 
+  /** @param table of the keys, none for a single group */
   constructor(
     keys: readonly KeyField[],
     table: KeyTable | undefined,
     set: AggregateSet,
-    render: Render = (set, slot) => set.results(slot),
-    adder: Adder = set,
+    context: Pick<StageContext, 'memoryBytes' | 'workers' | 'spill'>,
+    { render = (set, slot) => set.results(slot), adder = set, mergeable }: GroupByOptions,
   ) {
     this.#keys = keys
     this.#table = table
     this.#set = set
     this.#adder = adder
     this.#render = render
+    this.#context = context
+    this.#mostBytes = mergeable ? context.memoryBytes / context.workers : Number.POSITIVE_INFINITY
     if (!table) set.reserve(1)
   }
 
@@ -67,6 +88,39 @@ export class GroupBy implements MergeableOperator<GroupState> {
     const rejected = this.#adder.begin(batch, slots)
     if (this.#table && (rejected > 0 || this.#unseen > 0)) this.#findFirsts(batch, slots, known)
     this.#adder.add(batch, slots)
+    if (this.#table && this.#isFull(this.#table)) this.#spill(this.#table)
+  }
+
+  #isFull(table: KeyTable): boolean {
+    const { size } = table
+    // A few keys stand for all: measuring each would cost more than adding it.
+    const sample = Math.min(size, 16)
+    let characters = 0
+    for (let index = 0; index < sample; index++) {
+      const id = Math.floor((index * size) / sample)
+      for (let part = 0; part < this.#keys.length; part++) characters += table.text(id, part).length
+    }
+    const keyBytes = size * (KEY_BYTES + (2 * characters) / Math.max(1, sample))
+    return keyBytes + this.#set.bytes(size) > this.#mostBytes
+  }
+
+  /** Writes all groups to disk, and begins with none. */
+  #spill(table: KeyTable, to = (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle)))): void {
+    const { keys, ids } = this.#goodKeys(table)
+    to.write(keys, this.#keys.length, (slots) => this.#set.exportSlots(slots.map((index) => ids?.[index] ?? index)))
+    for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
+    table.clear()
+    this.#firsts.clear()
+    this.#unseen = 0
+  }
+
+  /** The keys with the positions of their first good records; `ids` says which they are if some have none. */
+  #goodKeys(table: KeyTable): { keys: KeyTableState; ids: readonly number[] | undefined } {
+    const keys = table.export()
+    if (this.#firsts.size === 0) return { keys, ids: undefined }
+    const positions = Float64Array.from(keys.positions, (_, id) => this.#first(id))
+    const ids = Array.from(positions.keys()).filter((id) => positions[id] !== Number.POSITIVE_INFINITY)
+    return { keys: pickKeys({ ...keys, positions }, this.#keys.length, ids), ids }
   }
 
   /** Looks for the first good record of groups that began with a rejected one: in this batch, or before. */
@@ -91,17 +145,73 @@ export class GroupBy implements MergeableOperator<GroupState> {
       out.emitText(`{${this.#render(this.#set, 0)}}\n`)
       return
     }
-    const names = this.#keys.map(({ name }, part) => `${part ? ',' : '{'}${toLatin1(JSON.stringify(name))}:`)
+    const line = this.#lines(table)
+    if (this.#spilled) {
+      this.#spill(table)
+      this.#putTogether(table, this.#spilled, line, out)
+      return
+    }
     let piece = ''
     for (const id of this.#order(table)) {
-      for (let part = 0; part < names.length; part++) piece += names[part]! + table.text(id, part)
-      piece += `,${this.#render(this.#set, id)}}\n`
+      piece += line(id)
       if (piece.length > PIECE) {
         out.emitText(piece)
         piece = ''
       }
     }
     if (piece) out.emitText(piece)
+  }
+
+  /** Makes the line of a group. */
+  #lines(table: KeyTable): (id: number) => string {
+    const names = this.#keys.map(({ name }, part) => `${part ? ',' : '{'}${toLatin1(JSON.stringify(name))}:`)
+    return (id) => {
+      let line = ''
+      for (let part = 0; part < names.length; part++) line += names[part]! + table.text(id, part)
+      return `${line},${this.#render(this.#set, id)}}\n`
+    }
+  }
+
+  /** Puts the groups of each partition together, and their lines in the order of their first records. */
+  #putTogether(table: KeyTable, spilled: SpilledGroups, line: (id: number) => string, out: Collector): void {
+    // From here on all memory is this thread's: half for the groups of a partition, half for sorting.
+    const { memoryBytes } = this.#context
+    this.#mostBytes = memoryBytes / 2
+    const sorter = new ExternalSorter({
+      memoryBytes: memoryBytes / 2,
+      spill: () => this.#context.spill(),
+      grouped: false,
+    })
+    const key = new DataView(new ArrayBuffer(8))
+    const keyBytes = new Uint8Array(key.buffer)
+    const emitAll = (): void => {
+      for (let id = 0; id < table.size; id++) {
+        const bytes = Buffer.from(line(id), 'latin1')
+        const position = table.position(id)
+        key.setUint32(0, Math.floor(position / 2 ** 32))
+        key.setUint32(4, position % 2 ** 32)
+        sorter.add(keyBytes, 0, 8, sorter.place(bytes, 0, bytes.length), bytes.length)
+      }
+      for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
+      table.clear()
+    }
+    const drainAll = (from: SpilledGroups): void => {
+      for (const partition of from.partitions()) {
+        let deeper: SpilledGroups | undefined
+        for (const groups of partition) {
+          this.#absorb(table, groups)
+          if (!this.#isFull(table)) continue
+          deeper ??= from.deeper()
+          if (deeper) this.#spill(table, deeper)
+        }
+        if (deeper) {
+          this.#spill(table, deeper)
+          drainAll(deeper)
+        } else emitAll()
+      }
+    }
+    drainAll(spilled)
+    drain(sorter.sorted(), (lines) => out.emit(lines))
   }
 
   /** The ids of the groups, in order of their first records. */
@@ -129,28 +239,34 @@ export class GroupBy implements MergeableOperator<GroupState> {
   }
 
   exportState(): GroupState {
-    const slots = Uint32Array.from({ length: this.#table?.size ?? 1 }, (_, slot) => slot)
-    return { keys: this.#table?.export(), set: this.#set.exportSlots(slots), firsts: [...this.#firsts] }
+    const table = this.#table
+    if (table && this.#spilled) this.#spill(table)
+    const { keys, ids } = table ? this.#goodKeys(table) : { keys: undefined, ids: [0] }
+    const slots = ids ? Uint32Array.from(ids) : Uint32Array.from({ length: keys!.positions.length }, (_, slot) => slot)
+    return { keys, set: this.#set.exportSlots(slots), spilled: this.#spilled?.handles }
   }
 
-  mergeState({ keys, set, firsts }: GroupState): void {
-    if (!this.#table || !keys) {
+  mergeState({ keys, set, spilled }: GroupState): void {
+    const table = this.#table
+    if (!table || !keys) {
       this.#set.importSlots(set, Uint32Array.of(0))
       return
     }
     this.#merged = true
-    const known = this.#table.size
-    const rare = firsts.length > 0 || this.#firsts.size > 0
-    const own = rare ? Float64Array.from({ length: known }, (_, id) => this.#first(id)) : undefined
-    const mapping = this.#table.import(keys)
-    if (own) {
-      const theirs = new Map(firsts)
+    this.#absorb(table, { keys, set })
+    if (spilled) (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle))).adopt(spilled)
+    if (this.#isFull(table)) this.#spill(table)
+  }
+
+  #absorb(table: KeyTable, { keys, set }: Groups): void {
+    const mapping = table.import(keys)
+    if (this.#firsts.size > 0) {
       for (const [there, id] of mapping.entries()) {
-        const here = id < known ? own[id]! : Number.POSITIVE_INFINITY
-        this.#firsts.set(id, Math.min(here, theirs.get(there) ?? keys.positions[there]!))
+        const here = this.#firsts.get(id)
+        if (here !== undefined) this.#firsts.set(id, Math.min(here, keys.positions[there]!))
       }
     }
-    this.#set.reserve(this.#table.size)
+    this.#set.reserve(table.size)
     this.#set.importSlots(set, mapping)
   }
 }

@@ -9,7 +9,7 @@ import {
 import { canonicalKey } from '../core/key.ts'
 import { fromLatin1, latin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
-import type { Input, Numbers, Values } from './aggregate.ts'
+import type { Input, Values } from './aggregate.ts'
 
 const NEWLINE = 0x0a
 
@@ -64,26 +64,27 @@ class TableValues implements Values {
   text(id: number): string {
     return this.#table.text(id, 0)
   }
-  idsOf(texts: readonly string[], positions: Numbers): Uint32Array {
-    return this.#table.import(keyState(texts, positions))
+  idsOf(texts: readonly string[]): Uint32Array {
+    return this.#table.import(keyState(texts))
   }
   clear(): void {
     this.#table.clear()
   }
 }
 
-function keyState(texts: readonly string[], positions: Numbers): KeyTableState {
+function keyState(texts: readonly string[]): KeyTableState {
   const ends = new Uint32Array(texts.length)
+  // Later than anything: no spelling changes.
+  const positions = new Float64Array(texts.length).fill(Number.POSITIVE_INFINITY)
   let end = 0
   for (let index = 0; index < texts.length; index++) ends[index] = end += texts[index]!.length
-  return { bytes: Buffer.from(texts.join(''), 'latin1'), ends, positions: Float64Array.from(positions) }
+  return { bytes: Buffer.from(texts.join(''), 'latin1'), ends, positions }
 }
 
 /** Ids of values that are computed: by their canonical texts. */
 export class MapValues implements Values {
   readonly #ids = new Map<string, number>()
   readonly #texts: string[] = []
-  readonly #positions: number[] = []
   readonly #input: Input
   constructor(input: Input) {
     this.#input = input
@@ -95,34 +96,25 @@ export class MapValues implements Values {
     const kinds = this.#input.kinds(batch)
     const ids = new Uint32Array(batch.count)
     for (let row = 0; row < batch.count; row++) {
-      const text = kinds[row] === Kind.missing ? 'null' : this.#input.text(batch, row)
-      ids[row] = this.#id(text, batch.position(row))
+      ids[row] = this.#id(kinds[row] === Kind.missing ? 'null' : this.#input.text(batch, row))
     }
     return ids
   }
-  #id(text: string, position: number): number {
+  #id(text: string): number {
     const key = canonicalKey(fromLatin1(text))
     let id = this.#ids.get(key)
-    if (id === undefined) {
-      this.#ids.set(key, (id = this.#texts.length))
-      this.#positions.push(Number.POSITIVE_INFINITY)
-    }
-    if (position < this.#positions[id]!) {
-      this.#positions[id] = position
-      this.#texts[id] = text
-    }
+    if (id === undefined) this.#ids.set(key, (id = this.#texts.push(text) - 1))
     return id
   }
   text(id: number): string {
     return this.#texts[id]!
   }
-  idsOf(texts: readonly string[], positions: Numbers): Uint32Array {
-    return Uint32Array.from(texts, (text, index) => this.#id(text, positions[index]!))
+  idsOf(texts: readonly string[]): Uint32Array {
+    return Uint32Array.from(texts, (text) => this.#id(text))
   }
   clear(): void {
     this.#ids.clear()
     this.#texts.length = 0
-    this.#positions.length = 0
   }
 }
 

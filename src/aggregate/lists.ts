@@ -4,12 +4,16 @@ import { type Aggregate, type AggregateState, type Input, NONE } from './aggrega
 import { grownFloats } from '../core/columns.ts'
 import { SlotLists } from './slot-lists.ts'
 
+/** What a string costs beside its characters. */
+const STRING_BYTES = 24
+
 /** `list` and `concat`: all values, in the order of the records. */
 export class Lists implements Aggregate {
   readonly #input: Input
   readonly #lists = new SlotLists()
   readonly #texts: string[] = []
   #positions: Float64Array = new Float64Array(0)
+  #textBytes = 0
 
   constructor(input: Input) {
     this.#input = input
@@ -33,6 +37,11 @@ export class Lists implements Aggregate {
     this.#positions = grownFloats(this.#positions, entry + 1)
     this.#positions[entry] = position
     this.#texts[entry] = text
+    this.#textBytes += text.length + STRING_BYTES
+  }
+
+  bytes(slots: number): number {
+    return 12 * slots + 16 * this.#lists.size + this.#textBytes
   }
 
   merge(into: number, from: number): void {
@@ -42,7 +51,10 @@ export class Lists implements Aggregate {
   }
 
   clear(slot: number): void {
-    for (let entry = this.#lists.first(slot); entry !== NONE; entry = this.#lists.after(entry)) this.#texts[entry] = ''
+    for (let entry = this.#lists.first(slot); entry !== NONE; entry = this.#lists.after(entry)) {
+      this.#textBytes -= this.#texts[entry]!.length + STRING_BYTES
+      this.#texts[entry] = ''
+    }
     this.#lists.clear(slot)
   }
 

@@ -27,6 +27,7 @@ export class Quantiles implements Aggregate {
   #values: Float64Array = new Float64Array(0)
   /** Numbers that a double does not hold exactly, by slot: their texts. Their places are merged in when sorting. */
   readonly #long = new Map<number, string[]>()
+  #longBytes = 0
   /** The most digits behind the point that a double of the lists stands for. */
   #scale = 0
   /** The slot sorted last, since several results usually ask for the same one. */
@@ -63,9 +64,14 @@ export class Quantiles implements Aggregate {
   }
 
   #pushLong(slot: number, text: string): void {
+    this.#longBytes += text.length + 24
     const texts = this.#long.get(slot)
     if (texts) texts.push(text)
     else this.#long.set(slot, [text])
+  }
+
+  bytes(slots: number): number {
+    return 12 * slots + 12 * this.#lists.size + this.#longBytes
   }
 
   merge(into: number, from: number): void {
@@ -79,6 +85,7 @@ export class Quantiles implements Aggregate {
   clear(slot: number): void {
     this.#sorted = undefined
     this.#lists.clear(slot)
+    for (const text of this.#long.get(slot) ?? []) this.#longBytes -= text.length + 24
     this.#long.delete(slot)
   }
 

@@ -136,9 +136,9 @@ export class AggregateSet {
     for (const part of this.#parts) part.aggregate.importSlots(state[part.id]!, mapping)
   }
 
-  /** The ids of the parts, which are the names in a `SetState`. */
-  get ids(): readonly string[] {
-    return this.#parts.map((part) => part.id)
+  /** About how much memory so many slots and what is in them hold. */
+  bytes(slots: number): number {
+    return this.#parts.reduce((sum, { aggregate }) => sum + aggregate.bytes(slots), 0)
   }
 }
 

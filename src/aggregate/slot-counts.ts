@@ -26,6 +26,10 @@ export class SlotCounts {
     return this.#size
   }
 
+  bytes(slots: number): number {
+    return 12 * slots + 36 * this.#size
+  }
+
   /** How many ids a slot has. */
   distinct(slot: number): number {
     return this.#lists.length(slot)

@@ -12,6 +12,7 @@ export class SlotLists {
   #next: Uint32Array = new Uint32Array(0)
   #free = NONE
   #used = 0
+  #size = 0
 
   reserve(slots: number): void {
     this.#heads = grownInts(this.#heads, slots, NONE)
@@ -19,9 +20,9 @@ export class SlotLists {
     this.#lengths = grownInts(this.#lengths, slots)
   }
 
-  /** Entries below this have been given out. */
-  get entries(): number {
-    return this.#used
+  /** Entries in the lists of all slots. */
+  get size(): number {
+    return this.#size
   }
 
   length(slot: number): number {
@@ -41,6 +42,7 @@ export class SlotLists {
     else this.#next[tail] = entry
     this.#tails[slot] = entry
     this.#lengths[slot]!++
+    this.#size++
     return entry
   }
 
@@ -61,6 +63,7 @@ export class SlotLists {
     this.#free = this.#heads[slot]!
     this.#heads[slot] = NONE
     this.#tails[slot] = NONE
+    this.#size -= this.#lengths[slot]!
     this.#lengths[slot] = 0
   }
 }

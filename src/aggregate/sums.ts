@@ -33,6 +33,10 @@ export class Sums implements Aggregate {
     this.#sums.addColumn(batch, this.#input, slots, this.#counts)
   }
 
+  bytes(slots: number): number {
+    return 8 * slots + this.#sums.bytes(slots)
+  }
+
   merge(into: number, from: number): void {
     this.#counts[into]! += this.#counts[from]!
     this.#sums.merge(into, from)
@@ -115,6 +119,10 @@ export class Moments implements Aggregate {
     this.#squares.add(slot, a * b, scale - 8)
     this.#squares.add(slot, a * b, scale - 8)
     this.#squares.add(slot, b * b, scale)
+  }
+
+  bytes(slots: number): number {
+    return 8 * slots + this.#sums.bytes(slots) + this.#squares.bytes(slots)
   }
 
   merge(into: number, from: number): void {

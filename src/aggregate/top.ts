@@ -50,6 +50,10 @@ export class Top implements Aggregate {
     this.#bars[slot] = /^[-\d]/.test(least) ? Number(least) : Number.NEGATIVE_INFINITY
   }
 
+  bytes(slots: number): number {
+    return slots * (80 + 80 * Math.min(this.#k, 16))
+  }
+
   merge(into: number, from: number): void {
     for (const item of this.#items[from]!) this.#offer(into, item)
   }

@@ -1,3 +1,6 @@
+/** What nearly every key is: its own canonical text, as it stands (latin1 too). */
+export const PLAIN_KEY = /^(?:"[^"\\]*"|0|-?[1-9]\d{0,14}|-?(?:0|[1-9]\d{0,6})\.\d{0,7}[1-9]|true|false|null)$/
+
 /**
  * Canonical text of a JSON value: two values are equal as keys exactly when their canonical texts are the same. Numbers by exact value
  * (1 = 1.0 = 10e-1, -0 = 0), strings by content, objects whatever their member order and with the last of duplicate names.
@@ -7,8 +10,7 @@
  * never its size.
  */
 export function canonicalKey(json: string): string {
-  // Nearly every key is one of these, and is canonical as it stands.
-  if (/^(?:"[^"\\]*"|0|-?[1-9]\d{0,14}|-?(?:0|[1-9]\d{0,6})\.\d{0,7}[1-9]|true|false|null)$/.test(json)) return json
+  if (PLAIN_KEY.test(json)) return json
   return new Reader(json).value()
 }
 

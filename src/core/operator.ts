@@ -61,8 +61,8 @@ export interface StageContext {
   /** Bytes that all workers of this stage may hold before they spill. */
   readonly memoryBytes: number
   readonly workers: number
-  /** New scratch space on disk, under `--tmp`. */
-  spill(): SpillFile
+  /** New scratch space on disk, under `--tmp`; or that of another thread of this process, which must not use it any more. */
+  spill(handle?: SpillHandle): SpillFile
 }
 
 /** Scratch space on disk, for what does not fit `memoryBytes`. It is gone when the process is, however that ends. */
@@ -75,4 +75,10 @@ export interface SpillFile {
   read(into: Uint8Array, at: number): number
   /** Gives the space back. */
   close(): void
+  /** For another thread of this process: see `StageContext.spill`. */
+  readonly handle: SpillHandle
+}
+export interface SpillHandle {
+  readonly fd: number
+  readonly size: number
 }

@@ -21,7 +21,7 @@ export function stageContext(
     count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
     memoryBytes,
     workers,
-    spill: () => (folder ??= new SpillFolder(tmp)).create(),
+    spill: (handle) => (folder ??= new SpillFolder(tmp)).create(handle),
   }
 }
 

@@ -102,7 +102,7 @@ async function runProcesses(
       const input = inputs[partition]!
       await new Promise<void>((resolve, reject) => {
         const child = spawn('sh', ['-c', command], {
-          stdio: [input.fd, result.fd, 'inherit'],
+          stdio: [input.handle.fd, result.handle.fd, 'inherit'],
           env: { ...process.env, BECK_PARTITION: String(partition), BECK_PARTITIONS: String(inputs.length) },
         })
         running.add(child)

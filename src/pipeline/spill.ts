@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readdirSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BeckError, fileError } from '../core/errors.ts'
-import type { SpillFile } from '../core/operator.ts'
+import type { SpillFile, SpillHandle } from '../core/operator.ts'
 import { formatSize } from '../core/size.ts'
 
 /** A file without a name (Linux, open(2)): there is nothing to remove, whatever kills the process. */
@@ -17,12 +17,14 @@ export class SpillFolder {
     this.#folder = folder
   }
 
-  /** @throws BeckError file, no-such-file */
-  create(): SpillFile & { readonly fd: number } {
-    const fd = this.#open()
-    let size = 0
+  /** A new file, or one that another thread of this process made. @throws BeckError file, no-such-file */
+  create(known?: SpillHandle): SpillFile {
+    const fd = known?.fd ?? this.#open()
+    let size = known?.size ?? 0
     return {
-      fd,
+      get handle() {
+        return { fd, size }
+      },
       get size() {
         return size
       },

@@ -90,7 +90,7 @@ describe('however the work is split', () => {
           expect(split).toEqual(whole)
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     ))
 
   test('into runs with --partial that --merge puts together', () =>
@@ -110,8 +110,59 @@ describe('however the work is split', () => {
           expect(await runReduce(ALL, again.lines, { ...flags, merge: true })).toEqual(whole)
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 30 },
     ))
+})
+
+describe('however little memory there is', () => {
+  test('groups that are spilled, by one worker or several, come out the same', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(record, { maxLength: 30 }),
+        fc.array(fc.nat(2), { minLength: 30, maxLength: 30 }),
+        fc.constantFrom(0, 500, 2000, 5000),
+        fc.integer({ min: 1, max: 7 }),
+        fc.boolean(),
+        scanner,
+        async (lines, workers, memoryBytes, batchRows, parallel, scanner) => {
+          const flags = { scanner, batchRows, by: 'k' }
+          const whole = await runReduce(ALL, lines, flags)
+          expect(whole.spillFiles).toBe(0)
+          const worker = (line: number): number => (parallel ? workers[line]! : 0)
+          const spilled = await runReduce(ALL, lines, { ...flags, memoryBytes, worker })
+          expect(spilled.lines).toEqual(whole.lines)
+          if (memoryBytes === 0 && lines.length > 0) expect(spilled.spillFiles).toBeGreaterThan(0)
+        },
+      ),
+      { numRuns: 30 },
+    ))
+
+  test('many groups, parted again and again', async () => {
+    const lines = Array.from({ length: 4000 }, (_, i) => `{"k":"key ${(i * 7919) % 3001}","x":${i}}`)
+    const program = 'count, sum(x), list(x), count_distinct(x), p50(x)'
+    const whole = await runReduce(program, lines, { by: 'k', scanner: 'wasm', batchRows: 500 })
+    const little = { by: 'k', scanner: 'wasm' as const, batchRows: 500, memoryBytes: 20_000 }
+    const spilled = await runReduce(program, lines, little)
+    expect(spilled.lines).toEqual(whole.lines)
+    expect(spilled.spillFiles).toBeGreaterThan(64 * 2)
+    expect(spilled.openSpillFiles).toBe(0)
+  })
+
+  test('a group that began with a rejected record, in parts', async () => {
+    const input = [
+      '{"k":"a","x":"bad"}',
+      '{"k":"b","x":1}',
+      '{"k":"c","x":"bad"}',
+      '{"k":"d","x":1}',
+      '{"k":"a","x":2}',
+    ]
+    for (const batchRows of [1, 2, 5]) {
+      for (const worker of [() => 0, (line: number) => line % 2]) {
+        const { lines } = await runReduce('sum(x)', input, { by: 'k', batchRows, memoryBytes: 0, worker })
+        expect(lines).toEqual(['{"k":"b","sum_x":1}', '{"k":"d","sum_x":1}', '{"k":"a","sum_x":2}'])
+      }
+    }
+  })
 })
 
 describe('exact', () => {

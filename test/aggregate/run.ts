@@ -5,6 +5,7 @@ import type { MergeableOperator, Operator, StageContext } from '../../src/core/o
 import type { CommandSpec, OperatorStage } from '../../src/core/spec.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
 import type { Scanner } from '../../src/ndjson/scanner.ts'
+import { memorySpill } from '../sort/spill.ts'
 
 export interface RunOptions {
   readonly by?: string
@@ -18,12 +19,16 @@ export interface RunOptions {
   readonly worker?: (line: number) => number
   /** Workers in the order in which their states are merged into the first of them. */
   readonly mergeOrder?: readonly number[]
+  readonly memoryBytes?: number
 }
 
 export interface Ran {
   readonly lines: string[]
   /** Problems of rejected records. */
   readonly rejected: string[]
+  /** Spill files that were made, and those still open at the end. */
+  readonly spillFiles: number
+  readonly openSpillFiles: number
 }
 
 /** Runs `beck reduce` in this process: the real command and scanner, over workers as the driver would have them. */
@@ -35,10 +40,18 @@ export async function run(
   command: CommandSpec,
   program: readonly string[],
   lines: readonly string[],
-  { scanner = 'reference', batchRows = 3, worker = () => 0, mergeOrder, ...flags }: RunOptions = {},
+  {
+    scanner = 'reference',
+    batchRows = 3,
+    worker = () => 0,
+    mergeOrder,
+    memoryBytes = 1 << 30,
+    ...flags
+  }: RunOptions = {},
 ): Promise<Ran> {
   const options = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
-  const ran: Ran = { lines: [], rejected: [] }
+  const spills = memorySpill()
+  const rejected: string[] = []
   const workers = new Map<number, { operator: Operator; feed(line: string, position: number): void; flush(): void }>()
   const start = async (): Promise<{
     operator: Operator
@@ -49,9 +62,11 @@ export async function run(
     const stage = (await command.create({ program, files: [], options, args: {} })) as OperatorStage
     const { scan, keyTable } = borrow(stage.reads, scanner, workers.size)
     const context = {
-      reject: (_batch: RecordBatch, _row: number, { problem }: { problem: string }) => void ran.rejected.push(problem),
+      reject: (_batch: RecordBatch, _row: number, { problem }: { problem: string }) => void rejected.push(problem),
       keyTable,
-      memoryBytes: 1 << 30,
+      memoryBytes,
+      workers: 1,
+      spill: spills.spill,
     } as unknown as StageContext // operators here use nothing else
     const operator = stage.open(context)
     let held: { line: string; position: number }[] = []
@@ -102,8 +117,7 @@ export async function run(
     ;(first!.operator as MergeableOperator).mergeState(state)
   }
   first!.operator.onEnd?.(out)
-  ran.lines.push(...text.split('\n').slice(0, -1))
-  return ran
+  return { lines: text.split('\n').slice(0, -1), rejected, spillFiles: spills.made, openSpillFiles: spills.open }
 }
 
 interface Pooled {

@@ -1,14 +1,20 @@
-import type { SpillFile } from '../../src/core/operator.ts'
+import type { SpillFile, SpillHandle } from '../../src/core/operator.ts'
 
-/** Spill files in memory, and how many were made and closed. */
-export function memorySpill(): { spill: () => SpillFile; made: number; open: number } {
+/** Spill files in memory, and how many were made and closed. Threads are played by who takes a file by its handle. */
+export function memorySpill(): { spill: (handle?: SpillHandle) => SpillFile; made: number; open: number } {
+  const files: SpillFile[] = []
   const counter = { made: 0, open: 0, spill }
-  function spill(): SpillFile {
+  function spill(handle?: SpillHandle): SpillFile {
+    if (handle) return files[handle.fd] as SpillFile
     counter.made++
     counter.open++
     let bytes = Buffer.alloc(0)
     let closed = false
-    return {
+    const fd = files.length
+    const file: SpillFile = {
+      get handle() {
+        return { fd, size: bytes.length }
+      },
       get size() {
         return bytes.length
       },
@@ -24,6 +30,8 @@ export function memorySpill(): { spill: () => SpillFile; made: number; open: num
         counter.open--
       },
     }
+    files.push(file)
+    return file
   }
   return counter
 }
