@@ -137,7 +137,7 @@ export class AlignedWindows implements Engine {
     const windows = [...this.#changed].sort(([a], [b]) => a - b)
     this.#changed.clear()
     for (const [window, keys] of windows) {
-      for (const key of [...keys].sort((a, b) => this.#keys.compare(a, b))) this.#emitKey(window, key)
+      for (const key of this.#keys.sorted([...keys])) this.#emitKey(window, key)
     }
     this.#results.flush()
   }
@@ -267,8 +267,7 @@ export class AlignedWindows implements Engine {
     const standing = this.#standing.get(window)
     const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => pane.slots.keys))
     const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : [...keys]
-    due.sort((a, b) => this.#keys.compare(a, b))
-    for (const key of due) this.#emitKey(window, key, own)
+    for (const key of this.#keys.sorted(due)) this.#emitKey(window, key, own)
     this.#changed.delete(window)
   }
 

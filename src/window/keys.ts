@@ -1,7 +1,11 @@
+import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
+import { latin1, toLatin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
-import { compareValues } from '../core/order.ts'
+import { appendSortKey } from '../sort/sort-key.ts'
+
+const SCRATCH = new ByteBuffer(256)
 
 /** The table is looked through for keys that nothing holds any more when it has this many, or twice what was held the last time. */
 const LEAST_SWEEP = 65_536
@@ -22,7 +26,7 @@ export class Keys {
     this.#table = keys.length > 0 ? context.keyTable(fields) : undefined
     this.#parts = keys.length
     this.#sweepAt = sweepAt
-    this.#prefixes = keys.map(({ name }) => `,${Buffer.from(JSON.stringify(name)).toString('latin1')}:`)
+    this.#prefixes = keys.map(({ name }) => `,${toLatin1(JSON.stringify(name))}:`)
   }
 
   /** Ids are below this. */
@@ -44,14 +48,30 @@ export class Keys {
     return text
   }
 
-  /** The order of results: by the order of values, first key first. */
-  compare(a: number, b: number): number {
-    if (a === b) return 0
+  /** A string whose order, char by char, is the order of the keys: by the order of values, first key first. */
+  sortKey(id: number): string {
+    let key = ''
     for (let part = 0; part < this.#parts; part++) {
-      const order = compareValues(this.#text(a, part), this.#text(b, part))
-      if (order !== 0) return order
+      const text = this.#text(id, part)
+      // What `appendSortKey` makes of a string without escapes.
+      if (text.startsWith('"') && !text.includes('\\')) key += `\u0005${text.slice(1, -1)}\u0000\u0001`
+      else {
+        const bytes = Buffer.from(text, 'latin1')
+        SCRATCH.length = 0
+        appendSortKey(SCRATCH, bytes, 0, bytes.length)
+        key += latin1(SCRATCH.bytes, 0, SCRATCH.length)
+      }
     }
-    return 0
+    return key
+  }
+
+  /** Ids in the order of results. O(n log n) comparisons of short strings. */
+  sorted(ids: readonly number[]): number[] {
+    if (ids.length < 2) return [...ids]
+    const keys = ids.map((id) => this.sortKey(id))
+    const order = Uint32Array.from(ids, (_, index) => index)
+    order.sort((a, b) => ((keys[a] as string) < (keys[b] as string) ? -1 : 1))
+    return Array.from(order, (index) => ids[index] as number)
   }
 
   /**
@@ -63,11 +83,11 @@ export class Keys {
     if (!table || table.size < this.#sweepAt) return undefined
     const marks = new Uint8Array(table.size)
     live(marks)
-    const state = table.export()
     const kept: number[] = []
     for (let id = 0; id < marks.length; id++) if (marks[id] === 1) kept.push(id)
     this.#sweepAt = Math.max(LEAST_SWEEP, 2 * kept.length)
     if (kept.length > marks.length / 2) return undefined
+    const state = table.export()
     const parts = this.#parts
     const ends = new Uint32Array(kept.length * parts)
     const from = (id: number): number => (id === 0 ? 0 : (state.ends[id * parts - 1] as number))

@@ -396,33 +396,40 @@ export class SessionWindows implements Engine {
   /** In order of results: end, start, key. */
   #sorted(sessions: readonly number[]): number[] {
     const bounds = this.#bounds
-    const count = sessions.length
-    const ends = new Float64Array(count)
-    let [least, most] = [Infinity, -Infinity]
-    for (let index = 0; index < count; index++) {
-      const end = bounds[2 * (sessions[index] as number) + 1] as number
-      ends[index] = end
-      if (end < least) least = end
-      if (end > most) most = end
-    }
-    const compare = (a: number, b: number): number =>
-      (bounds[2 * a + 1] as number) - (bounds[2 * b + 1] as number) ||
-      (bounds[2 * a] as number) - (bounds[2 * b] as number) ||
-      this.#keys.compare(this.#key[a] as number, this.#key[b] as number)
-    if ((most - least + 1) * count > Number.MAX_SAFE_INTEGER) return [...sessions].sort(compare)
-    // Ends with their places as one number each: sorting plain numbers is many times faster than calling back.
-    for (let index = 0; index < count; index++) ends[index] = ((ends[index] as number) - least) * count + index
-    ends.sort()
-    const sorted: number[] = []
-    for (let index = 0; index < count; index++) sorted.push(sessions[(ends[index] as number) % count] as number)
-    for (let from = 0, to = 1; to <= count; to++) {
-      if (to < count && bounds[2 * (sorted[to] as number) + 1] === bounds[2 * (sorted[from] as number) + 1]) continue
+    const sorted = sortedBy(sessions, (session) => bounds[2 * session + 1] as number)
+    for (let from = 0, to = 1; to <= sorted.length; to++) {
+      if (to < sorted.length && bounds[2 * (sorted[to] as number) + 1] === bounds[2 * (sorted[from] as number) + 1])
+        continue
       if (to - from > 1) {
-        const same = sorted.slice(from, to).sort(compare)
-        for (let index = from; index < to; index++) sorted[index] = same[index - from] as number
+        const same = sorted.slice(from, to).map((session) => ({
+          session,
+          start: bounds[2 * session] as number,
+          key: this.#keys.sortKey(this.#key[session] as number),
+        }))
+        same.sort((a, b) => a.start - b.start || (a.key < b.key ? -1 : 1))
+        same.forEach(({ session }, index) => (sorted[from + index] = session))
       }
       from = to
     }
     return sorted
   }
+}
+
+/** By a whole number, ascending. Number and place go into one double, since sorting plain doubles is many times faster than calling back. */
+function sortedBy(items: readonly number[], value: (item: number) => number): number[] {
+  const count = items.length
+  const values = new Float64Array(count)
+  let [least, most] = [Infinity, -Infinity]
+  for (let index = 0; index < count; index++) {
+    const own = value(items[index] as number)
+    values[index] = own
+    if (own < least) least = own
+    if (own > most) most = own
+  }
+  if ((most - least + 1) * count > Number.MAX_SAFE_INTEGER) return [...items].sort((a, b) => value(a) - value(b))
+  for (let index = 0; index < count; index++) values[index] = ((values[index] as number) - least) * count + index
+  values.sort()
+  const sorted: number[] = []
+  for (let index = 0; index < count; index++) sorted.push(items[(values[index] as number) % count] as number)
+  return sorted
 }
