@@ -95,6 +95,11 @@ export const errorTable = {
     (f) => `the table ${f['table']} does not fit --memory ${f['memory']}`,
     () => 'allow more with --memory SIZE, or join by sorting both sides with --merge',
   ),
+  'too-many-keys': row(
+    Exit.outside,
+    () => 'the distinct keys and the records being worked on need more than 4 GiB in one process',
+    () => 'spread the keys first: beck shuffle --by KEY --partitions 8, then run this on each part',
+  ),
   store: row(
     Exit.outside,
     (f) => `${f['problem']}`,

@@ -1,3 +1,4 @@
+import { BeckError } from '../core/errors.ts'
 import wasm from './kernel/kernel.wasm'
 
 /**
@@ -81,22 +82,36 @@ export interface Kernel {
 
 const PAGE_BYTES = 1 << 16
 const GIB = 1 << 30
+/**
+ * Enough for the usual stage. The system backs a page only once it is used, but V8 counts all of it as garbage in the making, and collects
+ * at once when that is 64 MiB.
+ */
+const FIRST_BYTES = 48 << 20
+/** For columns and output beyond a scanner's own frame. */
+const RESERVE_BYTES = 8 << 20
 /** Pieces are powers of two; smaller ones than this are not worth keeping apart. */
 const LEAST_BITS = 12
 /** The kernel reads and writes up to this far beyond what it is asked to (64 bytes a step). */
 export const SLACK = 128
+
+/** Something that grows while batches are worked on, and wants room for it before. */
+export interface Growing {
+  /** A batch of so many rows and bytes is coming. */
+  ensure(rows: number, bytes: number): void
+}
 
 /**
  * The kernel and its memory: one of each per thread, shared by all scanners and key tables, so that any of them can work on the
  * bytes of any other.
  *
  * Growing the memory detaches every view that was handed out, so it happens only at safe points: when a scanner or a table is made, in
- * `room`, and in `scan` before there is a batch. To grow rarely, the memory begins large: the system backs a page only once it is used.
+ * `room`, and at the end of a scan, before there is a batch (`prepare`). What a batch may need while it is worked on is free then.
  */
 export class Heap {
   readonly kernel: Kernel
   private readonly memory: WebAssembly.Memory
   private top: number
+  private growing: WeakRef<Growing>[] = []
   /** Free pieces by their size's logarithm. */
   private readonly free: number[][] = Array.from({ length: 33 }, () => [])
 
@@ -154,10 +169,32 @@ export class Heap {
     this.free[sizeBits(size)]?.push(address)
   }
 
-  private grow(): void {
-    const missing = this.top - this.bytes.length
+  /** Asks `growing` to make room before each batch, for as long as it lives. */
+  register(growing: Growing): void {
+    this.growing.push(new WeakRef(growing))
+  }
+
+  /** Makes room for what a batch of so many rows and bytes may ask for. May grow the memory. */
+  prepare(rows: number, bytes: number): void {
+    let gone = false
+    for (const reference of this.growing) {
+      const growing = reference.deref()
+      growing?.ensure(rows, bytes)
+      gone ||= !growing
+    }
+    if (gone) this.growing = this.growing.filter((reference) => reference.deref())
+    const columns = RESERVE_BYTES + 4 * bytes
+    if (this.top + columns > this.bytes.length) this.grow(columns)
+  }
+
+  private grow(beyond = 0): void {
+    const missing = this.top + beyond - this.bytes.length
     const wanted = Math.min(Math.max(missing, this.bytes.length / 2), 4 * GIB - this.bytes.length)
-    this.memory.grow(Math.ceil(Math.max(missing, wanted) / PAGE_BYTES))
+    try {
+      this.memory.grow(Math.ceil(Math.max(this.top - this.bytes.length, wanted) / PAGE_BYTES))
+    } catch (error) {
+      throw new BeckError('too-many-keys', {}, { cause: error })
+    }
     this.view()
   }
 }
@@ -198,13 +235,13 @@ const abandoned = new FinalizationRegistry<{ heap: Heap; sizes: Map<number, numb
 
 const sizeBits = (size: number): number => Math.max(LEAST_BITS, 32 - Math.clz32(size - 1))
 
-/** As large as the system lets us reserve. */
+/** With as much address space as the system lets us reserve, so that growing moves nothing. */
 function largeMemory(): WebAssembly.Memory {
-  for (let bytes = GIB; ; bytes /= 4) {
+  for (let maximum = 4 * GIB; ; maximum /= 4) {
     try {
-      return new WebAssembly.Memory({ initial: bytes / PAGE_BYTES, maximum: (4 * GIB) / PAGE_BYTES })
+      return new WebAssembly.Memory({ initial: FIRST_BYTES / PAGE_BYTES, maximum: maximum / PAGE_BYTES })
     } catch (error) {
-      if (bytes < 64 * PAGE_BYTES) throw error
+      if (maximum < 2 * FIRST_BYTES) throw error
     }
   }
 }

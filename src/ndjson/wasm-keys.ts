@@ -1,6 +1,6 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
-import { Pieces, type Heap } from './heap.ts'
+import { Pieces, type Growing, type Heap } from './heap.ts'
 import { WasmBatch } from './wasm-batch.ts'
 
 /** Sizes and places as kernel/intern.ts draws them. */
@@ -25,7 +25,7 @@ const MOST_ARENA_BYTES = 16 << 20
 const LOAD = 0.65
 
 /** The fast key table. About 50 bytes a key and its text twice at most; lookups cost two cache misses in a large table. */
-export class WasmKeyTable implements KeyTable {
+export class WasmKeyTable implements KeyTable, Growing {
   private readonly heap: Heap
   private readonly pieces: Pieces
   private readonly fields: readonly number[]
@@ -50,6 +50,7 @@ export class WasmKeyTable implements KeyTable {
       this.spanOffsets >>> 2,
     )
     this.ensure(0, 0)
+    heap.register(this)
   }
 
   private word(index: number): number {

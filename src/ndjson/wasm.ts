@@ -33,7 +33,6 @@ export class WasmScanner implements Scanner {
   private readonly names: number
   private readonly nameCount: number
   private readonly result: number
-  private readonly tables: WasmKeyTable[] = []
   private readonly frame: Frame
 
   private block: number
@@ -132,7 +131,7 @@ export class WasmScanner implements Scanner {
     this.start = stop
     this.end = end
     this.frame.reset()
-    for (const table of this.tables) table.ensure(rows, end - first)
+    heap.prepare(rows, end - first)
 
     const bad: BadLine[] = []
     const count = oddLines ? this.settle(rows, oddLines, bad) : rows
@@ -220,9 +219,7 @@ export class WasmScanner implements Scanner {
   }
 
   keyTable(fields: readonly number[]): KeyTable {
-    const table = new WasmKeyTable(this.heap, fields)
-    this.tables.push(table)
-    return table
+    return new WasmKeyTable(this.heap, fields)
   }
 }
 
