@@ -112,7 +112,7 @@ function createStage(args: Arguments): SinkStage {
       const appender = new Appender(store, plan, context)
       return {
         processBatch: (batch) => appender.processBatch(batch),
-        onIdle: () => appender.flush(),
+        onIdle: () => appender.settle(),
         onTimer: (now) => appender.onTimer(now),
         onEnd() {
           appender.end()

@@ -59,6 +59,8 @@ export class Appender {
   private count = 0
   private bytes = 0
   private since = 0
+  private unsynced = false
+  private lastSync: number
   /** Counts records without a key, over all runs: where they go does not depend on how they were batched. */
   private spread: number
   /** Bytes that one commit may hold. */
@@ -70,6 +72,7 @@ export class Appender {
     this.context = context
     this.spread = store.state.topics.get(plan.topic)?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
     this.most = store.state.topics.get(plan.topic)?.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES
+    this.lastSync = context.now()
     applyRetention(store, plan.topic)
   }
 
@@ -110,10 +113,15 @@ export class Appender {
       this.add(batch, middle, to, times, sequences)
       return
     }
-    if (this.bytes + bytes > this.most) this.flush()
+    if (this.bytes + bytes > this.most) this.group()
     this.take(batch, from, to, times, sequences)
-    const { acks } = this.plan
-    if (acks === 'all' || this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.flush()
+    if (this.plan.acks === 'all') this.settle()
+    else if (this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.group()
+  }
+
+  /** While the input is busy: a commit every so often, synced often enough that a power cut takes no more than `GROUP_MS` of it. */
+  private group(): void {
+    this.flush(this.plan.acks === 'batch' && this.context.now() - this.lastSync >= GROUP_MS)
   }
 
   private take(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
@@ -154,7 +162,7 @@ export class Appender {
     this.bytes += lines.length
     if (this.bytes >= GROUP_BYTES) {
       pending.chunks.push(lines)
-      this.flush()
+      this.group()
     } else pending.chunks.push(new Uint8Array(lines))
   }
 
@@ -226,13 +234,18 @@ export class Appender {
     if (time > pending.max) pending.max = time
   }
 
-  /** Commits what waits. */
-  flush(): void {
+  /** Commits what waits, so that it survives what `acks` says. */
+  settle(): void {
+    this.flush(this.plan.acks !== 'none')
+  }
+
+  private flush(sync: boolean): void {
     const { store, plan } = this
     const { producer } = plan
-    if (this.count === 0) return
+    if (this.count === 0 && !(sync && this.unsynced)) return
     const before = this.segments()
-    store.transact(plan.acks !== 'none', (transaction) => {
+    store.transact(sync, (transaction) => {
+      if (this.count === 0) return transaction.mark()
       const topic = store.state.topics.get(plan.topic)
       if (!topic || topic.partitions.length < plan.partitions) {
         throw new BeckError('store', {
@@ -250,6 +263,8 @@ export class Appender {
         })
       }
     })
+    this.unsynced = !sync
+    if (sync) this.lastSync = this.context.now()
     this.written += this.count
     this.pending.clear()
     this.count = this.bytes = 0
@@ -266,12 +281,12 @@ export class Appender {
 
   /** After `GROUP_MS` with records waiting. */
   onTimer(now: number): void {
-    if (this.count > 0 && now - this.since >= GROUP_MS) this.flush()
+    if (this.count > 0 && now - this.since >= GROUP_MS) this.settle()
   }
 
   /** At the end of the input. @throws BeckError fenced */
   end(): void {
-    this.flush()
+    this.settle()
     this.plan.producer?.end()
   }
 }

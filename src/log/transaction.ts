@@ -47,6 +47,7 @@ export class Transaction {
   private readonly closing = new Set<PartitionName>()
   private readonly written: { segment: OpenSegment; created: boolean; length: number; slots: number }[] = []
   private readonly unlinks: string[] = []
+  private marked = false
   private readonly after: (() => void)[] = []
   private readonly undo: (() => void)[] = []
 
@@ -65,6 +66,10 @@ export class Transaction {
     record[key] = value
   }
 
+  /** Writes a line even if nothing changes: synced, it makes sure of the unsynced ones before it. */
+  mark(): void {
+    this.marked = true
+  }
   /** Makes a topic, changes its settings, or (null) forgets it. */
   topic(name: string, config: TopicConfig | null): void {
     this.set('t', name, config)
@@ -183,6 +188,7 @@ export class Transaction {
 
   get empty(): boolean {
     return (
+      !this.marked &&
       Object.keys(this.w).length === 0 &&
       Object.keys(this.line).length === 0 &&
       Object.keys(this.swaps).length === 0 &&
