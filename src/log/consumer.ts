@@ -73,7 +73,7 @@ export class Consumer {
           this.member.heartbeat()
           this.member.expire()
         }
-        this.adopt()
+        if (!this.adopt()) return
         const step = this.source?.next()
         if (step && 'lines' in step) {
           if (!this.hand(step.lines)) return
@@ -90,14 +90,17 @@ export class Consumer {
     }
   }
 
-  /** Takes on a changed ownership: commits and lets go first, then reads on with what is ours now. */
-  private adopt(): void {
-    if (this.source && this.member.mustRelease()) this.settle()
+  /**
+   * Takes on a changed ownership: commits and lets go first, then reads on with what is ours now. False when the reader has gone.
+   * @throws BeckError fenced, when others have put this member out: then nothing more may be written
+   */
+  private adopt(): boolean {
+    if (this.source && this.member.mustRelease() && !this.settle()) return false
     const owned = this.member.isIn ? this.member.owned().sort() : []
     const key = owned.join(' ')
-    if (this.source && key === this.owned && this.member.isIn) return
+    if (this.source && key === this.owned && this.member.isIn) return true
     if (this.source) {
-      this.settle() // fenced when others have put us out: then nothing more may be written
+      if (!this.settle()) return false
       this.source.close()
     }
     this.learn()
@@ -115,6 +118,7 @@ export class Consumer {
       this.toldIdle = true
       this.io.say(`${this.member.member.id}: idle, all partitions have another member; waiting to take over`)
     } else if (owned.length > 0) this.toldIdle = false
+    return true
   }
 
   /** Writes lines; false when the reader has gone. */
@@ -136,10 +140,12 @@ export class Consumer {
   }
 
   private commit(): void {
-    const offsets = this.source?.offsets() ?? new Map<PartitionName, Offset>()
+    const read = this.source?.offsets() ?? new Map<PartitionName, Offset>()
+    // What was let go is another's now. A member that others have put out must hear of it: it commits what it believes to own.
+    const owned = new Set(this.member.isIn ? this.member.owned() : read.keys())
     const known = this.store.state.group(this.member.group).offsets
-    const moved = [...offsets].some(([name, offset]) => known.get(name) !== offset)
-    if (moved || this.member.mustRelease()) this.member.commit(offsets)
+    const moved = [...read].filter(([name, offset]) => owned.has(name) && known.get(name) !== offset)
+    if (moved.length > 0 || this.member.mustRelease() || !this.member.isIn) this.member.commit(new Map(moved))
     this.lastCommit = Date.now()
   }
 
