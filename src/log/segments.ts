@@ -15,7 +15,7 @@ export interface OpenSegment {
 
 /** The segments that this process writes to, kept open; the one not used for longest is closed when there are too many. */
 export class SegmentFiles {
-  private readonly open = new Map<PartitionName, OpenSegment>()
+  private readonly open = new Map<string, OpenSegment>()
   private readonly env: Env
   private readonly store: string
 
@@ -26,13 +26,13 @@ export class SegmentFiles {
 
   /** An existing segment. */
   get(name: PartitionName, stem: string): OpenSegment {
-    let segment = this.open.get(name)
-    if (segment?.stem === stem) {
-      this.open.delete(name)
-      this.open.set(name, segment)
+    const key = `${name}/${stem}`
+    let segment = this.open.get(key)
+    if (segment) {
+      this.open.delete(key)
+      this.open.set(key, segment)
       return segment
     }
-    this.drop(name)
     const records = this.env.open(layout.records(this.store, name, stem), 'write')
     try {
       segment = { name, stem, records, index: this.env.open(layout.index(this.store, name, stem), 'write') }
@@ -45,7 +45,6 @@ export class SegmentFiles {
 
   /** A new segment that begins at `base`. A name that a crash has left behind is not used again. */
   create(name: PartitionName, base: number): OpenSegment {
-    this.drop(name)
     for (let attempt = 0; ; attempt++) {
       const stem = attempt === 0 ? padded(base) : `${padded(base)}-${attempt}`
       const path = layout.records(this.store, name, stem)
@@ -67,20 +66,25 @@ export class SegmentFiles {
   }
 
   private keep(segment: OpenSegment): OpenSegment {
-    this.open.set(segment.name, segment)
-    if (this.open.size > OPEN) for (const [name] of this.open) return (this.drop(name), segment)
+    this.open.set(`${segment.name}/${segment.stem}`, segment)
+    if (this.open.size > OPEN) for (const { name, stem } of this.open.values()) return (this.drop(name, stem), segment)
     return segment
   }
 
-  drop(name: PartitionName): void {
-    const segment = this.open.get(name)
+  drop(name: PartitionName, stem: string): void {
+    const segment = this.open.get(`${name}/${stem}`)
     if (!segment) return
-    this.open.delete(name)
+    this.open.delete(`${name}/${stem}`)
     this.env.close(segment.records)
     this.env.close(segment.index)
   }
 
+  /** Closes what is open of a topic. */
+  dropTopic(topic: string): void {
+    for (const { name, stem } of this.open.values()) if (name.startsWith(`${topic}/`)) this.drop(name, stem)
+  }
+
   close(): void {
-    for (const name of this.open.keys()) this.drop(name)
+    for (const { name, stem } of this.open.values()) this.drop(name, stem)
   }
 }

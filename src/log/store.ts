@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
 import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, removeIfThere, writeFileDurably } from './env.ts'
 import { Journal } from './journal.ts'
-import { layout, partitionName } from './layout.ts'
+import { layout } from './layout.ts'
 import { Lock } from './lock.ts'
 import { recover } from './recovery.ts'
 import { SegmentFiles } from './segments.ts'
@@ -224,7 +224,7 @@ export class Store {
     const closed: string[] = []
     const swaps: Record<string, { out: string[]; in: SegmentEntry[] }> = {}
     for (const { name, stem } of unsyncable) {
-      this.files.drop(name)
+      this.files.drop(name, stem)
       const segment = this.state.partition(name)?.segments.find((other) => other.stem === stem)
       if (!segment) continue
       const copy = rehome(this.env, this.folder, name, segment)
@@ -247,7 +247,7 @@ export class Store {
 
   /** Closes what is open of a topic whose files go. */
   forget(topic: string): void {
-    for (const p of this.state.topics.get(topic)?.partitions.keys() ?? []) this.files.drop(partitionName(topic, p))
+    this.files.dropTopic(topic)
   }
 
   close(): void {

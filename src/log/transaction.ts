@@ -45,7 +45,8 @@ export class Transaction {
   } = {}
   private readonly swaps: Record<PartitionName, { out: string[]; in: ReturnType<typeof toEntry>[] }> = {}
   private readonly closing = new Set<PartitionName>()
-  private readonly written: { segment: OpenSegment; created: boolean; length: number; slots: number }[] = []
+  private readonly written: { name: PartitionName; stem: string; created: boolean; length: number; slots: number }[] =
+    []
   private readonly unlinks: string[] = []
   private marked = false
   private readonly after: (() => void)[] = []
@@ -140,7 +141,7 @@ export class Transaction {
     segment ??= this.files.create(name, partition.next)
     const position = created ? 0 : (last as Segment).length
     const slot = created ? 0 : (last as Segment).slots
-    this.written.push({ segment, created, length: position, slots: slot })
+    this.written.push({ name, stem: segment.stem, created, length: position, slots: slot })
     let crc = 0
     let at = position
     for (const lines of append.lines) {
@@ -179,7 +180,7 @@ export class Transaction {
     const { length, linked } = this.env.stat(segment.records)
     if (!linked) {
       // The file was removed and made again under this name (a topic deleted and created).
-      this.files.drop(name)
+      this.files.drop(name, last.stem)
       return this.reopen(name, last)
     }
     if (length < last.length) throw lost(layout.records(this.store, name, last.stem), length, last.length)
@@ -222,8 +223,8 @@ export class Transaction {
   }
 
   /** Segments with bytes that this transaction has written: partition → stem → whether the file is new. */
-  get unsynced(): { name: PartitionName; stem: string; created: boolean }[] {
-    return this.written.map(({ segment, created }) => ({ name: segment.name, stem: segment.stem, created }))
+  get unsynced(): readonly { name: PartitionName; stem: string; created: boolean }[] {
+    return this.written
   }
 
   /** Removes the files that the commit has freed. */
@@ -241,13 +242,15 @@ export class Transaction {
         if (errnoOf(error) === undefined) throw error
       }
     }
-    for (const { segment, created, length, slots } of this.written) {
+    for (const { name, stem, created, length, slots } of this.written) {
       try {
         if (created) {
-          this.files.drop(segment.name)
-          removeIfThere(this.env, layout.records(this.store, segment.name, segment.stem))
-          removeIfThere(this.env, layout.index(this.store, segment.name, segment.stem))
+          this.files.drop(name, stem)
+          removeIfThere(this.env, layout.records(this.store, name, stem))
+          removeIfThere(this.env, layout.index(this.store, name, stem))
         } else {
+          // Not the descriptors of the append: they may have been closed since, and their numbers given to other files.
+          const segment = this.files.get(name, stem)
           this.env.truncate(segment.records, length)
           this.env.truncate(segment.index, slots * SLOT)
         }

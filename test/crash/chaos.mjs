@@ -39,7 +39,11 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const violations = []
 const violated = (what) => violations.push(what)
 const run = (...args) => {
-  const { stdout, status, stderr } = spawnSync(process.execPath, [beck, ...args], { env, encoding: 'utf8', maxBuffer: 1 << 30 })
+  const { stdout, status, stderr } = spawnSync(process.execPath, [beck, ...args], {
+    env,
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+  })
   if (status !== 0) violated(`beck ${args.join(' ')} exits ${status}: ${stderr}`)
   return stdout
 }
@@ -75,7 +79,10 @@ const lineOf = (p, s) => `{"p":${p},"s":${s},"k":"k${(s * 7919 + p) % 97}","pad"
 async function producer(p) {
   const input = Buffer.from(Array.from({ length: perProducer }, (_, s) => lineOf(p, s)).join(''))
   for (let attempt = 0; ; attempt++) {
-    const child = spawn(process.execPath, [beck, 'append', 't', '--producer', `p${p}`, '--acks', values.acks], { env, stdio: ['pipe', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [beck, 'append', 't', '--producer', `p${p}`, '--acks', values.acks], {
+      env,
+      stdio: ['pipe', 'ignore', 'pipe'],
+    })
     victims.add(child)
     let stderr = ''
     child.stderr.on('data', (data) => (stderr += data))
@@ -102,10 +109,14 @@ async function producer(p) {
 const lives = []
 async function consumer(c) {
   for (let life = 0; busy; life++) {
-    const child = spawn(process.execPath, [beck, 'consume', 't', '--group', 'g', '--follow', '--member', `c${c}-${life}`], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      process.execPath,
+      [beck, 'consume', 't', '--group', 'g', '--follow', '--member', `c${c}-${life}`],
+      {
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     const record = { child, delivered: [] }
     lives.push(record)
     let rest = ''
@@ -135,12 +146,16 @@ const seen = new Map()
 let polling = true
 async function watch() {
   while (polling) {
-    const child = spawn(process.execPath, [beck, 'group', 'describe', 'g'], { env, stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn(process.execPath, [beck, 'group', 'describe', 'g'], {
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
     let text = ''
     child.stdout.on('data', (data) => (text += data))
     await new Promise((resolve) => child.on('close', resolve))
     for (const { partition, offset } of text ? JSON.parse(text).partitions : []) {
-      if ((offset ?? 0) < (seen.get(partition) ?? 0)) violated(`the offset of partition ${partition} went from ${seen.get(partition)} to ${offset}`)
+      if ((offset ?? 0) < (seen.get(partition) ?? 0))
+        violated(`the offset of partition ${partition} went from ${seen.get(partition)} to ${offset}`)
       seen.set(partition, offset ?? 0)
     }
     await sleep(300)
@@ -202,12 +217,14 @@ for (const { child, delivered } of lives) {
   const at = new Map()
   for (const id of delivered) {
     const [partition, offset] = place.get(id) ?? [-1, -1]
-    if (offset <= (at.get(partition) ?? -1)) violated(`a consumer got offset ${offset} of partition ${partition} after ${at.get(partition)}`)
+    if (offset <= (at.get(partition) ?? -1))
+      violated(`a consumer got offset ${offset} of partition ${partition} after ${at.get(partition)}`)
     at.set(partition, offset)
     const other = deliveredBy.get(id)
     if (other) {
       duplicates++
-      if (!other.wasKilled) violated(`record ${id} was delivered by two members, and the first was not killed: owned twice`)
+      if (!other.wasKilled)
+        violated(`record ${id} was delivered by two members, and the first was not killed: owned twice`)
     }
     if (!other || !child.wasKilled) deliveredBy.set(id, child)
   }

@@ -190,6 +190,11 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
+    name: 'a synced batch after unsynced ones in other segments',
+    before: [create('t', 2, 150), append('t', [0, 0], false), append('t', [1, 1, 0], false)],
+    actions: [append('t', [0, 1], true), append('t', [0, 1], false)],
+  },
+  {
     name: 'the journal rolls',
     rollBytes: 600,
     before: [create('t', 2), append('t', [0, 1], true)],

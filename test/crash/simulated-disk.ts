@@ -126,7 +126,6 @@ export class SimulatedEnv implements Env {
   private readonly disk: Disk
   private readonly fault: Fault | undefined
   private readonly files = new Map<number, File>()
-  private next = 3
   private dead = false
   private slept = 0
 
@@ -212,8 +211,11 @@ export class SimulatedEnv implements Env {
     }
     if (!node) throw failure('ENOENT', path)
     if (!(node instanceof File)) throw failure('EISDIR', path)
-    this.files.set(this.next, node)
-    return this.next++
+    // The lowest free number, as the system does: who keeps a closed one writes into somebody else's file.
+    let fd = 3
+    while (this.files.has(fd)) fd++
+    this.files.set(fd, node)
+    return fd
   }
   close(fd: number): void {
     this.at(fd)
