@@ -53,10 +53,10 @@ run('topic', 'create', 't', '--partitions', values.partitions, '--by', 'k', '--s
 const victims = new Set()
 let kills = 0
 let stops = 0
-let busy = true
+const phase = { busy: true, polling: true }
 /** Kills or stops somebody now and then. */
 async function reaper() {
-  while (busy) {
+  while (phase.busy) {
     await sleep(random() * 2 * killMs)
     const victim = pick([...victims])
     if (!victim || victim.exitCode !== null) continue
@@ -108,7 +108,7 @@ async function producer(p) {
 /** What each life of a consumer has delivered: `p/s` of whole lines. */
 const lives = []
 async function consumer(c) {
-  for (let life = 0; busy; life++) {
+  for (let life = 0; phase.busy; life++) {
     const child = spawn(
       process.execPath,
       [beck, 'consume', 't', '--group', 'g', '--follow', '--member', `c${c}-${life}`],
@@ -143,9 +143,8 @@ const reaping = reaper()
 const consuming = Array.from({ length: consumers }, (_, c) => consumer(c))
 /** Offsets of the group, seen from outside, never go back. */
 const seen = new Map()
-let polling = true
 async function watch() {
-  while (polling) {
+  while (phase.polling) {
     const child = spawn(process.execPath, [beck, 'group', 'describe', 'g'], {
       env,
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -165,7 +164,7 @@ const watching = watch()
 await Promise.all(Array.from({ length: producers }, (_, p) => producer(p)))
 const produced = Date.now() - started
 // Let the consumers drain, with no more kills.
-busy = false
+phase.busy = false
 await reaping
 for (let waited = 0; ; waited++) {
   for (const child of victims) child.kill('SIGCONT')
@@ -188,7 +187,7 @@ async function consumerOnce() {
   }
 }
 await sleep(300)
-polling = false
+phase.polling = false
 await watching
 for (const child of victims) child.kill('SIGKILL')
 await Promise.all(consuming)

@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'vitest'
+import { BeckError } from '../../src/core/errors.ts'
+import { GroupMember } from '../../src/log/groups.ts'
+import { ProducerSession } from '../../src/log/producer.ts'
+import { Store } from '../../src/log/store.ts'
+import { createTopic } from '../../src/log/topics.ts'
+import { Disk, type SimulatedEnv } from '../crash/simulated-disk.ts'
+
+const open = (env: SimulatedEnv): Store => Store.open('/store', { env, create: true })
+const line = (text: string): { lines: Uint8Array[]; count: number } => ({
+  lines: [Buffer.from(`${JSON.stringify(text)}\n`)],
+  count: 1,
+})
+const codeOf = (work: () => unknown): string => {
+  try {
+    work()
+  } catch (error) {
+    if (error instanceof BeckError) return error.code
+    throw error
+  }
+  return 'no error'
+}
+
+function withTopic(partitions = 1): { disk: Disk; env: SimulatedEnv; store: Store } {
+  const disk = new Disk()
+  const env = disk.process()
+  const store = open(env)
+  store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions }))
+  return { disk, env, store }
+}
+
+describe('the lock', () => {
+  test('who lost it while it was stopped writes no line', () => {
+    const { disk, env, store } = withTopic()
+    const other = open(disk.process())
+    const outcome = codeOf(() =>
+      store.transact(true, (transaction) => {
+        transaction.append('t/0', line('zombie'))
+        disk.living.delete(env.identity.pid) // the others are told that it died
+        other.transact(true, (theirs) => theirs.append('t/0', line('living')))
+      }),
+    )
+    expect(outcome).toBe('fenced')
+    expect(other.state.partition('t/0')?.next).toBe(1)
+    const reader = open(disk.process())
+    expect(reader.state.partition('t/0')?.next).toBe(1)
+  })
+
+  test('a living holder is waited for', () => {
+    const { disk, store } = withTopic()
+    const other = open(disk.process())
+    expect(() => store.transact(true, () => other.transact(true, () => {}))).toThrow('waits for ever')
+  })
+
+  test('a generation that somebody else has had and let go is not won again', () => {
+    const { disk, store } = withTopic()
+    const other = open(disk.process())
+    // The other one wins and lets go of the next generations, so that what this process remembers is old.
+    for (let i = 0; i < 3; i++) other.transact(false, (transaction) => transaction.append('t/0', line(`other ${i}`)))
+    store.transact(false, (transaction) => transaction.append('t/0', line('late')))
+    expect(store.state.partition('t/0')?.next).toBe(4)
+    const generations = store.env.list('/store/lock').filter((name) => name.startsWith('lock.'))
+    expect(generations).toHaveLength(1)
+  })
+})
+
+describe('tails', () => {
+  test('a tail that a living process may have left is not cut: a new segment begins', () => {
+    const { disk, store } = withTopic()
+    store.transact(true, (transaction) => transaction.append('t/0', line('first')))
+    const env = disk.process()
+    const fd = env.open('/store/topics/t/0/00000000000000000000.ndjson', 'write')
+    env.write(fd, Buffer.from('half a rec'), env.stat(fd).length)
+    store.transact(true, (transaction) => transaction.append('t/0', line('second')))
+    expect(store.state.partition('t/0')?.segments.map(({ stem }) => stem)).toEqual([
+      '00000000000000000000',
+      '00000000000000000001',
+    ])
+  })
+
+  test('committed bytes that are missing are told, and nothing is written', () => {
+    const { disk, store } = withTopic()
+    store.transact(true, (transaction) => transaction.append('t/0', line('first')))
+    const env = disk.process()
+    const fd = env.open('/store/topics/t/0/00000000000000000000.ndjson', 'write')
+    env.truncate(fd, 3)
+    expect(codeOf(() => store.transact(true, (transaction) => transaction.append('t/0', line('second'))))).toBe('store')
+    expect(env.stat(fd).length).toBe(3)
+  })
+})
+
+describe('producers', () => {
+  test('a later run fences an earlier one', () => {
+    const { disk, store } = withTopic()
+    const first = new ProducerSession(store, 't', 'p', true)
+    first.take(1)
+    const other = open(disk.process())
+    const second = new ProducerSession(other, 't', 'p', true)
+    expect(codeOf(() => store.transact(true, (transaction) => first.commit(store, transaction)))).toBe('fenced')
+    second.take(1)
+    expect(codeOf(() => other.transact(true, (transaction) => second.commit(other, transaction)))).toBe('no error')
+  })
+})
+
+describe('groups', () => {
+  test('a member that others have put out commits nothing', () => {
+    const { disk, store } = withTopic()
+    store.transact(true, (transaction) => transaction.append('t/0', line('a')))
+    const env = disk.process()
+    const stopped = open(env)
+    const first = GroupMember.join(stopped, 'g', { id: 'a', topics: ['t'], sessionMs: 50 })
+    expect(first.owned()).toEqual(['t/0'])
+    disk.clock += 1000
+    const second = GroupMember.join(open(disk.process()), 'g', { id: 'b', topics: ['t'] })
+    expect(second.owned()).toEqual(['t/0'])
+    expect(codeOf(() => first.commit(new Map([['t/0', 1]])))).toBe('fenced')
+    second.commit(new Map([['t/0', 1]]))
+    expect(open(disk.process()).state.group('g').offsets.get('t/0')).toBe(1)
+  })
+
+  test('an earlier life of the same member is fenced, too', () => {
+    const { disk } = withTopic()
+    const env = disk.process()
+    const first = GroupMember.join(open(env), 'g', { id: 'a', topics: ['t'] })
+    disk.living.delete(env.identity.pid)
+    GroupMember.join(open(disk.process()), 'g', { id: 'a', topics: ['t'] })
+    expect(codeOf(() => first.commit(new Map([['t/0', 0]])))).toBe('fenced')
+  })
+
+  test('a partition changes hands only when its owner lets go', () => {
+    const { disk } = withTopic(2)
+    const first = GroupMember.join(open(disk.process()), 'g', { id: 'a', topics: ['t'] })
+    const store = open(disk.process())
+    const second = GroupMember.join(store, 'g', { id: 'b', topics: ['t'] })
+    expect(second.owned()).toEqual([])
+    expect(codeOf(() => second.commit(new Map([['t/1', 5]])))).toBe('fenced')
+    first.commit(new Map([['t/1', 0]]))
+    expect(first.owned()).toEqual(['t/0'])
+    store.refresh()
+    expect(second.owned()).toEqual(['t/1'])
+    expect(codeOf(() => first.commit(new Map([['t/1', 3]])))).toBe('fenced')
+  })
+
+  test('the partitions of a dead member go to those that stand by', () => {
+    const { disk } = withTopic(4)
+    const envs = Array.from({ length: 6 }, () => disk.process())
+    const members = envs.map((env, i) => GroupMember.join(open(env), 'g', { id: `m${i}`, topics: ['t'] }))
+    const owned = (): string[][] => {
+      // Twice round: first all let go, then all take.
+      for (let round = 0; round < 2; round++) {
+        for (const [i, member] of members.entries())
+          if (disk.living.has(envs[i]?.identity.pid ?? 0)) member.commit(new Map())
+      }
+      return members.filter((_, i) => disk.living.has(envs[i]?.identity.pid ?? 0)).map((member) => member.owned())
+    }
+    expect(owned().map((names) => names.length)).toEqual([1, 1, 1, 1, 0, 0])
+    envs[1]?.kill()
+    expect(members[5]?.expire()).toBe(true)
+    expect(owned().map((names) => names.length)).toEqual([1, 1, 1, 1, 0])
+    expect(new Set(owned().flat()).size).toBe(4)
+  })
+})
