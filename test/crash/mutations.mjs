@@ -2,7 +2,7 @@
 // Shows that each guard of the store is needed: takes one sync, checksum or fence away at a time and expects the tests to fail.
 // Usage: mutations.mjs [WORD] (only those whose name has WORD). Works on a copy; takes some minutes. Exits 1 if a guard is not missed.
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -150,7 +150,7 @@ for (const part of ['src', 'test/crash', 'test/log', 'package.json', 'tsconfig.j
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
 const vitest = join(root, 'node_modules/.bin/vitest')
 const failingTests = () => {
-  const { stdout, status } = spawnSync(
+  const { stdout, stderr, status } = spawnSync(
     vitest,
     ['run', 'test/crash/crash.test.ts', 'test/log', '--bail=1', '--reporter=dot'],
     {
@@ -159,7 +159,7 @@ const failingTests = () => {
       env: { ...process.env, NO_COLOR: '1' },
     },
   )
-  return status === 0 ? undefined : (/FAIL +(.*)/.exec(stdout)?.[1] ?? 'it does not run')
+  return status === 0 ? undefined : (/FAIL +(.*)/.exec(stdout + stderr)?.[1] ?? 'it does not run')
 }
 
 let missed = 0
@@ -174,7 +174,7 @@ for (const [name, file, from, to] of mutations.filter(([name]) => name.includes(
   const failure = failingTests()
   writeFileSync(path, source)
   if (!failure) missed++
-  console.log(`${failure ? 'seen  ' : 'MISSED'} ${name}${failure ? `: ${failure}` : ''}`)
+  writeSync(1, `${failure ? 'seen  ' : 'MISSED'} ${name}${failure ? `: ${failure}` : ''}\n`)
 }
 rmSync(copy, { recursive: true, force: true })
 process.exit(missed > 0 ? 1 : 0)
