@@ -1,6 +1,8 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, MergeableOperator, Problem, StageContext } from '../core/operator.ts'
+import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
+import { KernelTable } from './kernel-table.ts'
 import { Shapes } from './shapes.ts'
 import { Splicer, type SpliceRules } from './splice.ts'
 import type { JoinTable, JoinType } from './table.ts'
@@ -50,6 +52,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
   readonly #out = new ByteBuffer(PIECE + (PIECE >> 2))
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
+  /** The hot path, where there is one. */
+  readonly #kernel: KernelTable | undefined
   #mask = new Uint8Array(0)
 
   constructor(options: BroadcastOptions, table: JoinTable, context: StageContext) {
@@ -60,6 +64,15 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
     this.#keys.import(table.keys)
     this.#splicer = new Splicer(options.rules)
     this.#matched = new Uint8Array(this.#keepsRight ? table.rowKeys.length : 0)
+    const { type, rules, choose, clashFields, nestField } = options
+    const filters = type === 'semi' || type === 'anti'
+    const keepsLeft = type === 'left' || type === 'full'
+    // Left records without a partner get a member under --nest: the kernel knows nothing of that.
+    const plain = !filters && !choose && clashFields && !(keepsLeft && rules.nest !== undefined)
+    if (plain && this.#keys instanceof WasmKeyTable && KernelTable.fits(table)) {
+      const special = nestField === undefined ? clashFields : [...clashFields, nestField]
+      this.#kernel = new KernelTable(table, keepsLeft, this.#keepsRight, special)
+    }
   }
 
   get #keepsRight(): boolean {
@@ -74,7 +87,17 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
     const ids = this.#keys.intern(batch)
     const { type } = this.#options
     if (type === 'semi' || type === 'anti') this.#filter(batch, ids, out, type === 'semi')
-    else this.#join(batch, ids, out)
+    else if (this.#kernel) this.#joinFast(this.#kernel, batch, ids, out)
+    else this.#join(batch, ids, out, 0, batch.count)
+  }
+
+  /** Rows that the kernel leaves are done one by one. */
+  #joinFast(kernel: KernelTable, batch: RecordBatch, ids: Uint32Array, out: Collector): void {
+    for (let row = 0; ; row++) {
+      row = kernel.splice(batch, ids, row, (lines) => out.emit(lines))
+      if (row === batch.count) return
+      this.#join(batch, ids, out, row, row + 1)
+    }
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {
@@ -99,14 +122,14 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
     out.forward(batch, mask, done, batch.count)
   }
 
-  #join(batch: RecordBatch, ids: Uint32Array, out: Collector): void {
+  #join(batch: RecordBatch, ids: Uint32Array, out: Collector, fromRow: number, toRow: number): void {
     const { keyCount, firsts, rows, tails, tailStarts } = this.#table
     const { type, choose, clashFields, nestField } = this.#options
-    const { bytes, spans, stride, count } = batch
+    const { bytes, spans, stride } = batch
     const times = this.#options.times?.read(batch)
     const keepsLeft = type === 'left' || type === 'full'
     const into = this.#out
-    for (let row = 0; row < count; row++) {
+    for (let row = fromRow; row < toRow; row++) {
       if (times && Number.isNaN(times[row])) {
         this.#flush(out)
         this.#context.reject(batch, row, this.#options.times!.problem(batch, row))
@@ -179,6 +202,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
 
   onEnd(out: Collector): void {
     if (!this.#keepsRight) return
+    this.#takeMatched()
     const { lines, lineStarts } = this.#table
     for (let row = 0; row < this.#matched.length; row++) {
       if (this.#matched[row] === 1) continue
@@ -188,7 +212,13 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
     this.#flush(out)
   }
 
+  /** What the kernel has marked. */
+  #takeMatched(): void {
+    if (this.#kernel && this.#keepsRight) this.mergeState({ matched: this.#kernel.matched(this.#matched.length) })
+  }
+
   exportState(): BroadcastState {
+    this.#takeMatched()
     return { matched: this.#matched }
   }
   mergeState({ matched }: BroadcastState): void {

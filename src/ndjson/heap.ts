@@ -54,6 +54,19 @@ export interface Kernel {
     limit: number,
   ): number
   renderedBytes(): number
+  gatherPieces(list: number, from: number, to: number, out: number, limit: number): number
+  splice(
+    block: number,
+    spans: number,
+    stride: number,
+    from: number,
+    to: number,
+    ids: number,
+    table: number,
+    out: number,
+    limit: number,
+  ): number
+  copiedBytes(): number
   intern(
     table: number,
     block: number,

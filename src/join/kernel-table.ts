@@ -1,0 +1,78 @@
+import type { RecordBatch } from '../core/batch.ts'
+import { type Heap, heap, Pieces, SLACK } from '../ndjson/heap.ts'
+import { WasmBatch } from '../ndjson/wasm-batch.ts'
+import type { JoinTable } from './table.ts'
+
+const OUT_BYTES = 1 << 20
+/** A larger table is not copied into the kernel's memory. */
+const MOST_BYTES = 1 << 28
+
+/**
+ * The hot path of a join with a table in memory: the table copied to where the kernel can read it (kernel/lines.ts draws it). What the
+ * kernel leaves is for `BroadcastJoin` itself.
+ */
+export class KernelTable {
+  readonly #heap: Heap = heap()
+  readonly #pieces = new Pieces(this.#heap, this)
+  readonly #words: number
+  readonly #matched: number
+  readonly #out: number
+
+  /** A safe point to grow the memory: there is no batch yet. */
+  constructor(table: JoinTable, keepsLeft: boolean, keepsRight: boolean, clashFields: readonly number[]) {
+    const rowCount = table.rowKeys.length
+    this.#matched = keepsRight ? this.#pieces.allocateZeroed(rowCount + 1) : 0
+    const words = [
+      table.keyCount,
+      this.#copy(table.firsts),
+      this.#copy(table.rows),
+      this.#copy(table.tailStarts),
+      this.#copy(table.tails),
+      this.#matched,
+      keepsLeft ? 1 : 0,
+      clashFields.length,
+      // The end of a field's span, in bytes of a row.
+      ...clashFields.map((field) => 12 + 8 * field),
+    ]
+    this.#words = this.#copy(Uint32Array.from(words))
+    this.#out = this.#pieces.allocate(OUT_BYTES + 2 * SLACK) + SLACK
+  }
+
+  static fits(table: JoinTable): boolean {
+    return table.tails.length + 4 * table.rowKeys.length < MOST_BYTES
+  }
+
+  #copy(data: Uint8Array | Uint32Array): number {
+    const address = this.#pieces.allocate(data.byteLength + 2 * SLACK) + SLACK
+    this.#heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address)
+    return address
+  }
+
+  /** Joins rows from `from` on and hands the lines on; returns the first row that is not done, when there is nothing to hand on any more. */
+  splice(batch: RecordBatch, ids: Uint32Array, from: number, emit: (lines: Uint8Array) => void): number {
+    if (!(batch instanceof WasmBatch)) return from
+    const { bytes, kernel } = this.#heap
+    const { address, spans } = batch.block
+    for (let row = from; ;) {
+      row = kernel.splice(
+        address,
+        spans,
+        4 * batch.stride,
+        row,
+        batch.count,
+        ids.byteOffset,
+        this.#words,
+        this.#out,
+        this.#out + OUT_BYTES,
+      )
+      const length = kernel.copiedBytes()
+      if (length > 0) emit(bytes.subarray(this.#out, this.#out + length))
+      if (length === 0 || row === batch.count) return row
+    }
+  }
+
+  /** Per row of the table whether it had a partner. */
+  matched(rows: number): Uint8Array {
+    return this.#heap.bytes.subarray(this.#matched, this.#matched + rows)
+  }
+}
