@@ -162,18 +162,18 @@ class Generator {
         if (!rooted(node.object, this.records)) break
         return `${this.value(node.object)}?.${node.computed ? `[${this.value(node.property)}]` : this.source(node.property)}`
       case 'CallExpression':
-        return this.call(node, (argument) => this.value(argument))
+        return this.call(node, (argument) => this.operand(argument))
       case 'Property':
         if (node.shorthand && node.value.type === 'Identifier')
           return this.records.has(node.value) ? `${node.value.name}: ${this.value(node.value)}` : node.value.name
         // To JavaScript this would be the prototype.
         if (!node.computed && !node.method && node.kind === 'init' && propertyName(node.key) === '__proto__')
-          return `["__proto__"]: ${this.value(node.value)}`
+          return `["__proto__"]: ${this.operand(node.value)}`
         break
       case 'ObjectExpression':
         return this.literal(node) ?? this.copy(node)
       case 'AssignmentExpression':
-        return `${this.target(node.left)} ${node.operator} ${this.value(node.right)}`
+        return `${this.target(node.left)} ${node.operator} ${this.operand(node.right)}`
       case 'UpdateExpression':
         return node.prefix
           ? `${node.operator}${this.target(node.argument)}`
@@ -202,6 +202,11 @@ class Generator {
   }
   private returning = false
 
+  /** The same where a comma or a lower precedence would be misread: the parentheses around a node are not part of it. */
+  private operand(node: AnyNode): string {
+    return BARE.has(node.type) ? this.value(node) : `(${this.value(node)})`
+  }
+
   /** What is assigned to: as it stands, on the record itself. */
   private target(node: AnyNode): string {
     if (node.type === 'ChainExpression') return this.target(node.expression)
@@ -221,8 +226,7 @@ class Generator {
       const name = callee.computed ? `[${this.value(callee.property)}]` : this.source(callee.property)
       return `${this.value(callee.object)}?.${name}${list}`
     }
-    const inner = this.value(callee)
-    return `${/Function/.test(callee.type) ? `(${inner})` : inner}${list}`
+    return `${this.operand(callee)}${list}`
   }
 
   private source(node: AnyNode): string {
@@ -257,12 +261,12 @@ class Generator {
     if (path) return this.pathText(path, node)
     switch (node.type) {
       case 'ConditionalExpression':
-        return `(${this.value(node.test)} ? ${this.result(node.consequent)} : ${this.result(node.alternate)})`
+        return `(${this.operand(node.test)} ? ${this.result(node.consequent)} : ${this.result(node.alternate)})`
       case 'LogicalExpression':
         return this.logical(node)
       case 'SequenceExpression': {
         const last = node.expressions.at(-1) as Expression
-        return `(${[...node.expressions.slice(0, -1).map((part) => this.value(part)), this.result(last)].join(', ')})`
+        return `(${[...node.expressions.slice(0, -1).map((part) => this.operand(part)), this.result(last)].join(', ')})`
       }
       case 'ArrayExpression':
         return `[${node.elements
@@ -273,7 +277,7 @@ class Generator {
       case 'CallExpression': {
         const { callee } = node
         const maps = callee.type === 'MemberExpression' && !callee.computed && this.source(callee.property) === 'map'
-        return this.call(node, (item) => (maps && isFunction(item) ? this.resultFunction(item) : this.value(item)))
+        return this.call(node, (item) => (maps && isFunction(item) ? this.resultFunction(item) : this.operand(item)))
       }
     }
     return `(${this.value(node)})`
@@ -313,13 +317,13 @@ class Generator {
     let keeps = false
     for (const property of properties) {
       if (property.type === 'SpreadElement') {
-        items.push('undefined', this.value(property.argument), 'undefined')
+        items.push('undefined', this.operand(property.argument), 'undefined')
         keeps = true
       } else if (property.kind !== 'init' || property.method) return undefined
       else {
         const path = pathOf(property.value, this.records)
-        const name = property.computed ? this.value(property.key) : JSON.stringify(propertyName(property.key))
-        items.push(name, this.value(property.value), path ? this.pathText(path, property.value) : 'undefined')
+        const name = property.computed ? this.operand(property.key) : JSON.stringify(propertyName(property.key))
+        items.push(name, this.operand(property.value), path ? this.pathText(path, property.value) : 'undefined')
         keeps ||= path !== undefined
       }
     }
@@ -334,7 +338,7 @@ class Generator {
         members.push({ name: 'undefined', value: this.result(property.argument), spread: true })
       } else if (property.kind !== 'init' || property.method) return `(${this.copy(node)})`
       else {
-        const name = property.computed ? this.value(property.key) : JSON.stringify(propertyName(property.key))
+        const name = property.computed ? this.operand(property.key) : JSON.stringify(propertyName(property.key))
         members.push({ name, value: this.result(property.value), spread: false })
       }
     }
@@ -370,6 +374,9 @@ function ownPrefix(text: string): string {
 
 const isFunction = (node: AnyNode): node is ArrowFunctionExpression | FunctionExpression =>
   (node.type === 'ArrowFunctionExpression' || node.type === 'FunctionExpression') && !node.async && !node.generator
+
+/** Nodes that can stand anywhere as they are. */
+const BARE = new Set(['Identifier', 'Literal', 'MemberExpression', 'CallExpression', 'TemplateLiteral', 'Super'])
 
 const ARITHMETIC = new Set(['-', '*', '/', '%', '**', '<', '>', '<=', '>='])
 

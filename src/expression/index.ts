@@ -1,5 +1,5 @@
 /**
- * User expressions (docs/architecture.md §5, §8): parse, find the fields they read, compile. `compileExpression` is what commands use:
+ * User expressions (docs/expressions.md): parse, find the fields they read, compile. `compileExpression` is what commands use:
  *
  *     const projection = new Projection()
  *     const slow = compileExpression('r.latency_ms > 500', projection, { args })
@@ -196,6 +196,8 @@ class CompiledExpression implements Expression {
 }
 
 /** Whether the function looks at the index of the record. */
-export function usesIndex({ roles, references }: Resolved): boolean {
-  return (references.params[roles.indexOf('index')]?.size ?? 0) > 0
+export function usesIndex({ fn, roles, references }: Resolved): boolean {
+  const at = roles.indexOf('index')
+  const param = fn.params[at]
+  return param !== undefined && (param.type !== 'Identifier' || (references.params[at]?.size ?? 0) > 0)
 }

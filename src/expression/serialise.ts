@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from '../ndjson/line.ts'
 import { parts, quote, Raw, splice } from './json.ts'
 import { originOf, type Origin } from './values.ts'
 
@@ -9,8 +10,6 @@ export class ResultError extends Error {
     this.hint = hint
   }
 }
-
-const MAX_DEPTH = 512
 
 /**
  * The JSON text (latin1 "binary") of a result; undefined for undefined. Members that are undefined are left out, dates become RFC 3339,
@@ -123,7 +122,7 @@ function plainObject(value: object, path: string): unknown {
     return value.toISOString()
   }
   const kind = value.constructor?.name
-  const way = NO_JSON[kind]
+  const way = NO_JSON.get(kind)
   if (way) throw new ResultError(`${what(path)} is a ${kind}, which JSON cannot say`, way)
   if (BOXES.has(kind)) return value.valueOf()
   if (ArrayBuffer.isView(value) && !(value instanceof DataView))
@@ -133,14 +132,16 @@ function plainObject(value: object, path: string): unknown {
 }
 
 /** What JSON would silently write as {}, and what to do instead. */
-const NO_JSON: Readonly<Record<string, string>> = {
-  Map: 'use Object.fromEntries(map) or [...map]',
-  Set: 'use [...set]',
-  Promise: 'compute the result at once, without async',
-  RegExp: 'use String(…)',
-  WeakMap: 'leave it out',
-  WeakSet: 'leave it out',
-}
+const NO_JSON: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    Map: 'use Object.fromEntries(map) or [...map]',
+    Set: 'use [...set]',
+    Promise: 'compute the result at once, without async',
+    RegExp: 'use String(…)',
+    WeakMap: 'leave it out',
+    WeakSet: 'leave it out',
+  }),
+)
 const BOXES = new Set(['Number', 'String', 'Boolean', 'BigInt'])
 
 /** The records of a `--flat` result, as JSON texts: an array is spread one level, undefined is none, anything else is one. */

@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from '../ndjson/line.ts'
 import { decodeString, fromBinary, parseNumber, parts, skipSpace, skipString, skipValue, type Part } from './json.ts'
 
 /** What an object or array was parsed from, kept only where `JSON.stringify` would not give the same text back. */
@@ -44,8 +45,6 @@ export function setOrigin(object: object, text: string): void {
     values: found.map(({ name }) => (object as Record<string, unknown>)[name]),
   })
 }
-
-const MAX_DEPTH = 512
 
 /**
  * The JavaScript value of a JSON text (latin1 "binary"): integers beyond ±(2^53 − 1) are BigInt, `__proto__` is an ordinary member.

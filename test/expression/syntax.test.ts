@@ -51,6 +51,7 @@ describe('the index', () => {
     ['r => [1].map((x, i) => i)', false],
     ['{i: r.i}', false],
     ['{i}', true],
+    ['(r, n = 1) => 1', true],
   ])('%s', (text, uses) => {
     expect(compile(text).expression.usesIndex).toBe(uses)
   })
