@@ -1,6 +1,14 @@
-import type { DecimalColumn, Location, NumberColumn, ObjectTemplate, RecordBatch, TimeColumn } from '../core/batch.ts'
+import type {
+  DecimalColumn,
+  Location,
+  NumberColumn,
+  ObjectTemplate,
+  RecordBatch,
+  TemplateValue,
+  TimeColumn,
+} from '../core/batch.ts'
 import type { Heap } from './heap.ts'
-import { lineNumber } from './reference-batch.ts'
+import { lineNumber, ReferenceBatch } from './reference-batch.ts'
 import type { Origin } from './scanner.ts'
 import type { Frame } from './wasm.ts'
 
@@ -140,58 +148,68 @@ export class WasmBatch implements RecordBatch {
     const start = this.spans[from * stride] as number
     const end = (this.spans[(to - 1) * stride + 1] as number) + 1
     if (dense && !mask) return this.bytes.subarray(start, end)
-    const out = frame.take(end - start + (to - from))
-    const bytes = heap.kernel.gather(address, spans, stride * 4, from, to, mask ? this.flagsAddress(mask, to) : 0, out)
+    const out = frame.output(end - start + (to - from))
+    const bytes = heap.kernel.gather(address, spans, stride * 4, from, to, mask ? this.flagsAt(mask, from, to) : 0, out)
     return heap.bytes.subarray(out, out + bytes)
   }
 
   render(template: ObjectTemplate, from: number, to: number): Uint8Array {
     const { stride } = this
     const { heap, frame, address, spans } = this.block
-    const members = this.members(template, to)
+    const members = this.members(template, from, to)
     const count = template.members.length
     const outBytes = 2 * this.bytes.length + RENDER_LEAST_BYTES
-    const out = frame.take(outBytes)
+    const out = frame.output(outBytes)
     const parts: Uint8Array[] = []
     for (let row = from; ;) {
       const stopped = heap.kernel.render(address, spans, stride * 4, row, to, members, count, out, out + outBytes)
       const bytes = heap.bytes.subarray(out, out + heap.kernel.renderedBytes())
       if (stopped === to && row === from) return bytes
-      // Much longer than what came in: put together from pieces. A row that does not fit even alone is longer than the
-      // block several times over.
-      parts.push(Buffer.from(bytes))
-      if (stopped === to) return Buffer.concat(parts)
-      if (stopped === row) throw new RangeError('a rendered record is too long')
-      row = stopped
+      // Much longer than what came in: put together from pieces. A row that does not fit alone is made the readable way.
+      const reference = (): Uint8Array =>
+        new ReferenceBatch({ ...this.block, bytes: this.bytes, spans: this.spans }, this.count).render(
+          template,
+          row,
+          row + 1,
+        )
+      parts.push(stopped === row ? reference() : Buffer.from(bytes))
+      row = stopped === row ? row + 1 : stopped
+      if (row === to) return Buffer.concat(parts)
     }
   }
 
-  /** Writes a template as kernel/output.ts reads it. */
-  private members({ members }: ObjectTemplate, to: number): number {
+  private readonly templates = new Map<ObjectTemplate, number>()
+  /** Where the kernel finds a template, as kernel/output.ts reads it. */
+  private members(template: ObjectTemplate, from: number, to: number): number {
     const { heap, frame } = this.block
-    const address = frame.take(16 * members.length)
-    members.forEach(({ name, value }, i) => {
-      const prefix = Buffer.from(`,${JSON.stringify(name)}:${value.kind === 'constant' ? value.json : ''}`)
-      const text = frame.take(prefix.length)
-      prefix.copy(heap.bytes, text)
-      const [kind, what] =
-        value.kind === 'constant'
-          ? [0, 0]
-          : value.kind === 'field'
-            ? [1, 8 + 8 * value.field]
-            : [2, this.flagsAddress(value.flags, to)]
-      heap.u32.set([kind, text, prefix.length, what], (address >>> 2) + 4 * i)
-    })
+    const { members } = template
+    let address = this.templates.get(template)
+    if (address === undefined) {
+      address = frame.take(MEMBER_BYTES * members.length)
+      this.templates.set(template, address)
+      for (const [i, { name, value }] of members.entries()) {
+        const prefix = Buffer.from(`,${JSON.stringify(name)}:${value.kind === 'constant' ? value.json : ''}`)
+        const text = frame.take(prefix.length)
+        prefix.copy(heap.bytes, text)
+        const kind = MEMBER_KINDS.indexOf(value.kind)
+        const field = value.kind === 'field' ? 8 + 8 * value.field : 0
+        heap.u32.set([kind, text, prefix.length, field], (address + MEMBER_BYTES * i) >>> 2)
+      }
+    }
+    for (const [i, { value }] of members.entries()) {
+      if (value.kind !== 'flags') continue
+      heap.u32[((address + MEMBER_BYTES * i) >>> 2) + 3] = this.flagsAt(value.flags, from, to)
+    }
     return address
   }
 
-  /** Where the kernel finds a mask: where it is, when the kernel made it, else a copy. */
-  private flagsAddress(flags: Uint8Array, count: number): number {
+  /** Where the kernel finds row 0 of a mask, of which only from..to are there: where it is when the kernel made it, else in a copy. */
+  private flagsAt(flags: Uint8Array, from: number, to: number): number {
     const { heap, frame } = this.block
     if (flags.buffer === heap.bytes.buffer) return flags.byteOffset
-    const address = frame.take(count)
-    heap.bytes.set(flags.length > count ? flags.subarray(0, count) : flags, address)
-    return address
+    const address = frame.take(to - from)
+    heap.bytes.set(flags.subarray(from, to), address)
+    return address - from
   }
 
   position(row: number): number {
@@ -211,3 +229,6 @@ export class WasmBatch implements RecordBatch {
 }
 
 const RENDER_LEAST_BYTES = 1 << 16
+/** As kernel/output.ts draws a member. */
+const MEMBER_BYTES = 16
+const MEMBER_KINDS: readonly TemplateValue['kind'][] = ['constant', 'field', 'flags']

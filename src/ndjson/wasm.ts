@@ -250,8 +250,20 @@ export class Frame {
     return address
   }
 
+  private out = 0
+  private outBytes = 0
+  /** The one place for output, which each call for a batch uses anew. */
+  output(size: number): number {
+    if (size > this.outBytes) {
+      this.out = this.take(size)
+      this.outBytes = size
+    }
+    return this.out
+  }
+
   reset(): void {
     this.at = this.first
+    this.outBytes = 0
     for (const piece of this.more) this.pieces.release(piece)
     this.more = []
   }
