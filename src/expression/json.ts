@@ -4,6 +4,8 @@
  * (`decode`).
  */
 
+import { fromLatin1, toLatin1 } from '../core/latin1.ts'
+
 /** A JSON text that an expression hands on as it is. */
 export class Raw {
   readonly text: string
@@ -12,12 +14,10 @@ export class Raw {
   }
 }
 
-/** UTF-16 to latin1 ("binary"). */
-export const toBinary = (text: string): string =>
-  NOT_ASCII.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text
+/** UTF-16 to latin1 ("binary"); nearly all text is ASCII and stays what it is. */
+export const toBinary = (text: string): string => (NOT_ASCII.test(text) ? toLatin1(text) : text)
 /** latin1 ("binary") to UTF-16. */
-export const fromBinary = (binary: string): string =>
-  NOT_ASCII.test(binary) ? Buffer.from(binary, 'latin1').toString('utf8') : binary
+export const fromBinary = (binary: string): string => (NOT_ASCII.test(binary) ? fromLatin1(binary) : binary)
 const NOT_ASCII = /[^\u0000-\u007f]/
 
 /** A string as JSON; a lone surrogate stays an escape. */

@@ -18,7 +18,7 @@ export interface References {
 }
 
 /** JavaScript's own names. Not those that run text as code or reach the process. */
-export const GLOBALS: ReadonlySet<string> = new Set(
+const GLOBALS: ReadonlySet<string> = new Set(
   (
     'undefined NaN Infinity Array ArrayBuffer BigInt BigInt64Array BigUint64Array Boolean DataView Date Error EvalError ' +
     'Float32Array Float64Array Int16Array Int32Array Int8Array Intl JSON Map Math Number Object Proxy RangeError ' +

@@ -14,7 +14,7 @@ export const UNDECIDED = 2
 /** Per row 0, 1 or UNDECIDED. A view of its own, valid until the next call. */
 export type Predicate = (batch: RecordBatch) => Uint8Array
 
-export type Constant = string | number | boolean | null | undefined
+type Constant = string | number | boolean | null | undefined
 
 /** What a predicate needs to know of the function that it is part of. */
 export interface VectorContext {
