@@ -1,4 +1,5 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
+import { mapped } from '../core/columns.ts'
 import { canonicalKey, PLAIN_KEY } from '../core/key.ts'
 import { fromLatin1, toLatin1 } from '../core/latin1.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
@@ -99,7 +100,7 @@ export class ApproxDistinct implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    const sketches = Array.from(slots, (slot) => this.#sketches[slot]!)
+    const sketches = mapped(slots, (slot) => this.#sketches[slot]!)
     return {
       registers: Uint8Array.from(sketches, (sketch) => (sketch instanceof Uint8Array ? 1 : 0)),
       lengths: Uint32Array.from(sketches, (sketch) => (sketch instanceof Uint8Array ? sketch.length : sketch.size)),

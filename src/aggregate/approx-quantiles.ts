@@ -1,7 +1,7 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, mapped, picked } from '../core/columns.ts'
 import { SlotCounts } from './slot-counts.ts'
 
 /** Bits of a double's mantissa that name a bucket: 128 buckets between powers of two. */
@@ -102,14 +102,14 @@ export class ApproxQuantiles implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    const entries = Array.from(slots, (slot) => this.#counts.entries(slot))
+    const entries = mapped(slots, (slot) => this.#counts.entries(slot))
     const all = entries.flat()
     return {
       lengths: Uint32Array.from(entries, ({ length }) => length),
       buckets: Uint32Array.from(all, (entry) => this.#counts.id(entry)),
       counts: Float64Array.from(all, (entry) => this.#counts.count(entry)),
-      least: Float64Array.from(slots, (slot) => this.#least[slot]!),
-      greatest: Float64Array.from(slots, (slot) => this.#greatest[slot]!),
+      least: picked(this.#least, slots),
+      greatest: picked(this.#greatest, slots),
     }
   }
 

@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, picked } from '../core/columns.ts'
 
 /** `count` and `count(x)`: records, or those where x is neither missing nor null. */
 export class Count implements Aggregate {
@@ -49,7 +49,7 @@ export class Count implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    return { counts: Float64Array.from(slots, (slot) => this.#counts[slot]!) }
+    return { counts: picked(this.#counts, slots) }
   }
 
   importSlots(state: AggregateState, mapping: Uint32Array): void {

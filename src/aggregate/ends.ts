@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats, grownInts } from '../core/columns.ts'
+import { grownFloats, grownInts, mapped, picked } from '../core/columns.ts'
 
 /** A guess at what a text of a slot costs. */
 const TEXT_BYTES = 48
@@ -76,8 +76,8 @@ export class Ends implements Aggregate {
 
   exportSlots(slots: Uint32Array): AggregateState {
     return {
-      texts: Array.from(slots, (slot) => this.#texts[slot]!),
-      positions: Float64Array.from(slots, (slot) => this.#positions[slot]!),
+      texts: mapped(slots, (slot) => this.#texts[slot]!),
+      positions: picked(this.#positions, slots),
     }
   }
 

@@ -2,7 +2,7 @@ import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { compareValues } from '../core/order.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, mapped, picked } from '../core/columns.ts'
 
 /** A guess at what a text of a slot costs. */
 const TEXT_BYTES = 40
@@ -111,9 +111,9 @@ export class Extremes implements Aggregate {
 
   exportSlots(slots: Uint32Array): AggregateState {
     return {
-      keys: Array.from(slots, (slot) => this.#keys[slot]!),
-      texts: this.#of === this.#by ? [] : Array.from(slots, (slot) => this.#texts[slot]!),
-      positions: Float64Array.from(slots, (slot) => this.#positions[slot]!),
+      keys: mapped(slots, (slot) => this.#keys[slot]!),
+      texts: this.#of === this.#by ? [] : mapped(slots, (slot) => this.#texts[slot]!),
+      positions: picked(this.#positions, slots),
     }
   }
 

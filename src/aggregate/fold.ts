@@ -1,4 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
+import { mapped } from '../core/columns.ts'
 import { BeckError } from '../core/errors.ts'
 import type { Problem } from '../core/operator.ts'
 import type { RowFunction } from '../expression/index.ts'
@@ -80,7 +81,7 @@ export class Fold implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    return { states: Array.from(slots, (slot) => this.text(slot)) }
+    return { states: mapped(slots, (slot) => this.text(slot)) }
   }
 
   importSlots(state: AggregateState, mapping: Uint32Array): void {

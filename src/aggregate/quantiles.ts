@@ -11,7 +11,7 @@ import {
   powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, mapped } from '../core/columns.ts'
 import { SlotLists } from './slot-lists.ts'
 
 /** Decimals of up to 15 digits come back from their doubles. */
@@ -138,7 +138,7 @@ export class Quantiles implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    const doubles = Array.from(slots, (slot) => this.#doubles(slot))
+    const doubles = mapped(slots, (slot) => this.#doubles(slot))
     const values = new Float64Array(doubles.reduce((sum, { length }) => sum + length, 0))
     let at = 0
     for (const part of doubles) {
@@ -150,7 +150,7 @@ export class Quantiles implements Aggregate {
       values,
       scale: Uint8Array.of(this.#scale),
       longLengths: Uint32Array.from(slots, (slot) => this.#long.get(slot)?.length ?? 0),
-      long: Array.from(slots, (slot) => this.#long.get(slot) ?? []).flat(),
+      long: mapped(slots, (slot) => this.#long.get(slot) ?? []).flat(),
     }
   }
 

@@ -44,25 +44,20 @@ export class SpilledGroups {
 
   /** Writes groups whose states `exportSlots` gives, by their index in `keys`. O(their bytes). */
   write(keys: KeyTableState, parts: number, exportSlots: (slots: Uint32Array) => SetState): void {
-    const members: number[][] = Array.from({ length: PARTITIONS }, () => [])
-    for (let id = 0, start = 0; id < keys.positions.length; id++) {
-      const end = keys.ends[(id + 1) * parts - 1]!
-      const hash = hashOf(keys, id, parts, start)
-      members[(hash >>> (BITS * this.#level)) & (PARTITIONS - 1)]!.push(id)
-      start = end
-    }
+    const partitions = partKeys(keys, parts, BITS * this.#level)
     this.#own ??= this.#partitions.map((files) => {
       const file = this.#spill()
       files.push(file)
       return file
     })
-    for (const [partition, ids] of members.entries()) {
+    for (const [partition, { keys, ids }] of partitions.entries()) {
       if (ids.length === 0) continue
-      const groups: Groups = { keys: pickKeys(keys, parts, ids), set: exportSlots(Uint32Array.from(ids)) }
+      const groups: Groups = { keys, set: exportSlots(ids) }
       const bytes = serialize(groups)
       const length = Buffer.alloc(4)
       length.writeUInt32LE(bytes.length)
-      this.#own[partition]!.append(Buffer.concat([length, bytes]))
+      this.#own[partition]!.append(length)
+      this.#own[partition]!.append(bytes)
     }
   }
 
@@ -100,23 +95,64 @@ function* chunks(files: readonly SpillFile[]): Generator<Groups> {
   }
 }
 
+/** The keys of each partition, and their ids. One pass in the order of the ids, since jumping about in memory would cost more than all else. */
+function partKeys(keys: KeyTableState, parts: number, shift: number): { keys: KeyTableState; ids: Uint32Array }[] {
+  const { bytes, ends, positions } = keys
+  const count = positions.length
+  const chosen = new Uint8Array(count)
+  const counts = new Uint32Array(PARTITIONS)
+  const sizes = new Uint32Array(PARTITIONS)
+  for (let id = 0, start = 0; id < count; id++) {
+    const end = ends[(id + 1) * parts - 1]!
+    const partition = (hashOf(keys, id, parts, start) >>> shift) & (PARTITIONS - 1)
+    chosen[id] = partition
+    counts[partition]!++
+    sizes[partition]! += end - start
+    start = end
+  }
+  const result = Array.from({ length: PARTITIONS }, (_, partition) => ({
+    bytes: new Uint8Array(sizes[partition]!),
+    ends: new Uint32Array(counts[partition]! * parts),
+    positions: new Float64Array(counts[partition]!),
+    ids: new Uint32Array(counts[partition]!),
+  }))
+  counts.fill(0)
+  sizes.fill(0)
+  for (let id = 0, start = 0; id < count; id++) {
+    const partition = chosen[id]!
+    const to = result[partition]!
+    const index = counts[partition]!++
+    const shifted = sizes[partition]! - start
+    for (let part = 0; part < parts; part++) to.ends[index * parts + part] = ends[id * parts + part]! + shifted
+    const end = ends[(id + 1) * parts - 1]!
+    for (let at = start; at < end; at++) to.bytes[at + shifted] = bytes[at]!
+    sizes[partition]! += end - start
+    to.positions[index] = positions[id]!
+    to.ids[index] = id
+    start = end
+  }
+  return result.map(({ ids, ...keys }) => ({ keys, ids }))
+}
+
 /** The keys of some ids alone. */
 export function pickKeys(
   { bytes, ends, positions }: KeyTableState,
   parts: number,
   ids: readonly number[],
 ): KeyTableState {
-  const startOf = (id: number): number => (id === 0 ? 0 : ends[id * parts - 1]!)
-  const picked = new Uint8Array(ids.reduce((sum, id) => sum + ends[(id + 1) * parts - 1]! - startOf(id), 0))
-  const pickedEnds = new Uint32Array(ids.length * parts)
-  let at = 0
-  for (const [index, id] of ids.entries()) {
-    const start = startOf(id)
-    const end = ends[(id + 1) * parts - 1]!
-    for (let part = 0; part < parts; part++) pickedEnds[index * parts + part] = at + ends[id * parts + part]! - start
-    for (let p = start; p < end; p++) picked[at++] = bytes[p]!
+  const pieces = ids.map((id) => bytes.subarray(id === 0 ? 0 : ends[id * parts - 1], ends[(id + 1) * parts - 1]))
+  let shifted = 0
+  const pickedEnds = ids.flatMap((id, index) => {
+    const start = id === 0 ? 0 : ends[id * parts - 1]!
+    const own = Array.from(ends.subarray(id * parts, (id + 1) * parts), (end) => end - start + shifted)
+    shifted += pieces[index]!.length
+    return own
+  })
+  return {
+    bytes: Buffer.concat(pieces),
+    ends: Uint32Array.from(pickedEnds),
+    positions: Float64Array.from(ids, (id) => positions[id]!),
   }
-  return { bytes: picked, ends: pickedEnds, positions: Float64Array.from(ids, (id) => positions[id]!) }
 }
 
 /** A hash (FNV-1a, finished as MurmurHash3 is) that equal keys share, however they are spelt. */
@@ -124,13 +160,24 @@ function hashOf({ bytes, ends }: KeyTableState, id: number, parts: number, start
   let hash = 0x811c9dc5
   for (let part = 0; part < parts; part++) {
     const end = ends[id * parts + part]!
-    let text = latin1(bytes, start, end)
-    if (!PLAIN_KEY.test(text)) text = toLatin1(canonicalKey(fromLatin1(text)))
-    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193)
+    if (isPlainString(bytes, start, end)) {
+      for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+    } else {
+      let text = latin1(bytes, start, end)
+      if (!PLAIN_KEY.test(text)) text = toLatin1(canonicalKey(fromLatin1(text)))
+      for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+    }
     hash = Math.imul(hash ^ 0x0a, 0x01000193)
     start = end
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
+}
+
+/** The commonest case of PLAIN_KEY, without making a string of it. */
+function isPlainString(bytes: Uint8Array, start: number, end: number): boolean {
+  if (bytes[start] !== 0x22) return false
+  for (let at = start; at < end; at++) if (bytes[at] === 0x5c) return false
+  return true
 }

@@ -9,7 +9,7 @@ import {
   powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, mapped, picked } from '../core/columns.ts'
 import { DecimalSums } from './decimal-sums.ts'
 
 const integer = (value: number): Decimal => ({ mantissa: BigInt(value), scale: 0 })
@@ -63,8 +63,8 @@ export class Sums implements Aggregate {
 
   exportSlots(slots: Uint32Array): AggregateState {
     return {
-      counts: Float64Array.from(slots, (slot) => this.#counts[slot]!),
-      sums: Array.from(slots, (slot) => this.#sums.text(slot)),
+      counts: picked(this.#counts, slots),
+      sums: mapped(slots, (slot) => this.#sums.text(slot)),
     }
   }
 
@@ -157,9 +157,9 @@ export class Moments implements Aggregate {
 
   exportSlots(slots: Uint32Array): AggregateState {
     return {
-      counts: Float64Array.from(slots, (slot) => this.#counts[slot]!),
-      sums: Array.from(slots, (slot) => this.#sums.text(slot)),
-      squares: Array.from(slots, (slot) => this.#squares.text(slot)),
+      counts: picked(this.#counts, slots),
+      sums: mapped(slots, (slot) => this.#sums.text(slot)),
+      squares: mapped(slots, (slot) => this.#squares.text(slot)),
     }
   }
 

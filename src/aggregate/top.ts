@@ -2,7 +2,7 @@ import { Kind, type RecordBatch } from '../core/batch.ts'
 import { powersOfTen } from '../core/decimal.ts'
 import { compareValues } from '../core/order.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, mapped } from '../core/columns.ts'
 
 interface Item {
   readonly text: string
@@ -68,7 +68,7 @@ export class Top implements Aggregate {
   }
 
   exportSlots(slots: Uint32Array): AggregateState {
-    const items = Array.from(slots, (slot) => this.#items[slot]!)
+    const items = mapped(slots, (slot) => this.#items[slot]!)
     return {
       lengths: Uint32Array.from(items, ({ length }) => length),
       texts: items.flat().map(({ text }) => text),

@@ -26,3 +26,17 @@ export function grownBytes(array: Uint8Array, size: number): Uint8Array {
   larger.set(array)
   return larger
 }
+
+/** The values at some indices. (`Float64Array.from` with a function takes ten times as long.) */
+export function picked(values: Float64Array, indices: Uint32Array): Float64Array {
+  const result = new Float64Array(indices.length)
+  for (let at = 0; at < indices.length; at++) result[at] = values[indices[at]!]!
+  return result
+}
+
+/** What `make` makes of each index. (As `Array.from` would, without its iterator.) */
+export function mapped<T>(indices: Uint32Array, make: (index: number) => T): T[] {
+  const result: T[] = []
+  for (let at = 0; at < indices.length; at++) result.push(make(indices[at]!))
+  return result
+}

@@ -17,6 +17,7 @@ const TEXTS = 5
 const POSITIONS = 6
 const TEXT_BYTES = 32 / 8
 
+const NEWLINE_BYTE = 0x0a
 const LEAST_SLOTS = 1 << 12
 const LEAST_IDS = 1 << 10
 const LEAST_ARENA_BYTES = 1 << 16
@@ -207,8 +208,17 @@ export class WasmKeyTable implements KeyTable, Growing {
     const { heap } = this
     const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
     const length = heap.u32[(entry >>> 2) + 1] as number
-    const text = heap.bytes.toString('latin1', entry + 8, entry + 8 + length)
-    return this.fields.length === 1 ? text : (text.split('\n')[part] as string)
+    const { bytes } = heap
+    const last = entry + 8 + length
+    // No part has a line end in it.
+    let start = entry + 8
+    for (; part > 0; part--) {
+      while (bytes[start] !== NEWLINE_BYTE) start++
+      start++
+    }
+    let end = last
+    if (this.fields.length > 1) for (end = start; end < last && bytes[end] !== NEWLINE_BYTE;) end++
+    return bytes.toString('latin1', start, end)
   }
 
   position(id: number): number {
