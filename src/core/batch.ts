@@ -117,6 +117,9 @@ export interface KeyTable {
   intern(batch: RecordBatch): Uint32Array
   /** JSON text of part `part` of key `id`, as first spelt, as a latin1 ("binary") string; a missing one is "null". */
   text(id: number, part: number): string
+  /** Bytes of all parts of a key together; and a part's text put into `into` at `at`, which has room: returns where it ends. */
+  textBytes(id: number): number
+  copyText(id: number, part: number, into: Uint8Array, at: number): number
   /** Where the key was first seen (`RecordBatch.position`): orders keys over workers. */
   position(id: number): number
   /** Everything, as `structuredClone` takes it; and another table's keys into this one: their id there → their id here. */

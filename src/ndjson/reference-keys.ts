@@ -51,6 +51,14 @@ export class ReferenceKeyTable implements KeyTable {
     return this.texts[id]?.[part] as string
   }
 
+  textBytes(id: number): number {
+    return (this.texts[id] as readonly string[]).reduce((sum, text) => sum + text.length, 0)
+  }
+
+  copyText(id: number, part: number, into: Uint8Array, at: number): number {
+    return at + Buffer.from(this.text(id, part), 'latin1').copy(into, at)
+  }
+
   position(id: number): number {
     return this.positions[id] as number
   }

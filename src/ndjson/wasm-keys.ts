@@ -221,6 +221,24 @@ export class WasmKeyTable implements KeyTable, Growing {
     return bytes.toString('latin1', start, end)
   }
 
+  textBytes(id: number): number {
+    const { heap } = this
+    const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
+    return heap.u32[(entry >>> 2) + 1] as number
+  }
+
+  copyText(id: number, part: number, into: Uint8Array, at: number): number {
+    const { heap } = this
+    const { bytes } = heap
+    const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
+    let from = entry + 8
+    const end = from + (heap.u32[(entry >>> 2) + 1] as number)
+    // Parts are joined by line ends, which no JSON text of a record holds.
+    for (let skip = part; skip > 0; skip--) from = bytes.indexOf(0x0a, from) + 1
+    for (; from < end && bytes[from] !== 0x0a; from++) into[at++] = bytes[from] as number
+    return at
+  }
+
   position(id: number): number {
     return this.heap.f64[(this.word(POSITIONS) >>> 3) + id] as number
   }

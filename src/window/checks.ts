@@ -59,7 +59,8 @@ export class RowChecks {
     const times = this.#readTimes(batch, now)
     const limit = (this.#limit = now + (this.#source?.maxAheadMs ?? Infinity))
     this.#timeless = []
-    for (let row = 0; row < count; row++) {
+    const sure = limit === Infinity && (!this.#source || this.#source.column.allRead)
+    for (let row = sure ? count : 0; row < count; row++) {
       if ((times[row] as number) <= limit) continue
       slots[row] = NONE
       this.#timeless.push(row)

@@ -8,39 +8,42 @@ const DENSE = 4096
 export class SlotsByKey {
   readonly keys: number[] = []
   readonly slots: number[] = []
-  /** Ids below DENSE: index + 1 into `keys` and `slots`. */
+  /** Slot + 1 of small ids; 0 is none. */
   #dense = new Uint32Array(16)
   #sparse: Map<number, number> | undefined
 
   /** The slot of a key, or -1. */
   get(key: number): number {
-    const index = key < DENSE ? (this.#dense[key] ?? 0) : (this.#sparse?.get(key) ?? 0)
-    return index === 0 ? -1 : (this.slots[index - 1] as number)
+    if (key < this.#dense.length) return (this.#dense[key] as number) - 1
+    return this.#sparse?.get(key) ?? -1
   }
 
   /** The key must not be there. */
   set(key: number, slot: number): void {
-    const index = this.keys.push(key)
+    this.keys.push(key)
     this.slots.push(slot)
-    if (key >= DENSE) (this.#sparse ??= new Map()).set(key, index)
-    else {
-      if (key >= this.#dense.length) {
-        const larger = new Uint32Array(Math.min(DENSE, Math.max(key + 1, 2 * this.#dense.length)))
-        larger.set(this.#dense)
-        this.#dense = larger
-      }
-      this.#dense[key] = index
+    this.#put(key, slot)
+  }
+
+  #put(key: number, slot: number): void {
+    if (key >= this.#dense.length && key < DENSE) {
+      const larger = new Uint32Array(Math.min(DENSE, Math.max(key + 1, 2 * this.#dense.length)))
+      larger.set(this.#dense)
+      this.#dense = larger
     }
+    if (key < this.#dense.length) this.#dense[key] = slot + 1
+    else (this.#sparse ??= new Map()).set(key, slot)
   }
 
   /** Gives every key its new id. */
   renumber(ids: Uint32Array): void {
-    const { keys, slots } = this
-    const old = keys.splice(0)
-    const oldSlots = slots.splice(0)
     this.#dense.fill(0)
     this.#sparse = undefined
-    old.forEach((key, index) => this.set(ids[key] as number, oldSlots[index] as number))
+    this.keys.forEach((key, index) => {
+      const id = ids[key] as number
+      this.keys[index] = id
+      this.#put(id, this.slots[index] as number)
+    })
   }
 }
 

@@ -4,6 +4,7 @@ import type { KeyField } from '../core/field-path.ts'
 import { latin1, toLatin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
+import type { Lines } from './lines.ts'
 
 const SCRATCH = new ByteBuffer(256)
 
@@ -46,6 +47,13 @@ export class Keys {
     let text = ''
     for (let part = 0; part < this.#parts; part++) text += (this.#prefixes[part] as string) + this.#text(id, part)
     return text
+  }
+
+  /** The same, as bytes. */
+  writeMembers(id: number, lines: Lines): void {
+    for (let part = 0; part < this.#parts; part++) {
+      lines.text(this.#prefixes[part] as string).key(this.#table as KeyTable, id, part)
+    }
   }
 
   /** A string whose order, char by char, is the order of the keys: by the order of values, first key first. */

@@ -1,3 +1,4 @@
+import type { KeyTable } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import { formatHour } from '../core/time.ts'
 
@@ -34,6 +35,14 @@ export class Lines {
     let at = this.#at
     for (let index = 0; index < length; index++) bytes[at++] = text.charCodeAt(index)
     this.#at = at
+    return this
+  }
+
+  /** A part of a key. */
+  key(table: KeyTable, id: number, part: number): this {
+    const length = table.textBytes(id)
+    if (this.#at + length > this.#bytes.length) this.#grow(length)
+    this.#at = table.copyText(id, part, this.#bytes, this.#at)
     return this
   }
 

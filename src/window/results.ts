@@ -59,7 +59,8 @@ export function aggregateResults(
     emit(start, end, key, slot, standing = NOTHING) {
       if (!remember) {
         lines.text('{"window":{"start":"').time(start).text('","end":"').time(end).text('"}')
-        lines.text(keys.members(key)).text(',').text(content.results(slot)).text('}').end()
+        keys.writeMembers(key, lines)
+        lines.text(',').text(content.results(slot)).text('}').end()
         return undefined
       }
       const body = `${keys.members(key)},${content.results(slot)}`

@@ -9,6 +9,8 @@ export class TimeColumn {
   readonly #reader: TimeReader
   readonly #plain: boolean
   #times = new Float64Array(0)
+  /** Whether `read` surely found a time in every row. */
+  allRead = false
 
   /** @param plain strings may be RFC 3339 (no `--time-format`) */
   constructor(field: number, reader: TimeReader, plain: boolean) {
@@ -20,7 +22,8 @@ export class TimeColumn {
   /** A view, valid until the next call or the next batch. */
   read(batch: RecordBatch): Float64Array {
     const { values, others } = this.#plain ? batch.times(this.#field) : { values: undefined, others: batch.count }
-    if (values && others === 0) return values
+    this.allRead = values !== undefined && others === 0
+    if (values && this.allRead) return values
     if (this.#times.length < batch.count) this.#times = new Float64Array(batch.count + (batch.count >> 1))
     const times = this.#times
     if (values) times.set(values)

@@ -6,7 +6,13 @@ import { feed, openScanner } from './scan.ts'
 describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) => {
   const tableOf = (input: string, fields = 'a', base = 0): { table: KeyTable; ids: number[] } =>
     intern(which, input, fields, base)
-  const texts = (table: KeyTable, part = 0) => Array.from({ length: table.size }, (_, id) => table.text(id, part))
+  const texts = (table: KeyTable, part = 0) =>
+    Array.from({ length: table.size }, (_, id) => {
+      const text = table.text(id, part)
+      const bytes = new Uint8Array(table.textBytes(id) + 2)
+      expect(Buffer.from(bytes.subarray(1, table.copyText(id, part, bytes, 1))).toString('latin1')).toBe(text)
+      return text
+    })
 
   it('are equal as JSON values and printed as first spelt', () => {
     const values = [
