@@ -112,6 +112,14 @@ export const errorTable = {
     (f) => `${f['problem']}`,
     (f) => f['hint'] as string | undefined,
   ),
+  // The stages of a pipe do not see the same control frames and records.
+  frames: row(
+    Exit.fenced,
+    (f) => `${f['problem']}`,
+    (f) =>
+      (f['hint'] as string | undefined) ??
+      'run the same command line again: it goes on after the last committed epoch; only beck commands, and nothing like grep or head, may stand between consume and the end of the pipe',
+  ),
 } as const satisfies Record<string, Row>
 
 export type ErrorCode = keyof typeof errorTable
