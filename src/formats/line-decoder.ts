@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import type { Problem } from '../core/operator.ts'
+import { lineTooLong } from '../core/problems.ts'
 import type { Decoder, DecoderContext, Emit } from '../core/spec.ts'
 import { RecordWriter } from './record-writer.ts'
 import { utf8Problem } from './utf8.ts'
@@ -59,7 +60,7 @@ export class LineDecoder implements Decoder {
   /** A part of a line that is too long. */
   private skip(part: Uint8Array, last: boolean): void {
     this.skipping = !last
-    this.context.rejectPart(this.lines, part, tooLong(this.context), last)
+    this.context.rejectPart(this.lines, part, lineTooLong(this.context.maxLineBytes), last)
   }
 
   endFile(emit: Emit): void {
@@ -92,7 +93,7 @@ export class LineDecoder implements Decoder {
       this.lines++
       if (!format.blankLines && isBlank(block, from, end)) continue
       let problem: Problem | undefined
-      if (end - from > this.context.maxLineBytes) problem = tooLong(this.context)
+      if (end - from > this.context.maxLineBytes) problem = lineTooLong(this.context.maxLineBytes)
       else if (!valid && !isUtf8(block.subarray(from, end))) problem = utf8Problem(block.subarray(from, end))
       else {
         const out = writer.room(6 * (end - from) + 1024, emit)
@@ -111,12 +112,6 @@ export class LineDecoder implements Decoder {
     writer.flush(emit)
   }
 }
-
-/** As the reader of NDJSON says it. */
-const tooLong = ({ maxLineBytes }: DecoderContext): Problem => ({
-  problem: `the line is longer than ${maxLineBytes} bytes`,
-  hint: 'allow longer lines with --max-line 64MiB, or keep them apart with --dead-letter FILE',
-})
 
 function isBlank(bytes: Uint8Array, from: number, to: number): boolean {
   for (let i = from; i < to; i++) {

@@ -1,5 +1,6 @@
 import type { FieldPath } from '../core/field-path.ts'
 import type { Problem } from '../core/operator.ts'
+import { lineTooLong } from '../core/problems.ts'
 import { fieldTree, type FieldNode } from './field-tree.ts'
 
 /** Nesting beyond this is a data error. */
@@ -18,7 +19,10 @@ export class LineChecker {
   /** Where the current value ends. */
   private at = 0
 
-  constructor(paths: readonly FieldPath[]) {
+  private readonly maxBytes: number
+
+  constructor(paths: readonly FieldPath[], maxBytes = Infinity) {
+    this.maxBytes = maxBytes
     this.root = fieldTree(paths)
     this.width = paths.length
   }
@@ -28,6 +32,7 @@ export class LineChecker {
    * `RecordBatch.spans` has them, and returns undefined. Else says what is wrong. Linear in the line; memory is bounded by the depth limit.
    */
   check(bytes: Uint8Array, start: number, end: number, spans: Uint32Array, to: number): Problem | undefined {
+    if (end - start > this.maxBytes) return lineTooLong(this.maxBytes)
     this.bytes = bytes
     this.end = end
     this.problem = undefined

@@ -25,8 +25,8 @@ export class ReferenceScanner implements Scanner {
   private offset = 0
   private origin: Origin = { file: '', base: 0, lineAt: () => 1 }
 
-  constructor({ reads }: ScannerOptions) {
-    this.checker = new LineChecker(reads)
+  constructor({ reads, maxLineBytes }: ScannerOptions) {
+    this.checker = new LineChecker(reads, maxLineBytes)
     this.stride = 2 + 2 * reads.length
   }
 

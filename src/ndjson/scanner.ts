@@ -61,4 +61,6 @@ export interface ScannerOptions {
   readonly reads: readonly FieldPath[]
   /** Parse every line whole (RFC 8259). */
   readonly strict: boolean
+  /** A longer line is malformed. Default: any length. */
+  readonly maxLineBytes?: number
 }

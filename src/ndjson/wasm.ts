@@ -27,6 +27,7 @@ export class WasmScanner implements Scanner {
   private readonly heap: Heap = heap()
   private readonly pieces = new Pieces(this.heap, this)
   private readonly strict: boolean
+  private readonly maxLineBytes: number
   private readonly fieldCount: number
   private readonly stride: number
   private readonly checker: LineChecker
@@ -47,12 +48,13 @@ export class WasmScanner implements Scanner {
   private spans: number
   private odd: number
 
-  constructor({ reads, strict }: ScannerOptions) {
+  constructor({ reads, strict, maxLineBytes = Infinity }: ScannerOptions) {
     const { heap, pieces } = this
     this.strict = strict
+    this.maxLineBytes = maxLineBytes
     this.fieldCount = reads.length
     this.stride = 2 + 2 * reads.length
-    this.checker = new LineChecker(reads)
+    this.checker = new LineChecker(reads, maxLineBytes)
     const plan = planNames(heap, pieces, reads)
     this.names = plan.address
     this.nameCount = plan.count
@@ -126,7 +128,8 @@ export class WasmScanner implements Scanner {
     let from = first
     if (this.offset + from === 0 && stop > 2 && BOM.equals(heap.bytes.subarray(block, block + BOM.length)))
       from = BOM.length
-    const { rows, lines, oddLines, ascii, dense } = this.scanLines(from, stop)
+    const { rows, lines, oddLines: unsure, ascii, dense } = this.scanLines(from, stop)
+    const oddLines = this.maxLineBytes < end - first ? this.addLongLines(rows, unsure) : unsure
     if (!ended) stop = end
     this.start = stop
     this.end = end
@@ -180,6 +183,24 @@ export class WasmScanner implements Scanner {
       if (at < end) this.growRows(rows, oddLines)
     }
     return { rows, lines, oddLines, ascii, dense }
+  }
+
+  /** Adds the lines that are too long to the odd ones: the checker says so. */
+  private addLongLines(rows: number, oddLines: number): number {
+    const { heap, stride, maxLineBytes } = this
+    const spans = heap.u32.subarray(this.spans >> 2)
+    const odd = heap.u32.subarray(this.odd >> 2)
+    const all: number[] = []
+    for (let row = 0, known = 0; row < rows; row++) {
+      const start = spans[row * stride] as number
+      const end = spans[row * stride + 1] as number
+      if (known < oddLines && odd[3 * known] === row) {
+        all.push(...odd.subarray(3 * known, 3 * known + 3))
+        known++
+      } else if (end - start > maxLineBytes) all.push(row, start, end)
+    }
+    odd.set(all)
+    return all.length / 3
   }
 
   private growRows(rows: number, oddLines: number): void {

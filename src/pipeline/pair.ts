@@ -1,6 +1,5 @@
 import type { PairStage } from '../core/spec.ts'
-import { createScanner } from '../ndjson/index.ts'
-import { collectInto, stageContext } from './context.ts'
+import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
@@ -18,7 +17,7 @@ export async function runPair(
   const out = collectInto(output)
   return withBadRecords(settings, output, async (bad, counts) => {
     const [left, right] = stage.reads.map((reads) => {
-      const scanner = createScanner({ reads, strict: settings.strict }, settings.scanner)
+      const scanner = openScanner(reads, settings)
       return { scanner, context: stageContext(scanner, bad, counts, settings) }
     }) as [Side, Side]
     const operator = stage.open(left.context, right.context)
@@ -49,7 +48,7 @@ export async function runPair(
 }
 
 interface Side {
-  readonly scanner: ReturnType<typeof createScanner>
+  readonly scanner: ReturnType<typeof openScanner>
   readonly context: ReturnType<typeof stageContext>
 }
 

@@ -3,9 +3,8 @@ import type { Worker } from 'node:worker_threads'
 import { BeckError, type ErrorCode } from '../core/errors.ts'
 import type { MergeableOperator } from '../core/operator.ts'
 import type { Arguments, OperatorStage, Stage } from '../core/spec.ts'
-import { createScanner } from '../ndjson/index.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords } from './bad-records.ts'
-import { collectInto, stageContext } from './context.ts'
+import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import { RangeOrigin } from './origin.ts'
 import { readInput } from './reader.ts'
@@ -120,7 +119,7 @@ async function workThrough(
   const output = new TurnOutput(turns, letters?.write)
   const bad = letters ? new DeadLetters(output.writeLetter) : stopAtBadRecords
   const counts = new Map<string, number>()
-  const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+  const scanner = openScanner(stage.reads, settings)
   const operator = stage.open(stageContext(scanner, bad, counts, settings))
   const out = collectInto(output)
   const last = inputs[inputs.length - 1] as InputFile

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { PartitionStage } from '../core/spec.ts'
 import { BeckError } from '../core/errors.ts'
-import { createScanner } from '../ndjson/index.ts'
-import { stageContext } from './context.ts'
+import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { OutputFolder, partName } from './output-folder.ts'
 import { readInputs } from './reader.ts'
@@ -24,7 +23,7 @@ export async function runPartitions(
     // Before any reading, so that a folder in the way is said at once.
     const folder = stage.folder === undefined ? undefined : new OutputFolder(stage.folder)
     try {
-      const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+      const scanner = openScanner(stage.reads, settings)
       const partitioner = stage.open(stageContext(scanner, bad, counts, settings))
       const read = readerSettings(settings, bad, output, false, progress)
       await readInputs(scanner, files, (batch) => partitioner.processBatch(batch), read)

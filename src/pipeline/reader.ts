@@ -1,4 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
+import { lineTooLong } from '../core/problems.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
@@ -118,10 +119,11 @@ async function skipLine(
 ): Promise<number> {
   const beginning = scanner.takePending()
   if (settings.bad.stops) {
-    settings.bad.reject(() => origin.locate(beginning, 0), beginning.subarray(0, 200), {
-      problem: `the line is longer than ${settings.maxLineBytes} bytes`,
-      hint: 'allow longer lines with --max-line 64MiB, or keep them apart with --dead-letter FILE',
-    })
+    settings.bad.reject(
+      () => origin.locate(beginning, 0),
+      beginning.subarray(0, 200),
+      lineTooLong(settings.maxLineBytes),
+    )
   }
   settings.bad.keepPiece(beginning, false)
   for (;;) {

@@ -1,9 +1,8 @@
 import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
-import { createScanner } from '../ndjson/index.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
-import { collectInto, stageContext } from './context.ts'
+import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
@@ -24,7 +23,7 @@ export async function runOperator(
   const output = new Output()
   const out = collectInto(output)
   return withBadRecords(settings, output, async (bad, counts) => {
-    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const operator = stage.open(context)
     const timer =
@@ -60,7 +59,7 @@ export async function runSink(
 ): Promise<Outcome> {
   const output = new Output()
   return withBadRecords(settings, output, async (bad, counts) => {
-    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const sink = stage.open({ ...context, say: io.say, terminal: io.terminal })
     // An error in a timer has nobody to go to: it is thrown at the next batch or at the end.
@@ -107,7 +106,7 @@ export async function runEncoder(
   const output = new Output()
   const write = (text: Uint8Array | string): void => output.write(typeof text === 'string' ? Buffer.from(text) : text)
   return withBadRecords(settings, output, async (bad, counts) => {
-    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const encoder = stage.open(terminal ? { ...context, terminal } : context)
     try {

@@ -1,6 +1,5 @@
 import type { TableStage } from '../core/spec.ts'
-import { createScanner } from '../ndjson/index.ts'
-import { stageContext } from './context.ts'
+import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { readInputs } from './reader.ts'
 import { readerSettings, withBadRecords } from './run-stage.ts'
@@ -17,7 +16,7 @@ export async function readTable(
   let table: unknown
   const output = new Output()
   const outcome = await withBadRecords(settings, output, async (bad, counts) => {
-    const scanner = createScanner({ reads: stage.reads, strict: settings.strict }, settings.scanner)
+    const scanner = openScanner(stage.reads, settings)
     const reader = stage.open(stageContext(scanner, bad, counts, settings))
     const read = readerSettings(settings, bad, output, false, undefined)
     await readInputs(scanner, tableFiles(stage.table), (batch) => reader.processBatch(batch), read)

@@ -91,6 +91,21 @@ describe('readInput', () => {
     )
   })
 
+  it('refuses a whole line beyond the limit like one that comes in pieces, with both scanners', () => {
+    const text = Buffer.from(`{"a":1}\n{"a":"${'x'.repeat(500)}"}\nbad\n{"a":3}\n`)
+    for (const which of ['reference', 'wasm'] as const) {
+      const scanner = createScanner({ reads: [['a']], strict: false, maxLineBytes: 100 }, which)
+      scanner.begin(new CountedOrigin('stdin', 0))
+      scanner.room().set(text)
+      const { batch, bad } = scanner.scan(text.length, true)
+      expect(batch.count).toBe(2)
+      expect(bad.map(({ problem, row }) => [row, problem.slice(0, 30)])).toEqual([
+        [1, 'the line is longer than 100 by'],
+        [1, 'expected a value, found "bad"'],
+      ])
+    }
+  })
+
   it('refuses a line beyond the limit without dead letters, with its number', async () => {
     const { output, error } = await read(pieces('{"a":1}\n', `"${'x'.repeat(3000)}`, 'xxx"\n'))
     expect(output).toBe('{"a":1}\n')
