@@ -21,6 +21,8 @@ export function recover(
 ): string[] {
   const told: string[] = []
   journal.repair(cause.rebooted)
+  // Who died may just have begun a new journal file: its name must be on the disk before anything else is.
+  if (cause.fromDead) env.syncFolder(layout.journal(store))
   if (cause.rebooted) {
     const bad = journal.unsyncedLines.find(({ line }) => !isOnDisk(env, store, line.w ?? {}))
     if (bad) {

@@ -100,10 +100,8 @@ export function finishDeletions(env: Env, folder: string, topics: ReadonlyMap<st
     if (name === undefined) continue
     const away = `${layout.topics(folder)}/${entry}`
     const path = layout.topic(folder, name)
-    if (topics.has(name) && !env.kind(path)) {
-      env.rename(away, path)
-      env.syncFolder(layout.topics(folder))
-    } else removeTree(env, away)
+    if (topics.has(name) && !env.kind(path)) env.rename(away, path)
+    else removeTree(env, away)
   }
 }
 

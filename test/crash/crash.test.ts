@@ -98,6 +98,13 @@ describe.each(scenarios)('$name', (scenario) => {
         const rest = run(scenario, disk.process(), reached)
         expect(rest.error, `${kind} at step ${step}`).toBeUndefined()
         expect(observe(disk.process())).toBe(states[last])
+        // What the dead ones had not synced, those who built on it have.
+        disk.cutPower('nothing', Math.random)
+        const synced = scenario.actions.findLastIndex((action) => action.synced) + 1
+        points++
+        if (reached < synced) {
+          expect(states.slice(synced), `power cut after ${kind} at step ${step}`).toContain(see(scenario, disk))
+        }
       }
     },
   )

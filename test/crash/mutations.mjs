@@ -22,7 +22,12 @@ const mutations = [
   ['sync of the journal’s folder', 'journal.ts', 'env.syncFolder(folder)', ''],
   ['sync of store.json and topic.json', 'env.ts', 'env.sync(fd)', ''],
   ['sync of the folder of store.json and topic.json', 'env.ts', 'env.syncFolder(folder)', ''],
-  ['sync of a new topic’s folder', 'topics.ts', 'env.syncFolder(layout.topics(folder))\n  transaction', 'transaction'],
+  [
+    'sync of a new topic’s folder',
+    'topics.ts',
+    'env.syncFolder(layout.topics(folder))\n  transaction.topic(name, config)',
+    'transaction.topic(name, config)',
+  ],
   [
     'sync of a topic’s new name',
     'topics.ts',
@@ -30,10 +35,10 @@ const mutations = [
     'transaction.topic(name, null)',
   ],
   [
-    'sync of a topic that comes back',
-    'topics.ts',
-    'env.rename(away, path)\n      env.syncFolder(layout.topics(folder))',
-    'env.rename(away, path)',
+    'sync of the journal’s folder after a death',
+    'recovery.ts',
+    'if (cause.fromDead) env.syncFolder(layout.journal(store))',
+    '',
   ],
   ['sync of compacted records', 'compaction.ts', 'this.env.sync(records)', ''],
   ['sync of a compacted index', 'compaction.ts', 'this.env.sync(index)', ''],

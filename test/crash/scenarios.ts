@@ -112,11 +112,12 @@ const produce = (sequence: number): Action => ({
     }),
 })
 
+/** Whoever asks for it: files that it frees may only go once nothing brings them back. */
 const retain = (retainBytes: number): Action => ({
   name: 'retention',
   synced: true,
   run: (store) =>
-    store.transact(true, (transaction) => {
+    store.transact(false, (transaction) => {
       const topic = store.state.topics.get('t')
       if (!topic) throw new Error('no topic')
       const starts = retentionStarts('t', { ...topic, config: { ...topic.config, retainBytes } }, transaction.at)
@@ -140,7 +141,7 @@ const compact: Action = {
 const remove: Action = {
   name: 'delete topic',
   synced: true,
-  run: (store) => store.transact(true, (transaction) => deleteTopic(store, transaction, 't')),
+  run: (store) => store.transact(false, (transaction) => deleteTopic(store, transaction, 't')),
 }
 
 const consume: Action = {

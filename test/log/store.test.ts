@@ -12,7 +12,7 @@ import { offsetAt, parsePosition } from '../../src/log/positions.ts'
 import { PartitionReader } from '../../src/log/reader.ts'
 import { retentionStarts } from '../../src/log/retention.ts'
 import { Store } from '../../src/log/store.ts'
-import { createTopic } from '../../src/log/topics.ts'
+import { createTopic, deleteTopic } from '../../src/log/topics.ts'
 import type { TopicConfig } from '../../src/log/state.ts'
 import { Disk } from '../crash/simulated-disk.ts'
 
@@ -232,6 +232,18 @@ describe('compaction', () => {
     expect(left).not.toContain('{"k":1.0}')
     expect(left).toEqual(expect.arrayContaining([record('1', 5), '{"k":null,"v":1}', '{"k":null,"v":2}']))
   })
+})
+
+test('a deleted topic does not come back as files, even if the power is cut at once', () => {
+  const disk = new Disk()
+  const store = Store.open('/store', { env: disk.process(), create: true })
+  store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
+  append(store, [0], ['1'])
+  store.transact(true, (transaction) => deleteTopic(store, transaction, 't'))
+  disk.cutPower('nothing', Math.random)
+  const env = disk.process()
+  Store.open('/store', { env }).close()
+  expect(env.list('/store/topics')).toEqual([])
 })
 
 describe('what is refused', () => {
