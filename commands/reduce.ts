@@ -23,8 +23,11 @@ export const reduce: CommandSpec = {
     { flag: 'merge', description: 'read what --partial wrote, with the same aggregates and keys' },
   ],
   common: ['input', 'args', 'workers', 'memory', 'tmp'],
-  cost: { time: 'O(records)', memory: 'O(groups); list, distinct and quantiles keep their values' },
-  errors: ['bad-record', 'bad-program', 'bad-option'],
+  cost: {
+    time: 'O(records)',
+    memory: 'O(groups), at most --memory: the rest is spilled; list, distinct and quantiles keep their values',
+  },
+  errors: ['bad-record', 'bad-program', 'bad-option', 'spill-full'],
   examples: [
     {
       says: 'The busiest airports and how late they are',

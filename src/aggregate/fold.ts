@@ -72,7 +72,7 @@ export class Fold implements Aggregate {
       throw new BeckError(
         'bad-record',
         {
-          problem: `the result of fold: ${(error as Error).message}`,
+          problem: `fold: ${(error as Error).message}`,
           hint: (error as { hint?: string }).hint,
         },
         { cause: error },

@@ -85,10 +85,10 @@ export class GroupBy implements MergeableOperator<GroupState> {
       slots.set(this.#table.intern(batch).subarray(0, rows))
       this.#set.reserve(this.#table.size)
     } else slots.fill(0)
-    const rejected = this.#adder.begin(batch, slots)
-    if (this.#table && (rejected > 0 || this.#unseen > 0)) this.#findFirsts(batch, slots, known)
-    this.#adder.add(batch, slots)
-    if (this.#table && this.#isFull(this.#table)) this.#spill(this.#table)
+    const rejected = this.#adder.begin(batch, slots) + this.#adder.add(batch, slots)
+    if (!this.#table) return
+    if (rejected > 0 || this.#unseen > 0) this.#findFirsts(batch, slots, known)
+    if (this.#isFull(this.#table)) this.#spill(this.#table)
   }
 
   #isFull(table: KeyTable): boolean {

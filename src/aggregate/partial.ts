@@ -88,12 +88,13 @@ export class PartialLines {
     return fits ? (state as SetState) : undefined
   }
 
-  add(batch: RecordBatch, slots: Uint32Array): void {
+  add(batch: RecordBatch, slots: Uint32Array): number {
     for (let row = 0; row < batch.count; row++) {
       const state = this.#states[row]
       if (!state || slots[row] === NONE) continue
       this.#set.importSlots(this.#shifted(state), slots.slice(row, row + 1))
     }
+    return 0
   }
 
   #shifted(state: SetState): SetState {

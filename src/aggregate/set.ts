@@ -95,12 +95,17 @@ export class AggregateSet {
     return problems.size
   }
 
-  /** Adds each row to its slot; `NONE` skips the row. Rows for which a fold fails are rejected and marked with `NONE` in `slots`. */
-  add(batch: RecordBatch, slots: Uint32Array): void {
+  /**
+   * Adds each row to its slot; `NONE` skips the row. Rows for which a fold fails are rejected and marked with `NONE` in `slots`.
+   * @returns how many rows were rejected
+   */
+  add(batch: RecordBatch, slots: Uint32Array): number {
+    let rejected = 0
     for (const { aggregate, where } of this.#parts) {
       const failed = aggregate.add(batch, where ? this.#choose(where.mask, batch.count, slots) : slots)
-      if (failed) this.#reject(batch, slots, failed)
+      if (failed) rejected += this.#reject(batch, slots, failed)
     }
+    return rejected
   }
 
   #choose(mask: Uint8Array, rows: number, slots: Uint32Array): Uint32Array {

@@ -145,6 +145,16 @@ describe('bad values', () => {
     expect({ lines, rejected }).toEqual({ lines: ['{"s":2}'], rejected: [] })
   })
 
+  test('a fold that fails takes the record from all others too', async () => {
+    const { lines, rejected } = await runReduce(
+      'count, f = fold((s, r) => { if (r.x === null) throw Error("no"); return s + r.x.length }, 0)',
+      ['{"k":"a","x":null}', '{"k":"b","x":"12"}', '{"k":"a","x":"3"}', '{"k":"c","x":null}'],
+      { by: 'k' },
+    )
+    expect(rejected).toHaveLength(2)
+    expect(lines).toEqual(['{"k":"b","count":1,"f":2}', '{"k":"a","count":1,"f":1}'])
+  })
+
   test('a group that begins with a rejected record appears with its first good one', async () => {
     const input = [
       '{"k":"a","x":"bad"}',
