@@ -20,7 +20,8 @@ export interface TimeReader {
   numberText(text: string): EventTime
 }
 
-const MAX_TIME = 8.64e15
+/** Somewhat less than what a Date holds (8.64e15), so that the ends of windows can be printed too. */
+const MAX_TIME = 8.6e15
 const UNIT_MS: Readonly<Record<TimeUnit, number>> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 }
 
 /** @throws BeckError bad-option: unknown unit or format */

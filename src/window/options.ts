@@ -12,6 +12,9 @@ export type WindowKind =
 
 type Options = Arguments['options']
 
+/** More windows a record than this are a slip of the pen. */
+const MOST_WINDOWS = 100_000
+
 const refuse = (option: string, problem: string, hint?: string): never => {
   throw new BeckError('bad-option', { option, problem, hint })
 }
@@ -62,6 +65,13 @@ export function windowKind(options: Options, zone: Zone | undefined): WindowKind
   const advance = parseDuration(advanceText as string, `--${flag}`)
   if (size.ms <= 0) refuse(`--${flag}`, `the size, ${sizeText}, is not longer than 0`)
   if (advance.ms <= 0) refuse(`--${flag}`, `the advance, ${advanceText}, is not longer than 0`)
+  if (size.ms / advance.ms > MOST_WINDOWS) {
+    refuse(
+      '--hopping',
+      `every record would be in ${Math.ceil(size.ms / advance.ms)} windows`,
+      'make the advance longer',
+    )
+  }
   const offsetMs = duration(options, 'offset')?.ms ?? 0
   if (Math.abs(offsetMs) >= advance.ms) {
     refuse(

@@ -342,8 +342,14 @@ export class SessionWindows implements Engine {
     }
     this.#nextDue = Math.min(this.#nextDue, this.#bucketOrder.least * this.#bucketMs)
     if (over.length === 0) return
-    const speaking = this.#remember ? over.filter((session) => !this.#emitted[session]) : over
-    for (const session of this.#sorted(speaking)) this.#speak(session)
+    if (!this.#remember) {
+      for (const session of this.#sorted(over)) {
+        this.#emit(session)
+        this.#forget(session)
+      }
+      return
+    }
+    for (const session of this.#sorted(over.filter((session) => !this.#emitted[session]))) this.#speak(session)
     for (const session of over) {
       if (
         this.#policy.late !== 'drop' &&
@@ -357,7 +363,6 @@ export class SessionWindows implements Engine {
 
   /** A session's result at its close, left out when the same was said already. */
   #speak(session: number): void {
-    if (!this.#remember) return this.#emit(session)
     const said = this.#policy.emit !== 'final' && this.#standing.has(session)
     if (!said || this.#changed.has(session)) this.#emit(session)
     this.#changed.delete(session)
@@ -397,9 +402,11 @@ export class SessionWindows implements Engine {
   #sorted(sessions: readonly number[]): number[] {
     const bounds = this.#bounds
     const sorted = sortedBy(sessions, (session) => bounds[2 * session + 1] as number)
+    let end = sorted.length > 0 ? bounds[2 * (sorted[0] as number) + 1] : NaN
     for (let from = 0, to = 1; to <= sorted.length; to++) {
-      if (to < sorted.length && bounds[2 * (sorted[to] as number) + 1] === bounds[2 * (sorted[from] as number) + 1])
-        continue
+      const next = to < sorted.length ? bounds[2 * (sorted[to] as number) + 1] : NaN
+      if (next === end) continue
+      end = next
       if (to - from > 1) {
         const same = sorted.slice(from, to).map((session) => ({
           session,

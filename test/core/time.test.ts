@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { assert, double, integer, property } from 'fast-check'
+import { parseDuration } from '../../src/core/duration.ts'
 import { formatTime, parseTimeArgument, timeReader, type TimeOptions } from '../../src/core/time.ts'
 import { openZone } from '../../src/core/zone.ts'
 
@@ -156,6 +157,12 @@ describe('--time-format', () => {
     expect(() => timeReader({ format: '%Y %K' })).toThrow(/there is no %K/)
     expect(() => timeReader({ format: '%Y %' })).toThrow(/there is no %/)
   })
+})
+
+it('prints the ends of all windows of all times', () => {
+  expect(timeReader({ unit: 'ms' }).number(8.6e15)).toBe(8.6e15)
+  expect(timeReader({ unit: 'ms' }).number(8.6e15 + 1)).toBeNaN()
+  expect(formatTime(8.6e15 + 2 * parseDuration('100000d', '--x').ms)).toMatch(/^\+\d{6}-/)
 })
 
 it('prints what it reads', () => {

@@ -137,6 +137,7 @@ describe('parameters that are refused', () => {
     // beck's own
     ['--tumbling 1m --session 1m', /--tumbling and --session do not go together/],
     ['', /which windows/],
+    ['--hopping 1d/1ms', /every record would be in 86400000 windows/],
     ['--hopping 1m', /"1m" is not SIZE\/ADVANCE/],
     ['--hopping 1m/1s/1s', /not SIZE\/ADVANCE/],
     ['--session 1m --offset 1s', /sessions begin with their first record/],
