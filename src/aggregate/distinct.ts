@@ -6,6 +6,8 @@ import { SlotCounts } from './slot-counts.ts'
 
 /** Ids of values that no slot holds any more are let go when they outnumber the others and this. */
 const WORTH_FORGETTING = 1 << 16
+/** The same when no slot holds any. */
+const WORTH_CLEARING = 1 << 8
 /** A guess at what a value costs in the table of values. */
 const VALUE_BYTES = 100
 
@@ -87,13 +89,14 @@ export class Distinct implements Aggregate {
   clear(slot: number): void {
     if (this.#spellings.size > 0) for (const entry of this.#counts.entries(slot)) this.#spellings.delete(entry)
     this.#counts.clear(slot)
-    if (this.#values.size > WORTH_FORGETTING && this.#values.size > 4 * this.#counts.size) this.#forget()
+    const least = this.#counts.size === 0 ? WORTH_CLEARING : WORTH_FORGETTING
+    if (this.#values.size > least && this.#values.size > 4 * this.#counts.size) this.#forget()
   }
 
   /** Keeps the values that are still in some slot. Costs their number, and the memory halves at least. */
   #forget(): void {
     const kept = new Map<number, string>()
-    const slots = Array.from({ length: this.#slots }, (_, slot) => slot)
+    const slots = this.#counts.size === 0 ? [] : Array.from({ length: this.#slots }, (_, slot) => slot)
     for (const slot of slots) {
       for (const entry of this.#counts.entries(slot)) {
         const id = this.#counts.id(entry)

@@ -30,7 +30,8 @@ export class SpilledGroups {
   readonly #spill: StageContext['spill']
   readonly #level: number
   readonly #partitions: SpillFile[][] = Array.from({ length: PARTITIONS }, () => [])
-  #own: SpillFile[] | undefined
+  /** This thread's file of each partition. */
+  readonly #own: (SpillFile | undefined)[] = []
 
   constructor(spill: StageContext['spill'], level = 0) {
     this.#spill = spill
@@ -45,20 +46,22 @@ export class SpilledGroups {
   /** Writes groups whose states `exportSlots` gives, by their index in `keys`. O(their bytes). */
   write(keys: KeyTableState, parts: number, exportSlots: (slots: Uint32Array) => SetState): void {
     const partitions = partKeys(keys, parts, BITS * this.#level)
-    this.#own ??= this.#partitions.map((files) => {
-      const file = this.#spill()
-      files.push(file)
-      return file
-    })
     for (const [partition, { keys, ids }] of partitions.entries()) {
       if (ids.length === 0) continue
       const groups: Groups = { keys, set: exportSlots(ids) }
       const bytes = serialize(groups)
       const length = Buffer.alloc(4)
       length.writeUInt32LE(bytes.length)
-      this.#own[partition]!.append(length)
-      this.#own[partition]!.append(bytes)
+      const file = this.#file(partition)
+      file.append(length)
+      file.append(bytes)
     }
+  }
+
+  #file(partition: number): SpillFile {
+    let file = this.#own[partition]
+    if (!file) this.#partitions[partition]!.push((file = this.#own[partition] = this.#spill()))
+    return file
   }
 
   /** What another thread needs to go on with these files. */
