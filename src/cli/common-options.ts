@@ -1,8 +1,8 @@
 import { availableParallelism, tmpdir } from 'node:os'
 import { BeckError } from '../core/errors.ts'
 import { parseSize } from '../core/size.ts'
-import type { CommonOption, OptionSpec } from '../core/spec.ts'
-import type { RunSettings } from '../pipeline/settings.ts'
+import type { Arguments, CommandSpec, CommonOption, OptionSpec } from '../core/spec.ts'
+import type { RunSettings, StageIdentity } from '../pipeline/settings.ts'
 import { memoryLimit } from './memory-limit.ts'
 
 /** Options that mean the same in every command that has them: one object is their flag, help and completion. */
@@ -42,7 +42,7 @@ type Values = Readonly<Record<string, unknown>>
 const text = (values: Values, flag: string): string | undefined => values[flag] as string | undefined
 
 /** What the common options of a command line come to. @throws BeckError bad-option */
-export function runSettings(values: Values, env: NodeJS.ProcessEnv): RunSettings {
+export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSettings, 'stage'> {
   const workers = Number(text(values, 'workers') ?? availableParallelism())
   if (!Number.isInteger(workers) || workers < 1 || workers > 256) {
     throw new BeckError('bad-option', {
@@ -68,6 +68,12 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): RunSettings
     memoryBytes: memory === undefined ? Math.floor(memoryLimit() / 4) : parseSize(memory, '--memory'),
     tmp: text(values, 'tmp') ?? tmpdir(),
   }
+}
+
+/** The command line as far as its results depend on it. */
+export function stageIdentity(spec: CommandSpec, { program, options, args }: Arguments): StageIdentity {
+  const own = spec.options.map(({ flag }) => [flag, options[flag]]).filter(([, value]) => value !== undefined)
+  return { name: spec.name, options: JSON.stringify([spec.name, program, own, args]) }
 }
 
 /** Reads the `--arg name=value`s. @throws BeckError bad-option */

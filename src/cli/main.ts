@@ -5,7 +5,7 @@ import { Output, ReaderGone } from '../pipeline/descriptor.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
 import type { Parsed } from './command-line.ts'
-import { runSettings } from './common-options.ts'
+import { runSettings, stageIdentity } from './common-options.ts'
 import type { Registry } from './registry.ts'
 import { Terminal } from './terminal.ts'
 
@@ -62,7 +62,7 @@ async function runCommand(
   host: Host,
   terminal: Terminal,
 ): Promise<Outcome | undefined> {
-  const settings = runSettings(values, process.env)
+  const settings = { ...runSettings(values, process.env), stage: stageIdentity(spec, args) }
   const stage: Stage = await spec.create(args)
   const progress = terminal.progress(args.files)
   switch (stage.role) {

@@ -232,8 +232,9 @@ export class FrameOrder {
     this.#ended = frame.kind === 'end'
   }
 
-  /** The input has ended. @throws BeckError frames, unless `end` had come */
-  finish(): void {
+  /** The input has ended. @param records since the last barrier @throws BeckError frames, unless `end` was the last to come */
+  finish(records = 0): void {
+    if (this.#ended && records > 0) throw this.#wrong(`${records} records follow the end of the stream`)
     if (!this.#ended) throw this.#wrong(`the stream ended without its "end", after barrier ${this.#epoch}`)
   }
 

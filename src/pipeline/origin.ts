@@ -17,10 +17,15 @@ export class CountedOrigin implements InputOrigin {
   readonly file: string
   readonly base: number
   received = 0
-  #lines = 0
-  constructor(file: string, base: number) {
+  #lines: number
+  /** @param lines how many of this input came before */
+  constructor(file: string, base: number, lines = 0) {
     this.file = file
     this.base = base
+    this.#lines = lines
+  }
+  get lines(): number {
+    return this.#lines
   }
   advance(lines: number): void {
     this.#lines += lines

@@ -1,7 +1,9 @@
 import type { RecordBatch } from '../core/batch.ts'
-import { lineTooLong } from '../core/problems.ts'
+import { BeckError } from '../core/errors.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
+import { FrameSource, lookForFrames } from './frame-source.ts'
+import type { BarrierFrame, EndFrame, StartFrame, WatermarkFrame } from './frames.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
 
@@ -19,6 +21,25 @@ export interface ReaderSettings {
   readonly turn?: () => Promise<void> | undefined
   /** Called after each block, for progress. */
   readonly afterBlock?: (source: ByteSource) => void
+  /** Called after each block with its records, bad ones too. */
+  readonly onRecords?: (count: number) => void
+  /** Who takes the control frames of standard input. Without it a stream that has some is refused. */
+  readonly frames?: FrameTaker
+}
+
+/** What a stage does at control frames. All records before a frame have been processed. */
+export interface FrameTaker {
+  /** Returns how many bytes of input its state has seen: positions go on from there. */
+  start(frame: StartFrame): number
+  watermark(frame: WatermarkFrame): void
+  /** @param records how many came since the last barrier @param position bytes of input so far */
+  barrier(frame: BarrierFrame, records: number, position: number): void
+  /** 'leave': nothing more is of interest. Else the input is watched until it is closed. */
+  end(frame: EndFrame, records: number): 'leave' | 'stay'
+  /** The stage before has nothing to say, but is there. */
+  alive(): void
+  /** The input has ended. @throws BeckError frames, unless `end` has come */
+  finish(records: number): void
 }
 
 export type Process = (batch: RecordBatch) => void | 'done'
@@ -36,16 +57,62 @@ export async function readInputs(
 ): Promise<void> {
   let base = 0
   for (const file of files.length > 0 ? files : ['-']) {
-    const source = openSource(file, settings.timers)
-    const origin = new CountedOrigin(source.name, base)
+    const opened = openSource(file, settings.timers)
+    const origin = new CountedOrigin(opened.name, base)
     try {
+      const { framed, source } = await lookForFrames(opened, file)
+      if (framed) {
+        if (files.length > 1) throw unwelcome('it can have no other input beside it')
+        if (!settings.frames) throw unwelcome('this command cannot take part in it yet')
+        return await readFramed(scanner, source, settings.frames, process, settings)
+      }
       if ((await readInput(scanner, source, origin, process, settings)) === 'done') return
     } finally {
-      source.close()
+      opened.close()
     }
     base += origin.received
   }
 }
+
+/** Reads a stream with frames to its end. @throws BeckError frames, and whatever the taker throws */
+async function readFramed(
+  scanner: Scanner,
+  source: ByteSource,
+  taker: FrameTaker,
+  process: Process,
+  settings: ReaderSettings,
+): Promise<void> {
+  let records = 0
+  const counted = { ...settings, onRecords: (count: number): void => void (records += count) }
+  const framed = new FrameSource(source, () => taker.alive())
+  // The first line, on which this stream was told to have frames.
+  if ((await framed.read(new Uint8Array(0))) !== 0 || framed.frame?.kind !== 'start') return taker.finish(0)
+  let base = taker.start(framed.frame)
+  let lines = 1
+  for (;;) {
+    const origin = new CountedOrigin(source.name, base, lines)
+    await readInput(scanner, framed, origin, process, counted)
+    base += origin.received
+    lines = origin.lines + 1
+    const { frame } = framed
+    if (!frame) return taker.finish(records)
+    if (frame.kind === 'watermark') taker.watermark(frame)
+    else if (frame.kind === 'end') {
+      if (taker.end(frame, records) === 'leave') return
+    } else {
+      if (frame.kind === 'start') taker.start(frame)
+      else taker.barrier(frame, records, base)
+      records = 0
+    }
+  }
+}
+
+/** A stream with frames came to who has no use for it. */
+export const unwelcome = (why: string): BeckError =>
+  new BeckError('usage', {
+    problem: `this pipe delivers exactly once (consume --exactly-once or --at-least-once), and ${why}`,
+    hint: 'such a pipe goes through map, filter and other commands that can take part, and ends with append, which commits:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
+  })
 
 /** Reads one input to its end, or until the stage is 'done'. */
 export async function readInput(
@@ -81,6 +148,7 @@ export async function readInput(
       settings.bad.reject(place, batch.bytes.subarray(line.start, line.end), line)
     }
     origin.advance(lines, scanner.pendingBytes)
+    settings.onRecords?.(batch.count + bad.length)
     settings.afterBlock?.(source)
     if (last) return
     if (scanner.pendingBytes > settings.maxLineBytes) carried = await skipLine(scanner, source, origin, settings)
@@ -138,6 +206,7 @@ async function skipLine(
       continue
     }
     settings.bad.keepPiece(room.subarray(0, Math.max(end, 0)), true)
+    settings.onRecords?.(1)
     if (filled === 0) return 0
     scanner.skip(end + 1)
     room.copyWithin(0, end + 1, filled)

@@ -4,7 +4,10 @@ import type { RecordBatch } from '../core/batch.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
-import { readInputs, type ReaderSettings } from './reader.ts'
+import { FramedOutput } from './framed-output.ts'
+import { OperatorFrames } from './framed-stage.ts'
+import { lookForFrames } from './frame-source.ts'
+import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 
@@ -21,11 +24,13 @@ export async function runOperator(
   progress?: Progress,
 ): Promise<Outcome> {
   const output = new Output()
-  const out = collectInto(output)
+  const framed = new FramedOutput(output)
+  const out = collectInto(framed)
   return withBadRecords(settings, output, async (bad, counts) => {
     const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const operator = stage.open(context)
+    const frames = new OperatorFrames(operator, stage.parallel === 'stateless', settings, { out, output: framed })
     const timer =
       stage.timers &&
       setInterval(() => {
@@ -37,12 +42,12 @@ export async function runOperator(
         scanner,
         files,
         (batch) => operator.processBatch(batch, out, 0),
-        readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        { ...readerSettings(settings, bad, output, stage.timers ?? false, progress), frames },
       )
     } finally {
       clearInterval(timer as NodeJS.Timeout)
     }
-    operator.onEnd?.(out)
+    if (!frames.used) operator.onEnd?.(out)
   })
 }
 
@@ -147,9 +152,11 @@ export async function runDecoder(
     })
     const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
     for (const file of files.length > 0 ? files : ['-']) {
-      const source = openSource(file)
-      name = source.name
+      const opened = openSource(file)
+      name = opened.name
       try {
+        const { framed, source } = await lookForFrames(opened, file)
+        if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
         for (;;) {
           if (source.pauses) output.flush()
           let filled = source.read(block)
@@ -160,7 +167,7 @@ export async function runDecoder(
         }
         decoder.endFile(emit)
       } finally {
-        source.close()
+        opened.close()
       }
     }
   })

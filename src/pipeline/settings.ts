@@ -1,5 +1,6 @@
 /** What the common options of a command line come to, for every stage of a process. Plain data: it goes to workers as it is. */
 export interface RunSettings {
+  readonly stage: StageIdentity
   readonly scanner: 'reference' | 'wasm'
   readonly strict: boolean
   readonly maxLineBytes: number
@@ -9,6 +10,12 @@ export interface RunSettings {
   readonly workers: number
   readonly memoryBytes: number
   readonly tmp: string
+}
+
+/** Which command runs, and with what: two runs with the same `options` can go on with each other's state. */
+export interface StageIdentity {
+  readonly name: string
+  readonly options: string
 }
 
 /** What a run has to tell people at its end. */

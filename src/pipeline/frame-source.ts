@@ -1,0 +1,186 @@
+import { type Frame, FRAME_PREFIX, looksLikeFrame, nextFrame, parseFrame, START_PREFIX, unescapeRecord } from './frames.ts'
+import type { ByteSource } from './source.ts'
+
+const NEWLINE = 10
+const BLOCK = 1 << 18
+/** A look at the first bytes of a pipe is one read of this size. */
+const HEAD = 1 << 16
+
+/**
+ * Whether an input has frames, which come through pipes alone, as standard input; and the same input from its beginning. Costs one
+ * copy of the first read, and nothing for files.
+ */
+export async function lookForFrames(
+  source: ByteSource,
+  file: string,
+): Promise<{ framed: boolean; source: ByteSource }> {
+  if (file !== '-' || !source.pauses) return { framed: false, source }
+  const head = Buffer.allocUnsafe(HEAD)
+  let filled = 0
+  const undecided = (): boolean =>
+    filled < START_PREFIX.length && START_PREFIX.subarray(0, filled).equals(head.subarray(0, filled))
+  while (undecided()) {
+    const n = await source.read(head.subarray(filled))
+    if (n === 0) break
+    filled += n
+  }
+  const framed = START_PREFIX.equals(head.subarray(0, Math.min(filled, START_PREFIX.length)))
+  return { framed, source: filled === 0 ? source : withHead(source, head.subarray(0, filled)) }
+}
+
+function withHead(source: ByteSource, head: Buffer): ByteSource {
+  let at = 0
+  return {
+    name: source.name,
+    size: source.size,
+    pauses: source.pauses,
+    consumed: () => source.consumed(),
+    close: () => source.close(),
+    read(into) {
+      if (at === head.length) return source.read(into)
+      const n = head.copy(into, 0, at)
+      at += n
+      return n
+    },
+  }
+}
+
+/**
+ * The records of a stream with frames, up to the next frame: `read` says 0 there, as at the end of a file, and `frame` says which it was.
+ * `data` lines come out as the records that they hold; blank lines are reported and left out.
+ *
+ *     record record FRAME record …
+ *     ├─ read ──────┤0├─ read …
+ */
+export class FrameSource implements ByteSource {
+  readonly name: string
+  readonly size = undefined
+  readonly pauses = true
+  /** The frame at which `read` has stopped; undefined at the end of the input. */
+  frame: Frame | undefined
+  readonly #source: ByteSource
+  readonly #onBlank: () => void
+  #block = Buffer.allocUnsafe(BLOCK)
+  #at = 0
+  #end = 0
+  /** Up to here there is no frame. */
+  #limit = 0
+  #atLineStart = true
+  #ended = false
+  /** Of a record that was escaped: what is still to be handed out. */
+  #record: Uint8Array = new Uint8Array(0)
+
+  constructor(source: ByteSource, onBlank: () => void) {
+    this.#source = source
+    this.#onBlank = onBlank
+    this.name = source.name
+  }
+  consumed(): number {
+    return this.#source.consumed()
+  }
+  close(): void {
+    this.#source.close()
+  }
+
+  read(into: Uint8Array): number | Promise<number> {
+    this.frame = undefined
+    for (;;) {
+      const step = this.#step(into)
+      if (typeof step === 'number') return step
+      const filled = this.#fill()
+      if (typeof filled !== 'number') return filled.then((n) => this.#filled(n)).then(() => this.read(into))
+      this.#filled(filled)
+    }
+  }
+
+  /** Hands out what is there. `more`: the block must be filled first. */
+  #step(into: Uint8Array): number | 'more' {
+    if (this.#record.length > 0) return this.#handOut(into)
+    if (this.#atLineStart) this.#skipBlanks()
+    if (this.#at === this.#end) return this.#ended ? 0 : 'more'
+    if (this.#at >= this.#limit) {
+      const start = this.#atLineStart ? this.#lineStart() : 'record'
+      if (start === 'more') return 'more'
+      if (start === 'frame') return 0
+      if (start === 'data') return this.#handOut(into)
+      this.#findLimit()
+      if (this.#at === this.#limit) return 'more'
+    }
+    const n = Math.min(this.#limit - this.#at, into.length)
+    this.#block.copy(into, 0, this.#at, this.#at + n)
+    this.#at += n
+    this.#atLineStart = this.#block[this.#at - 1] === NEWLINE
+    return n
+  }
+
+  #handOut(into: Uint8Array): number {
+    const n = Math.min(this.#record.length, into.length)
+    into.set(this.#record.subarray(0, n))
+    this.#record = this.#record.subarray(n)
+    return n
+  }
+
+  #skipBlanks(): void {
+    const from = this.#at
+    while (this.#at < this.#end && this.#block[this.#at] === NEWLINE) this.#at++
+    if (this.#at > from) this.#onBlank()
+  }
+
+  /** What begins here: a frame is taken, and so is an escaped record. */
+  #lineStart(): 'record' | 'more' | 'frame' | 'data' {
+    const rest = this.#block.subarray(this.#at, this.#end)
+    const size = Math.min(rest.length, FRAME_PREFIX.length)
+    if (!FRAME_PREFIX.subarray(0, size).equals(rest.subarray(0, size))) return 'record'
+    const newline = looksLikeFrame(rest) ? rest.indexOf(NEWLINE) : -1
+    if (newline < 0) {
+      if (!this.#ended) return 'more'
+      this.#at = this.#end // torn by the death of its writer: the end that is missing says so
+      return 'frame'
+    }
+    const line = rest.subarray(0, newline)
+    this.#at += newline + 1
+    const record = unescapeRecord(line)
+    if (!record) {
+      this.frame = parseFrame(line)
+      return 'frame'
+    }
+    this.#record = Buffer.concat([record, Buffer.of(NEWLINE)])
+    return 'data'
+  }
+
+  /** Records go up to the next frame; the beginning of the last line stays when it may become one. */
+  #findLimit(): void {
+    const there = this.#block.subarray(0, this.#end)
+    const frame = nextFrame(there, this.#at)
+    if (frame >= 0) {
+      this.#limit = frame
+      return
+    }
+    this.#limit = this.#end
+    if (this.#ended) return
+    const tail = there.subarray(Math.max(this.#at, this.#end - FRAME_PREFIX.length))
+    const newline = tail.lastIndexOf(NEWLINE)
+    if (newline < 0) return
+    const start = tail.subarray(newline + 1)
+    if (FRAME_PREFIX.subarray(0, start.length).equals(start)) this.#limit = this.#end - start.length
+  }
+
+  #fill(): number | Promise<number> {
+    if (this.#at > 0) {
+      this.#block.copyWithin(0, this.#at, this.#end)
+      this.#end -= this.#at
+      this.#limit = Math.max(0, this.#limit - this.#at)
+      this.#at = 0
+    }
+    if (this.#end === this.#block.length) {
+      const larger = Buffer.allocUnsafe(2 * this.#block.length)
+      this.#block.copy(larger, 0, 0, this.#end)
+      this.#block = larger
+    }
+    return this.#source.read(this.#block.subarray(this.#end))
+  }
+  #filled(n: number): void {
+    if (n === 0) this.#ended = true
+    this.#end += n
+  }
+}

@@ -1,0 +1,51 @@
+import type { ByteSink } from './context.ts'
+import type { Output } from './descriptor.ts'
+import { escapeRecords, formatFrame, type Frame } from './frames.ts'
+
+const BLANK = Buffer.from('\n')
+
+/** Standard output of a stage: once `start` has been written, records are counted and those that look like frames are escaped. */
+export class FramedOutput implements ByteSink {
+  readonly #output: Output
+  #framed = false
+  #records = 0
+
+  constructor(output: Output) {
+    this.#output = output
+  }
+
+  write(lines: Uint8Array): void {
+    if (!this.#framed) return this.#output.write(lines)
+    this.#records += countLines(lines)
+    this.#output.write(escapeRecords(lines))
+  }
+  writeBinary(lines: string): void {
+    if (this.#framed) this.write(Buffer.from(lines, 'latin1'))
+    else this.#output.writeBinary(lines)
+  }
+
+  /** Writes a frame; what came before it leaves with it. */
+  frame(frame: Frame): void {
+    this.#framed = true
+    this.#output.write(formatFrame(frame))
+    this.#output.flush()
+  }
+  /** Records since this was last asked. */
+  takeCount(): number {
+    const records = this.#records
+    this.#records = 0
+    return records
+  }
+  /** Says that this stage is there, and learns whether the next one is. @throws ReaderGone */
+  alive(): void {
+    this.#output.write(BLANK)
+    this.#output.flush()
+  }
+}
+
+/** How many lines end in these bytes. */
+export function countLines(bytes: Uint8Array): number {
+  let count = 0
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++
+  return count
+}

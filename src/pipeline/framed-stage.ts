@@ -1,0 +1,96 @@
+import { fstatSync } from 'node:fs'
+import type { Collector, Operator } from '../core/operator.ts'
+import type { FramedOutput } from './framed-output.ts'
+import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
+import { type FrameTaker, unwelcome } from './reader.ts'
+import type { RunSettings } from './settings.ts'
+import { BeckError } from '../core/errors.ts'
+
+/** An operator in an exactly-once pipe: hands frames on, between its records. */
+export class OperatorFrames implements FrameTaker {
+  readonly #operator: Operator
+  readonly #stateless: boolean
+  readonly #settings: RunSettings
+  readonly #out: Collector
+  readonly #output: FramedOutput
+  #order: FrameOrder | undefined
+
+  constructor(
+    operator: Operator,
+    stateless: boolean,
+    settings: RunSettings,
+    { out, output }: { readonly out: Collector; readonly output: FramedOutput },
+  ) {
+    this.#operator = operator
+    this.#stateless = stateless
+    this.#settings = settings
+    this.#out = out
+    this.#output = output
+  }
+
+  /** The input has frames, so that its end is not simply the end. */
+  get used(): boolean {
+    return this.#order !== undefined
+  }
+
+  start(frame: StartFrame): number {
+    this.#order?.take(frame, 0)
+    const { name } = this.#settings.stage
+    if (!this.#stateless) {
+      throw unwelcome(`beck ${name} cannot take part in it yet: its state would not survive a restart`)
+    }
+    refuseSideOutputs(this.#settings)
+    refuseFileOutput(name)
+    this.#order = new FrameOrder(frame, name)
+    this.#output.frame({ ...frame, stages: [...frame.stages, name] })
+    return 0
+  }
+
+  watermark(frame: WatermarkFrame): void {
+    this.#take(frame, 0)
+    this.#operator.onWatermark?.(frame.time, this.#out)
+    this.#output.frame(frame)
+  }
+
+  barrier(frame: BarrierFrame, records: number): void {
+    this.#take(frame, records)
+    if (frame.drain) this.#operator.onEnd?.(this.#out)
+    this.#output.frame({ ...frame, records: this.#output.takeCount() })
+  }
+
+  end(frame: EndFrame, records: number): 'stay' {
+    this.#take(frame, records)
+    this.#output.frame({ ...frame, records: this.#output.takeCount() })
+    return 'stay'
+  }
+
+  alive(): void {
+    if (this.#order) this.#output.alive()
+  }
+
+  finish(records: number): void {
+    if (!this.#order) throw cutOff()
+    this.#order.finish(records)
+  }
+
+  #take(frame: BarrierFrame | EndFrame | WatermarkFrame, records: number): void {
+    if (!this.#order) throw cutOff()
+    this.#order.take(frame, records)
+  }
+}
+
+/** The very first line was torn. */
+export const cutOff = (): BeckError =>
+  new BeckError('frames', { problem: 'the pipe ended within its first line; nothing is committed' })
+
+/** Files beside the output start anew with every run: what an earlier run kept would be lost. @throws BeckError usage */
+export function refuseSideOutputs({ deadLetter }: RunSettings): void {
+  if (deadLetter !== undefined) throw unwelcome('--dead-letter does not go with it yet: a restart would empty the file')
+}
+
+/** Frames are for the next stage, never for people or files. @throws BeckError usage */
+function refuseFileOutput(name: string): void {
+  const stat = fstatSync(1)
+  const what = stat.isFile() ? 'a file' : stat.isCharacterDevice() ? 'a terminal or device' : undefined
+  if (what) throw unwelcome(`beck ${name} writes to ${what}, where nothing commits`)
+}
