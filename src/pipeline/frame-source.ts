@@ -1,4 +1,12 @@
-import { type Frame, FRAME_PREFIX, looksLikeFrame, nextFrame, parseFrame, START_PREFIX, unescapeRecord } from './frames.ts'
+import {
+  type Frame,
+  FRAME_PREFIX,
+  looksLikeFrame,
+  nextFrame,
+  parseFrame,
+  START_PREFIX,
+  unescapeRecord,
+} from './frames.ts'
 import type { ByteSource } from './source.ts'
 
 const NEWLINE = 10
@@ -46,7 +54,7 @@ function withHead(source: ByteSource, head: Buffer): ByteSource {
 }
 
 /**
- * The records of a stream with frames, up to the next frame: `read` says 0 there, as at the end of a file, and `frame` says which it was.
+ * The records of a stream with frames, up to the next frame: `read` says 0 there, as at the end of a file, and `takeFrame` says which it was.
  * `data` lines come out as the records that they hold; blank lines are reported and left out.
  *
  *     record record FRAME record …
@@ -56,8 +64,7 @@ export class FrameSource implements ByteSource {
   readonly name: string
   readonly size = undefined
   readonly pauses = true
-  /** The frame at which `read` has stopped; undefined at the end of the input. */
-  frame: Frame | undefined
+  #frame: Frame | undefined
   readonly #source: ByteSource
   readonly #onBlank: () => void
   #block = Buffer.allocUnsafe(BLOCK)
@@ -82,8 +89,14 @@ export class FrameSource implements ByteSource {
     this.#source.close()
   }
 
+  /** The frame at which `read` has stopped; undefined at the end of the input. */
+  takeFrame(): Frame | undefined {
+    const frame = this.#frame
+    this.#frame = undefined
+    return frame
+  }
+
   read(into: Uint8Array): number | Promise<number> {
-    this.frame = undefined
     for (;;) {
       const step = this.#step(into)
       if (typeof step === 'number') return step
@@ -141,7 +154,7 @@ export class FrameSource implements ByteSource {
     this.#at += newline + 1
     const record = unescapeRecord(line)
     if (!record) {
-      this.frame = parseFrame(line)
+      this.#frame = parseFrame(line)
       return 'frame'
     }
     this.#record = Buffer.concat([record, Buffer.of(NEWLINE)])

@@ -1,5 +1,6 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
+import { lineTooLong } from '../core/problems.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
 import { FrameSource, lookForFrames } from './frame-source.ts'
@@ -86,15 +87,17 @@ async function readFramed(
   const counted = { ...settings, onRecords: (count: number): void => void (records += count) }
   const framed = new FrameSource(source, () => taker.alive())
   // The first line, on which this stream was told to have frames.
-  if ((await framed.read(new Uint8Array(0))) !== 0 || framed.frame?.kind !== 'start') return taker.finish(0)
-  let base = taker.start(framed.frame)
+  if ((await framed.read(new Uint8Array(0))) !== 0) return taker.finish(0)
+  const start = framed.takeFrame()
+  if (start?.kind !== 'start') return taker.finish(0)
+  let base = taker.start(start)
   let lines = 1
   for (;;) {
     const origin = new CountedOrigin(source.name, base, lines)
     await readInput(scanner, framed, origin, process, counted)
     base += origin.received
     lines = origin.lines + 1
-    const { frame } = framed
+    const frame = framed.takeFrame()
     if (!frame) return taker.finish(records)
     if (frame.kind === 'watermark') taker.watermark(frame)
     else if (frame.kind === 'end') {

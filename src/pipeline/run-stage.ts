@@ -38,12 +38,10 @@ export async function runOperator(
         output.flush()
       }, TIMER_MS)
     try {
-      await readInputs(
-        scanner,
-        files,
-        (batch) => operator.processBatch(batch, out, 0),
-        { ...readerSettings(settings, bad, output, stage.timers ?? false, progress), frames },
-      )
+      await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
+        ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        frames,
+      })
     } finally {
       clearInterval(timer as NodeJS.Timeout)
     }
