@@ -1,0 +1,49 @@
+// Any size: what sorts, groups and joins whole inputs, in memory and beyond it.
+const shuffle = 'beck shuffle --by user_id "$CLICKS"'
+const spilling = 'beck shuffle --by user_id --memory 64MiB "$CLICKS"'
+
+export default [
+  {
+    name: 'shuffle',
+    compare: false, // every tool puts the records of one user in its own order
+    sides: {
+      beck: shuffle,
+      DuckDB: { sql: 'FROM $CLICKS ORDER BY user_id' },
+      'GNU sort': `LC_ALL=C sort --stable --parallel=2 --buffer-size=2G -t '"' -k 8,8 "$CLICKS"`,
+    },
+    bar: { against: 'DuckDB', ratio: 0.5 },
+  },
+  {
+    name: 'shuffle beyond memory',
+    compare: false,
+    sides: { beck: spilling, 'in memory': { node: shuffle } },
+    bar: { against: 'in memory', ratio: 2.5 },
+  },
+  {
+    name: 'shuffle memory',
+    work: 'peak memory of shuffle --memory 64MiB',
+    unit: 'MB',
+    bar: { most: 172 }, // 64 MiB + 100 MiB
+    measure: ({ peak }) => peak(spilling),
+  },
+  {
+    name: 'join',
+    sides: {
+      beck: 'beck join "$USERS" --on user_id "$CLICKS"',
+      DuckDB: { sql: 'FROM $CLICKS JOIN $USERS USING (user_id)' },
+    },
+    bar: { against: 'DuckDB', ratio: 0.4 },
+  },
+  {
+    name: 'dedupe',
+    sides: {
+      beck: 'beck dedupe --by user_id "$CLICKS"',
+      DuckDB: { sql: 'SELECT DISTINCT ON (user_id) * FROM $CLICKS' },
+    },
+    compare: {
+      beck: `beck dedupe --by user_id "$CLICKS" | beck map '{user_id: r.user_id}'`,
+      DuckDB: { sql: 'SELECT DISTINCT user_id FROM $CLICKS' },
+    },
+    bar: { against: 'DuckDB', ratio: 0.3 },
+  },
+]
