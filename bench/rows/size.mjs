@@ -30,7 +30,7 @@ export default [
     name: 'join',
     sides: {
       beck: 'beck join "$USERS" --on user_id "$CLICKS"',
-      DuckDB: { sql: 'FROM $CLICKS JOIN $USERS USING (user_id)' },
+      DuckDB: { sql: 'FROM $CLICKS AS clicks JOIN $USERS AS users USING (user_id)' },
     },
     bar: { against: 'DuckDB', ratio: 0.4 },
   },
