@@ -1,4 +1,4 @@
-import type { DecimalColumn, NumberColumn, RecordBatch } from '../core/batch.ts'
+import type { DecimalColumn, RecordBatch } from '../core/batch.ts'
 import type { Problem } from '../core/operator.ts'
 
 /** The slot of a row that an aggregate is to skip. */
@@ -21,7 +21,6 @@ export interface Input {
   /** Equal ids are equal values, so that their state is shared. */
   readonly id: string
   kinds(batch: RecordBatch): Uint8Array
-  numbers(batch: RecordBatch): NumberColumn
   decimals(batch: RecordBatch): DecimalColumn
   text(batch: RecordBatch, row: number): string
   /** For messages: where the value stands in its line (bytes, from 1), and how an expression would name it. */

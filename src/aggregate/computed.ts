@@ -1,4 +1,4 @@
-import { type DecimalColumn, Kind, type NumberColumn, type RecordBatch } from '../core/batch.ts'
+import { type DecimalColumn, Kind, type RecordBatch } from '../core/batch.ts'
 import { parseDecimal } from '../core/decimal.ts'
 import { latin1 } from '../core/latin1.ts'
 import type { Problem } from '../core/operator.ts'
@@ -53,10 +53,6 @@ export class ExpressionInput implements Input, Computed {
 
   kinds(): Uint8Array {
     return this.#kinds
-  }
-
-  numbers(): NumberColumn {
-    return { kinds: this.#kinds, values: Float64Array.from(this.#texts, (text) => Number(text ?? Number.NaN)) }
   }
 
   decimals(): DecimalColumn {

@@ -1,4 +1,4 @@
-import { type DecimalColumn, Kind, type NumberColumn, type RecordBatch } from '../core/batch.ts'
+import { type DecimalColumn, Kind, type RecordBatch } from '../core/batch.ts'
 import { parseDecimal } from '../core/decimal.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Input, Values } from './aggregate.ts'
@@ -17,10 +17,6 @@ export class ConstantInput implements Input {
 
   kinds({ count }: RecordBatch): Uint8Array {
     return new Uint8Array(count).fill(kindOf(this.#text))
-  }
-  numbers(batch: RecordBatch): NumberColumn {
-    const { kinds } = this.decimals(batch)
-    return { kinds, values: new Float64Array(batch.count).fill(Number(this.#text)) }
   }
   decimals(batch: RecordBatch): DecimalColumn {
     const kinds = this.kinds(batch)

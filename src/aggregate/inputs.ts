@@ -1,11 +1,4 @@
-import {
-  type DecimalColumn,
-  Kind,
-  type KeyTable,
-  type KeyTableState,
-  type NumberColumn,
-  type RecordBatch,
-} from '../core/batch.ts'
+import { type DecimalColumn, Kind, type KeyTable, type KeyTableState, type RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
 import { fromLatin1, latin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
@@ -28,9 +21,6 @@ export class FieldInput implements Input {
 
   kinds(batch: RecordBatch): Uint8Array {
     return batch.kinds(this.#field)
-  }
-  numbers(batch: RecordBatch): NumberColumn {
-    return batch.numbers(this.#field)
   }
   decimals(batch: RecordBatch): DecimalColumn {
     return batch.decimals(this.#field)

@@ -81,14 +81,6 @@ export const multiplyDecimals = (a: Decimal, b: Decimal): Decimal => ({
   scale: a.scale + b.scale,
 })
 
-/** Negative, 0 or positive. */
-export function compareDecimals(a: Decimal, b: Decimal): number {
-  const scale = Math.max(a.scale, b.scale)
-  const x = rescaled(a, scale)
-  const y = rescaled(b, scale)
-  return x < y ? -1 : x > y ? 1 : 0
-}
-
 /** All digits, without an exponent: `0.3`, `12345678901234567891`, `1000`. */
 export function formatDecimal({ mantissa, scale }: Decimal): string {
   if (mantissa === 0n) return '0'

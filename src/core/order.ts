@@ -6,11 +6,11 @@ import { fromLatin1, toLatin1 } from './latin1.ts'
  * The order of JSON values (docs/architecture.md §9): null (and missing), false, true, numbers by exact value, strings by UTF-8 bytes, then
  * arrays and objects by canonical JSON text. Texts are raw JSON as latin1 "binary" strings; "" is missing.
  */
-export const Rank = { null: 0, false: 1, true: 2, number: 3, string: 4, rest: 5 } as const
-export type Rank = (typeof Rank)[keyof typeof Rank]
+const Rank = { null: 0, false: 1, true: 2, number: 3, string: 4, rest: 5 } as const
+type Rank = (typeof Rank)[keyof typeof Rank]
 
 /** Which group of the order a value belongs to. */
-export function rankOf(text: string): Rank {
+function rankOf(text: string): Rank {
   switch (text.charCodeAt(0)) {
     case 34:
       return Rank.string
@@ -43,7 +43,7 @@ export function compareValues(a: string, b: string): number {
 const canonical = (text: string): string => toLatin1(canonicalKey(fromLatin1(text)))
 
 /** Order of binary strings by their bytes. */
-export const compareBinary = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const compareBinary = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const ESCAPE = /\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))/g
 const SHORT: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }
