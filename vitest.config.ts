@@ -12,9 +12,11 @@ const wasm = {
 export default defineConfig({
   plugins: [wasm],
   test: {
+    globalSetup: 'test/build.ts',
     include: ['test/**/*.test.ts'],
     testTimeout: process.env['BECK_FUZZ_RUNS'] ? 1_800_000 : 60_000,
     pool: 'threads',
+    hookTimeout: 60_000,
     maxConcurrency: 4,
   },
 })

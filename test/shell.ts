@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
@@ -25,12 +25,10 @@ export function temporaryFolder(): string {
 }
 
 let bin: string | undefined
-/** A folder whose only file is `beck`. Builds the bundle first when a source is newer. */
+/** A folder whose only file is `beck`. */
 function binFolder(): string {
   if (bin) return bin
-  if (!process.env['BECK_BIN'])
-    execFileSync(process.execPath, [join(root, 'scripts/build.mjs'), '--if-stale'], { stdio: ['ignore', 2, 2] })
-  if (!existsSync(program)) throw new Error(`${program} is not there: BECK_BIN names no executable`)
+  if (!existsSync(program)) throw new Error(`${program} is not there`)
   chmodSync(program, 0o755)
   bin = temporaryFolder()
   symlinkSync(program, join(bin, 'beck'))
