@@ -190,7 +190,7 @@ export class GroupBy implements MergeableOperator<GroupState> {
         const position = table.position(id)
         key.setUint32(0, Math.floor(position / 2 ** 32))
         key.setUint32(4, position % 2 ** 32)
-        sorter.add(keyBytes, 0, 8, sorter.place(bytes, 0, bytes.length), bytes.length)
+        sorter.insert(keyBytes, 0, 8, bytes, 0, bytes.length)
       }
       for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
       table.clear()

@@ -3,6 +3,8 @@ import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, EventTime, Operator, StageContext } from '../core/operator.ts'
 import type { EventTimes } from '../join/broadcast.ts'
 import { Heap } from '../join/heap.ts'
+import { type Growing, heap } from '../ndjson/heap.ts'
+import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
 import { appendCount } from './held.ts'
 
 export interface BurstOptions {
@@ -34,7 +36,7 @@ const MOST_IDLE = 1 << 16
  * a new burst, so a key that never pauses is seen again and again. Bursts are forgotten when the watermark is past their end.
  * O(1) a record; memory: the keys of the last D and delay.
  */
-export class DedupeBursts implements Operator {
+export class DedupeBursts implements Operator, Growing {
   readonly #options: BurstOptions
   readonly #context: StageContext
   readonly #keys: KeyTable
@@ -43,6 +45,8 @@ export class DedupeBursts implements Operator {
   #bursts = new Map<number, Burst[]>()
   readonly #ends = new Heap<Burst>((a, b) => a.start < b.start || (a.start === b.start && a.arrival < b.arrival))
   readonly #line = new ByteBuffer(256)
+  /** `ensure` is called. */
+  readonly #safePoint: boolean
   #newest: EventTime = -Infinity
   #arrivals = 0
 
@@ -50,13 +54,15 @@ export class DedupeBursts implements Operator {
     this.#options = options
     this.#context = context
     this.#keys = context.keyTable(options.fields)
+    this.#safePoint = this.#keys instanceof WasmKeyTable
+    if (this.#safePoint) heap().register(this)
     this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
     const { keep, countField, times, withinMs } = this.#options
     const { bytes, spans, stride, count } = batch
-    if (this.#keys.size > 2 * this.#bursts.size + MOST_IDLE) this.#forgetKeys()
+    if (!this.#safePoint) this.#forgetKeys()
     const ids = this.#keys.intern(batch)
     const values = times.read(batch)
     const held = keep === 'last' || countField !== undefined
@@ -99,6 +105,12 @@ export class DedupeBursts implements Operator {
     }
   }
 
+  /** Called before each batch by the kernel's memory, which may grow then only. */
+  ensure(rows: number, bytes: number): void {
+    this.#forgetKeys()
+    ;(this.#keys as WasmKeyTable).ensure(rows, bytes)
+  }
+
   onEnd(out: Collector): void {
     this.#close(Infinity, out)
   }
@@ -129,6 +141,7 @@ export class DedupeBursts implements Operator {
 
   /** Gives the keys that still have bursts new ids, and forgets the others. */
   #forgetKeys(): void {
+    if (this.#keys.size <= 2 * this.#bursts.size + MOST_IDLE) return
     const { bytes, ends, positions } = this.#keys.export()
     const parts = this.#options.fields.length
     const ids = [...this.#bursts.keys()]

@@ -81,7 +81,7 @@ export class DedupeFirst implements Operator {
       appendDouble(payload, batch.position(row))
       payload.copy(bytes, spans[row * stride]!, spans[row * stride + 1]!)
       payload.byte(0x0a)
-      sorter.add(key.bytes, 0, key.length, sorter.place(payload.bytes, 0, payload.length), payload.length)
+      sorter.insert(key.bytes, 0, key.length, payload.bytes, 0, payload.length)
     }
   }
 
@@ -110,7 +110,7 @@ export class DedupeFirst implements Operator {
       for (let id = 0; id < this.#keys.size; id++) {
         this.#key.length = 0
         appendInterned(this.#key, this.#keys, id, this.#options.fields.length)
-        sorter.add(this.#key.bytes, 0, this.#key.length, sorter.place(seen, 0, 1), 1)
+        sorter.insert(this.#key.bytes, 0, this.#key.length, seen, 0, 1)
       }
       this.#sorter = sorter
     }

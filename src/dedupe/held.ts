@@ -98,8 +98,7 @@ export class DedupeHeld implements Operator {
 
   #copyLine(into: ByteBuffer, id: number): void {
     const place = this.#places[id]!
-    const start = this.#lines.offset(place)
-    into.copy(this.#lines.chunk(place), start, start + this.#lengths[id]!)
+    into.copy(this.#lines.memory, place, place + this.#lengths[id]!)
   }
 
   /** Puts the lines that are still wanted together. */
@@ -108,9 +107,9 @@ export class DedupeHeld implements Operator {
     for (let id = 0; id < this.#places.length; id++) {
       const place = this.#places[id]
       if (place === undefined) continue
-      const start = this.#lines.offset(place)
-      this.#places[id] = lines.place(this.#lines.chunk(place), start, start + this.#lengths[id]!)
+      this.#places[id] = lines.place(this.#lines.memory, place, place + this.#lengths[id]!)
     }
+    this.#lines.free()
     this.#lines = lines
   }
 
@@ -130,7 +129,7 @@ export class DedupeHeld implements Operator {
       appendDouble(entry, this.#counts[id]!)
       appendDouble(entry, this.#positions[id]!)
       this.#copyLine(entry, id)
-      sorter.add(this.#key.bytes, 0, this.#key.length, sorter.place(entry.bytes, 0, entry.length), entry.length)
+      sorter.insert(this.#key.bytes, 0, this.#key.length, entry.bytes, 0, entry.length)
     }
     this.#keys.clear()
     this.#lines.clear()

@@ -27,7 +27,7 @@ export class ByPosition {
   add(position: number, bytes: Uint8Array, start: number, end: number): void {
     this.#key.length = 0
     appendDouble(this.#key, position)
-    this.#sorter.add(this.#key.bytes, 0, 8, this.#sorter.place(bytes, start, end), end - start)
+    this.#sorter.insert(this.#key.bytes, 0, 8, bytes, start, end)
   }
   sorted(): Cursor {
     return this.#sorter.sorted()

@@ -1,6 +1,7 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, MergeableOperator, Problem, StageContext } from '../core/operator.ts'
+import { type Growing, heap } from '../ndjson/heap.ts'
 import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
 import { KernelTable } from './kernel-table.ts'
 import { Shapes } from './shapes.ts'
@@ -41,7 +42,7 @@ interface BroadcastState {
 }
 
 /** The operator of a join whose table is in memory: left records stream through in their order. O(1) a record and match. */
-export class BroadcastJoin implements MergeableOperator<BroadcastState> {
+export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing {
   readonly #options: BroadcastOptions
   readonly #table: JoinTable
   readonly #context: StageContext
@@ -52,6 +53,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
   readonly #out = new ByteBuffer(PIECE + (PIECE >> 2))
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
+  /** `ensure` is called. */
+  readonly #safePoint: boolean
   /** The hot path, where there is one. */
   readonly #kernel: KernelTable | undefined
   #mask = new Uint8Array(0)
@@ -69,7 +72,9 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
     const keepsLeft = type === 'left' || type === 'full'
     // Left records without a partner get a member under --nest: the kernel knows nothing of that.
     const plain = !filters && !choose && clashFields && !(keepsLeft && rules.nest !== undefined)
-    if (plain && this.#keys instanceof WasmKeyTable && KernelTable.fits(table)) {
+    this.#safePoint = this.#keys instanceof WasmKeyTable
+    if (this.#safePoint) heap().register(this)
+    if (plain && this.#safePoint && KernelTable.fits(table)) {
       const special = nestField === undefined ? clashFields : [...clashFields, nestField]
       this.#kernel = new KernelTable(table, keepsLeft, this.#keepsRight, special)
     }
@@ -80,15 +85,25 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState> {
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
-    if (this.#keys.size > this.#table.keyCount + Math.max(MOST_STRANGERS, this.#table.keyCount)) {
-      this.#keys.clear()
-      this.#keys.import(this.#table.keys)
-    }
+    if (!this.#safePoint) this.#forgetStrangers()
     const ids = this.#keys.intern(batch)
     const { type } = this.#options
     if (type === 'semi' || type === 'anti') this.#filter(batch, ids, out, type === 'semi')
     else if (this.#kernel) this.#joinFast(this.#kernel, batch, ids, out)
     else this.#join(batch, ids, out, 0, batch.count)
+  }
+
+  /** Called before each batch by the kernel's memory, which may grow then only. */
+  ensure(rows: number, bytes: number): void {
+    this.#forgetStrangers()
+    ;(this.#keys as WasmKeyTable).ensure(rows, bytes)
+  }
+
+  #forgetStrangers(): void {
+    const { keyCount, keys } = this.#table
+    if (this.#keys.size <= keyCount + Math.max(MOST_STRANGERS, keyCount)) return
+    this.#keys.clear()
+    this.#keys.import(keys)
   }
 
   /** Rows that the kernel leaves are done one by one. */

@@ -77,7 +77,8 @@ export class MergeJoin implements PairOperator {
             ? { problem: 'the record has a member of that name already', hint: 'choose another name with --nest NAME' }
             : undefined
       if (problem) this.#contexts[port].reject(batch, row, problem)
-      else if (matches || keepsAll) this.#sorters[port].add(key.bytes, 0, key.length, place, length)
+      else if (matches || keepsAll)
+        this.#sorters[port].add(this.#sorters[port].key(key.bytes, 0, key.length), place, length)
       place += length
     }
   }

@@ -1,58 +1,77 @@
+import { Heap, Pieces, SLACK } from '../ndjson/heap.ts'
+
 /** Pieces have at most this size, the first ones less, so that growing never copies and little costs little. */
 const CHUNK = 1 << 24
 const FIRST = 1 << 16
+/** What the stores of a thread may hold together. Addresses have 32 bits. */
+export const MOST_STORED_BYTES = 2.5 * (1 << 30)
 
-/** Bytes in memory, named by one number each. Written in order, forgotten all at once. */
+let shared: Heap | undefined
+/**
+ * The memory of all arenas of a thread, where the kernel can copy from it: another one than the scanner's, whose views must stay as they
+ * are while a batch is worked on. Views of this one are good until the next `place`.
+ */
+export const storeHeap = (): Heap => (shared ??= new Heap())
+
+/** Bytes in the store, named by their address. Written in order, forgotten all at once. */
 export class Arena {
-  readonly #chunks: Uint8Array<ArrayBuffer>[] = []
+  readonly #heap = storeHeap()
+  readonly #pieces = new Pieces(this.#heap, this)
+  readonly #chunks: { readonly address: number; readonly size: number }[] = []
   #current = -1
-  #used = 0
-  #size = 0
+  #at = 0
+  #end = 0
   bytes = 0
 
-  /** Takes a copy, in one piece. */
+  /** Where addresses point into. */
+  get memory(): Buffer {
+    return this.#heap.bytes
+  }
+
+  /** Takes a copy, in one piece; `from` may be in the store itself. */
   place(from: Uint8Array, start: number, end: number): number {
     const size = end - start
-    if (this.#used + size > this.#size) this.#next(size)
-    const at = this.#used
-    const chunk = this.#chunks[this.#current]!
-    if (size > 40) chunk.set(start === 0 && end === from.length ? from : from.subarray(start, end), at)
-    else for (let p = 0; p < size; p++) chunk[at + p] = from[start + p]!
-    this.#used += size
-    this.bytes += size
-    return this.#current * CHUNK + at
-  }
-
-  /** What is larger than a chunk has one alone, so that the number of a place tells its chunk. */
-  #next(size: number): void {
-    this.#current++
-    let chunk = this.#chunks[this.#current]
-    if (!chunk || chunk.length < size) {
-      chunk = new Uint8Array(Math.max(size, this.#current < 4 ? FIRST << (2 * this.#current) : CHUNK))
-      this.#chunks[this.#current] = chunk
+    if (this.#at + size > this.#end) {
+      // Room may be made by growing, and then a view of the store is one no more.
+      const inside = from.buffer === this.memory.buffer ? from.byteOffset : undefined
+      this.#next(size)
+      if (inside !== undefined) {
+        start += inside
+        end += inside
+        from = this.memory
+      }
     }
-    this.#size = size > CHUNK ? size : Math.min(chunk.length, CHUNK)
-    this.#used = 0
+    const address = this.#at
+    const { memory } = this
+    if (size > 64) memory.set(start === 0 && end === from.length ? from : from.subarray(start, end), address)
+    else for (let p = 0; p < size; p++) memory[address + p] = from[start + p]!
+    this.#at += size
+    this.bytes += size
+    return address
   }
 
-  /** The chunk that holds a place; the place is at `offset(place)` in it. */
-  chunk(place: number): Uint8Array<ArrayBuffer> {
-    return this.#chunks[Math.floor(place / CHUNK)]!
-  }
-  offset(place: number): number {
-    return place % CHUNK
+  #next(size: number): void {
+    let chunk = this.#chunks[++this.#current]
+    while (chunk && chunk.size < size) chunk = this.#chunks[++this.#current]
+    if (!chunk) {
+      const usual = this.#chunks.length < 4 ? FIRST << (2 * this.#chunks.length) : CHUNK
+      // The heap gives powers of two: all of it is used.
+      const whole = 2 ** Math.ceil(Math.log2(Math.max(size + SLACK, usual)))
+      chunk = { address: this.#pieces.allocate(whole), size: whole - SLACK }
+      this.#chunks.push(chunk)
+    }
+    this.#at = chunk.address
+    this.#end = chunk.address + chunk.size
   }
 
   /** Forgets everything, and keeps the memory for more. */
   clear(): void {
     this.#current = -1
-    this.#used = this.#size = 0
-    this.bytes = 0
+    this.#at = this.#end = this.bytes = 0
   }
-
-  /** Gives the memory back. */
+  /** Gives the memory back to the other arenas. */
   free(): void {
     this.clear()
-    this.#chunks.length = 0
+    for (const { address } of this.#chunks.splice(0)) this.#pieces.release(address)
   }
 }

@@ -1,5 +1,6 @@
 import type { SpillFile } from '../core/operator.ts'
-import { Entries } from './entries.ts'
+import { MOST_STORED_BYTES } from './arena.ts'
+import { Entries, EntriesCursor } from './entries.ts'
 import { MergeCursor, RunReader, RunWriter, type Cursor } from './runs.ts'
 
 export interface ExternalSorterOptions {
@@ -27,30 +28,45 @@ export class ExternalSorter {
   readonly #levels: SpillFile[][] = []
 
   constructor(options: ExternalSorterOptions) {
-    this.#options = options
+    this.#options = { ...options, memoryBytes: Math.min(options.memoryBytes, MOST_STORED_BYTES) }
   }
+
+  /** How often what was held has gone to disk. */
+  generation = 0
 
   get spilled(): boolean {
     return this.#levels.length > 0
   }
 
-  /** Takes a copy of a block that payloads are in; `add` them before the next call. */
+  /**
+   * Takes a copy of a block that payloads are in; `add` them before the next call. What was held before may go to disk: then
+   * `generation` changes, and keys have to be given anew.
+   */
   place(bytes: Uint8Array, start: number, end: number): number {
-    if (this.#entries.bytes + end - start > SHARE * this.#options.memoryBytes && this.#entries.count > 0) this.#spill()
-    return this.#entries.place(bytes, start, end)
+    const { memoryBytes } = this.#options
+    if (this.#entries.bytes + end - start > SHARE * memoryBytes && this.#entries.count > 0) this.#spill()
+    return this.#entries.payloads.place(bytes, start, end)
   }
 
-  /** A payload at `place`; the key is copied. */
-  add(key: Uint8Array, keyStart: number, keyEnd: number, place: number, length: number): void {
-    this.#entries.add(key, keyStart, keyEnd, place, length)
+  /** Takes a copy of a key, for one payload or many. */
+  key(key: Uint8Array, start: number, end: number): number {
+    return this.#entries.keys.add(key, start, end)
+  }
+
+  /** A payload at `place`. */
+  add(key: number, place: number, length: number): void {
+    this.#entries.add(key, place, length)
+  }
+
+  /** Copies a payload with a key of its own. */
+  insert(key: Uint8Array, keyStart: number, keyEnd: number, payload: Uint8Array, start: number, end: number): void {
+    const place = this.place(payload, start, end)
+    this.add(this.key(key, keyStart, keyEnd), place, end - start)
   }
 
   /** Everything in order. Call it once. */
   sorted(): Cursor {
-    if (!this.spilled) {
-      this.#entries.sort()
-      return new MemoryCursor(this.#entries)
-    }
+    if (!this.spilled) return new EntriesCursor(this.#entries)
     if (this.#entries.count > 0) this.#spill()
     this.#entries.free()
     const most = this.#mostRuns()
@@ -69,10 +85,9 @@ export class ExternalSorter {
   }
 
   #spill(): void {
-    this.#entries.sort()
-    const cursor = new MemoryCursor(this.#entries)
-    this.#keep(0, this.#write(cursor))
+    this.#keep(0, this.#write(new EntriesCursor(this.#entries)))
     this.#entries.clear()
+    this.generation++
   }
 
   /** A level that is full becomes one run of the next. */
@@ -98,32 +113,5 @@ export class ExternalSorter {
     const share = Math.floor(this.#options.memoryBytes / 2 / runs.length)
     const buffer = Math.max(LEAST_BUFFER_BYTES, Math.min(BUFFER_BYTES, share))
     return new MergeCursor(runs.map((run) => new RunReader(run, buffer)))
-  }
-}
-
-class MemoryCursor implements Cursor {
-  readonly #entries: Entries
-  #at = -1
-  key: Uint8Array = new Uint8Array(0)
-  keyStart = 0
-  keyEnd = 0
-  bytes: Uint8Array = new Uint8Array(0)
-  start = 0
-  end = 0
-
-  constructor(entries: Entries) {
-    this.#entries = entries
-  }
-  advance(): boolean {
-    const entries = this.#entries
-    if (++this.#at >= entries.count) return false
-    const entry = entries.order[this.#at]!
-    this.key = entries.keyChunk(entry)
-    this.keyStart = entries.keyStart(entry)
-    this.keyEnd = this.keyStart + entries.keyLength(entry)
-    this.bytes = entries.chunk(entry)
-    this.start = entries.start(entry)
-    this.end = this.start + entries.length(entry)
-    return true
   }
 }

@@ -1,7 +1,7 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { Entries } from './entries.ts'
-import { appendRowKey, type LineKey, PIECE } from './line-sorter.ts'
+import { Entries, EntriesCursor } from './entries.ts'
+import { appendRowKey, type LineKey } from './line-sorter.ts'
 
 /** Lines are dropped when so many have gathered, if that is more than twice the limit. */
 const LEAST = 1 << 10
@@ -47,42 +47,40 @@ export class FirstLines {
       this.#numbers = larger
     }
     this.#numbers[into.count] = value
-    into.add(key, start, end, into.place(line, 0, line.length), line.length)
+    const place = into.payloads.place(line, 0, line.length)
+    into.add(into.keys.add(key, start, end), place, line.length)
   }
 
   #trim(): void {
     const old = this.#entries
     const numbers = this.#numbers
-    old.sort()
+    const order = old.sort().slice(0, this.#limit)
+    const last = order.at(-1)
     const fresh = new Entries()
     this.#numbers = new Float64Array(0)
     // In the order of arrival, which equal lines keep.
-    for (const entry of old.order.slice(0, this.#limit).sort()) {
-      const start = old.start(entry)
-      const line = old.chunk(entry).subarray(start, start + old.length(entry))
-      const keyStart = old.keyStart(entry)
-      this.#keep(fresh, old.keyChunk(entry), keyStart, keyStart + old.keyLength(entry), line, numbers[entry]!)
+    for (const entry of order.slice().sort()) {
+      const { key, start, end } = this.#keyOf(old, entry)
+      const line = old.payloads.memory.subarray(old.places[entry], old.places[entry]! + old.lengths[entry]!)
+      this.#keep(fresh, key, start, end, new Uint8Array(line), numbers[entry]!)
     }
-    const last = old.order[this.#limit - 1]
-    if (last !== undefined) {
-      const start = old.keyStart(last)
-      this.#bar = old.keyChunk(last).slice(start, start + old.keyLength(last))
+    if (last !== undefined && order.length === this.#limit) {
+      const { key, start, end } = this.#keyOf(old, last)
+      this.#bar = new Uint8Array(key.subarray(start, end))
       this.#barNumber = numbers[last]!
     }
+    old.free()
     this.#entries = fresh
+  }
+
+  #keyOf(entries: Entries, entry: number): { key: Uint8Array; start: number; end: number } {
+    const { keys } = entries
+    const id = entries.keyOf(entry)
+    return { key: keys.arena.memory, start: keys.starts[id]!, end: keys.starts[id]! + keys.lengths[id]! }
   }
 
   /** Hands on the lines in order, in pieces that are valid until `emit` returns. */
   drain(emit: (lines: Uint8Array) => void): void {
-    const entries = this.#entries
-    entries.sort()
-    const piece = new ByteBuffer(PIECE + (PIECE >> 2))
-    for (const entry of entries.order.subarray(0, Math.min(entries.count, this.#limit))) {
-      piece.copy(entries.chunk(entry), entries.start(entry), entries.start(entry) + entries.length(entry))
-      if (piece.length < PIECE) continue
-      emit(piece.view())
-      piece.length = 0
-    }
-    emit(piece.view())
+    new EntriesCursor(this.#entries, this.#limit).drain(emit)
   }
 }

@@ -42,7 +42,7 @@ export class LineSorter {
       const length = spans[row * stride + 1]! - spans[row * stride]! + 1
       key.length = 0
       appendRowKey(key, batch, row, this.#keys)
-      this.#sorter.add(key.bytes, 0, key.length, place, length)
+      this.#sorter.add(this.#sorter.key(key.bytes, 0, key.length), place, length)
       place += length
     }
   }
@@ -58,6 +58,10 @@ export const PIECE = 1 << 18
 
 /** Hands on the payloads of a cursor in pieces, each valid until `emit` returns. */
 export function drain(cursor: Cursor, emit: (lines: Uint8Array) => void): void {
+  if (cursor.drain) {
+    cursor.drain(emit)
+    return
+  }
   const piece = new ByteBuffer(PIECE + (PIECE >> 2))
   while (cursor.advance()) {
     piece.copy(cursor.bytes, cursor.start, cursor.end)

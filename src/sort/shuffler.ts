@@ -17,6 +17,7 @@ export interface ShuffleOptions {
   readonly sort: readonly LineKey[]
 }
 
+const NONE = 0xffffffff
 /** Keys are forgotten when there are so many of them. */
 const MOST_KEYS = 1 << 17
 
@@ -32,6 +33,9 @@ export class Shuffler {
   readonly #prefixes = new ByteBuffer(1 << 12)
   readonly #prefixEnds: number[] = []
   readonly #key = new ByteBuffer(256)
+  /** Per key its number in the sorter, where it has one. */
+  #sorterKeys = new Uint32Array(1 << 10).fill(NONE)
+  #generation = 0
 
   constructor(options: ShuffleOptions, context: StageContext) {
     this.#options = options
@@ -45,12 +49,23 @@ export class Shuffler {
     if (this.#keys.size > MOST_KEYS) {
       this.#keys.clear()
       this.#prefixes.length = this.#prefixEnds.length = 0
+      this.#sorterKeys.fill(NONE)
     }
     const ids = this.#keys.intern(batch)
     for (let id = this.#prefixEnds.length; id < this.#keys.size; id++) this.#describe(id)
+    if (this.#sorterKeys.length < this.#keys.size) {
+      const known = this.#sorterKeys
+      this.#sorterKeys = new Uint32Array(2 * this.#keys.size).fill(NONE)
+      this.#sorterKeys.set(known)
+    }
     const { sort } = this.#options
     const lines = batch.lines(undefined, 0, count)
-    let place = this.#sorter.place(lines, 0, lines.length)
+    const sorter = this.#sorter
+    let place = sorter.place(lines, 0, lines.length)
+    if (sorter.generation !== this.#generation) {
+      this.#generation = sorter.generation
+      this.#sorterKeys.fill(NONE)
+    }
     const key = this.#key
     for (let row = 0; row < count; row++) {
       const id = ids[row]!
@@ -58,14 +73,20 @@ export class Shuffler {
       const length = spans[at + 1]! - spans[at]! + 1
       const from = id > 0 ? this.#prefixEnds[id - 1]! : 0
       const to = this.#prefixEnds[id]!
-      if (sort.length === 0) this.#sorter.add(this.#prefixes.bytes, from, to, place, length)
-      else {
+      if (sort.length === 0) {
+        let number = this.#sorterKeys[id]!
+        if (number === NONE) {
+          number = sorter.key(this.#prefixes.bytes, from, to)
+          this.#sorterKeys[id] = number
+        }
+        sorter.add(number, place, length)
+      } else {
         key.length = 0
         key.copy(this.#prefixes.bytes, from, to)
         for (const { field, descending } of sort) {
           appendSortKey(key, bytes, spans[at + 2 + 2 * field]!, spans[at + 3 + 2 * field]!, descending)
         }
-        this.#sorter.add(key.bytes, 0, key.length, place, length)
+        sorter.add(sorter.key(key.bytes, 0, key.length), place, length)
       }
       place += length
     }

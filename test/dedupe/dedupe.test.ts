@@ -116,9 +116,10 @@ describe('dedupe --within', () => {
     )
   })
 
-  it('forgets keys whose time is over', async () => {
+  it.each(['reference', 'wasm'] as const)('forgets keys whose time is over (%s)', async (scanner) => {
     const items = Array.from({ length: 200_000 }, (_, n) => at(n, `k${n % 150_000}`, n))
-    expect((await run(items, {})).output).toBe(lines(items))
+    const options = { by: 'key', within: '10s', time: 't' }
+    expect((await runStage(dedupe, lines(items), { options, scanner })).output).toBe(lines(items))
   })
 })
 

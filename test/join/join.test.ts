@@ -66,6 +66,17 @@ describe.each(TYPES)('%s join', (type) => {
   })
 })
 
+it('gives the same in the kernel', async () => {
+  await assert(
+    asyncProperty(tuple(rows('l'), rows('r'), constantFrom(...TYPES)), async ([left, right, type]) => {
+      const options = { on: 'k', type }
+      const got = await runStage(join, lines(left), { options, table: lines(right), cuts: [90], scanner: 'wasm' })
+      expect(got.output).toBe(lines(nested(left, right, type, undefined)))
+    }),
+    { numRuns: 40 },
+  )
+})
+
 it('spills a merge join, with the same output as in memory', async () => {
   const left = lines(Array.from({ length: 3000 }, (_, n) => ({ k: (n * 7) % 400, l: n })))
   const table = lines(Array.from({ length: 3000 }, (_, n) => ({ k: (n * 11) % 500, r: n })))
@@ -91,13 +102,13 @@ it('joins a key with more right records than fit in memory', async () => {
   expect(got.spilled).toBeGreaterThan(0)
 })
 
-it('forgets left keys that the table does not have', async () => {
+it.each(['reference', 'wasm'] as const)('forgets left keys that the table does not have (%s)', async (scanner) => {
   const left = Array.from({ length: 150_000 }, (_, n) => ({ k: n, l: 1 }))
   const right = [
     { k: 149_999, r: 1 },
     { k: 3, r: 2 },
   ]
-  const got = await runStage(join, lines(left), { options: { on: 'k' }, table: lines(right) })
+  const got = await runStage(join, lines(left), { options: { on: 'k' }, table: lines(right), scanner })
   expect(got.output).toBe(lines([merged(left[3]!, right[1]!), merged(left[149_999]!, right[0]!)]))
 })
 

@@ -9,9 +9,8 @@ function run(items: readonly (readonly [string, string])[], memoryBytes: number,
   const sorter = new ExternalSorter({ memoryBytes, spill: files.spill, grouped })
   for (const [key, payload] of items) {
     const bytes = Buffer.from(payload)
-    const place = sorter.place(bytes, 0, bytes.length)
     const keyBytes = Buffer.from(`x${key}\0`)
-    sorter.add(keyBytes, 1, keyBytes.length, place, bytes.length)
+    sorter.insert(keyBytes, 1, keyBytes.length, bytes, 0, bytes.length)
   }
   const cursor = sorter.sorted()
   let text = ''
