@@ -1,4 +1,5 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Collector, MergeableOperator, SpillHandle, StageContext } from '../core/operator.ts'
@@ -107,7 +108,9 @@ export class GroupBy implements MergeableOperator<GroupState> {
   /** Writes all groups to disk, and begins with none. */
   #spill(table: KeyTable, to = (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle)))): void {
     const { keys, ids } = this.#goodKeys(table)
-    to.write(keys, this.#keys.length, (slots) => this.#set.exportSlots(slots.map((index) => ids?.[index] ?? index)))
+    to.write(keys, this.#keys.length, (indices) =>
+      this.#set.exportSlots(ids ? indices.map((index) => ids[index]!) : indices),
+    )
     for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
     table.clear()
     this.#firsts.clear()
@@ -242,7 +245,7 @@ export class GroupBy implements MergeableOperator<GroupState> {
     const table = this.#table
     if (table && this.#spilled) this.#spill(table)
     const { keys, ids } = table ? this.#goodKeys(table) : { keys: undefined, ids: [0] }
-    const slots = ids ? Uint32Array.from(ids) : Uint32Array.from({ length: keys!.positions.length }, (_, slot) => slot)
+    const slots = ids ? Uint32Array.from(ids) : upTo(keys!.positions.length)
     return { keys, set: this.#set.exportSlots(slots), spilled: this.#spilled?.handles }
   }
 

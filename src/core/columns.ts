@@ -27,6 +27,13 @@ export function grownBytes(array: Uint8Array, size: number): Uint8Array {
   return larger
 }
 
+/** 0, 1, 2 … below `count`. */
+export function upTo(count: number): Uint32Array {
+  const result = new Uint32Array(count)
+  for (let index = 0; index < count; index++) result[index] = index
+  return result
+}
+
 /** The values at some indices. (`Float64Array.from` with a function takes ten times as long.) */
 export function picked(values: Float64Array, indices: Uint32Array): Float64Array {
   const result = new Float64Array(indices.length)
