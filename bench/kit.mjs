@@ -88,15 +88,19 @@ export function peak(line, options) {
   return (Number(readFileSync(note, 'utf8')) * 1024) / 1e6
 }
 
+/** Starts a command whose input and output are ours. */
+export const start = (line) =>
+  spawn('sh', ['-c', `exec ${line}`], { cwd: scratch, env, stdio: ['pipe', 'pipe', 'inherit'] })
+
 /** Feeds `text` to a running line `times` times, with pauses. @returns how long the slowest took to come out, in ms */
 export async function slowest(line, text, times) {
   const child = spawn('sh', ['-c', line], { cwd: scratch, env, stdio: ['pipe', 'pipe', 'inherit'], detached: true })
   const delays = []
   for (let i = 0; i <= times; i++) {
-    const start = performance.now()
+    const begin = performance.now()
     child.stdin.write(text)
     await new Promise((seen) => child.stdout.once('data', seen))
-    if (i > 0) delays.push(performance.now() - start) // the first waits for the start of the process
+    if (i > 0) delays.push(performance.now() - begin) // the first waits for the start of the process
     await new Promise((passed) => setTimeout(passed, 100))
   }
   process.kill(-child.pid) // with all that the line started

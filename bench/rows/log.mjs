@@ -1,3 +1,7 @@
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { manyCommits } from '../long-store.mjs'
+
 // The topic store. Everything happens in the benchmark's own folder (BECK_BENCH_TMP, else the system's), so on one disk.
 const append = (options) => ({ before: 'rm -rf store', node: `beck append t --store store ${options} "$CLICKS"` })
 const copy = { before: 'rm -f copy', line: 'cat "$CLICKS" > copy' }
@@ -79,4 +83,46 @@ export default [
       return slowest(both, '{"a":1}\n', 20)
     },
   },
+  {
+    name: 'one record a commit',
+    work: 'append --acks all, fed record by record: until one is committed',
+    unit: 'ms, median of 1,000',
+    bar: { most: 3 },
+    measure: oneByOne,
+  },
+  {
+    name: 'long history',
+    work: 'append of one record after 1,000,000 commits',
+    unit: 'ms',
+    bar: { most: 100 },
+    measure({ run, median, scratch }) {
+      const times = Array.from({ length: 9 }, () => {
+        manyCommits(join(scratch, 'store'))
+        return run('echo "{}" | beck append t --store store --acks none')
+      })
+      return median(times)
+    },
+  },
 ]
+
+/** Feeds one record at a time, and waits until the journal has its line. */
+async function oneByOne({ run, start, median, scratch }) {
+  run('rm -rf store; beck topic create t --store store')
+  const child = start('beck append t --store store --acks all')
+  const folder = join(scratch, 'store/journal')
+  const committed = () =>
+    readdirSync(folder)
+      .map((name) => `${name} ${statSync(join(folder, name)).size}`)
+      .join()
+  const delays = []
+  for (let i = 0; i <= 1000; i++) {
+    const before = committed()
+    const begin = performance.now()
+    child.stdin.write('{"a":1}\n')
+    while (committed() === before) await new Promise((passed) => setImmediate(passed))
+    if (i > 0) delays.push(performance.now() - begin) // the first waits for the start of the process
+  }
+  child.stdin.end()
+  await new Promise((closed) => child.on('close', closed))
+  return median(delays)
+}

@@ -65,6 +65,7 @@ export class Appender {
   private spread: number
   /** Bytes that one commit may hold. */
   private readonly most: number
+  private readonly groupBytes: number
 
   constructor(store: Store, plan: AppendPlan, context: StageContext) {
     this.store = store
@@ -72,6 +73,8 @@ export class Appender {
     this.context = context
     this.spread = store.state.topics.get(plan.topic)?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
     this.most = store.state.topics.get(plan.topic)?.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES
+    // A commit to many partitions costs two files each: then more is worth waiting for.
+    this.groupBytes = Math.max(GROUP_BYTES, plan.partitions * 4096)
     this.lastSync = context.now()
     applyRetention(store, plan.topic)
   }
@@ -116,7 +119,7 @@ export class Appender {
     if (this.bytes + bytes > this.most) this.group()
     this.take(batch, from, to, times, sequences)
     if (this.plan.acks === 'all') this.settle()
-    else if (this.bytes >= GROUP_BYTES || this.context.now() - this.since >= GROUP_MS) this.group()
+    else if (this.bytes >= this.groupBytes || this.context.now() - this.since >= GROUP_MS) this.group()
   }
 
   /** While the input is busy: a commit every so often, synced often enough that a power cut takes no more than `GROUP_MS` of it. */
@@ -160,7 +163,7 @@ export class Appender {
     pending.count += added
     this.count += added
     this.bytes += lines.length
-    if (this.bytes >= GROUP_BYTES) {
+    if (this.bytes >= this.groupBytes) {
       pending.chunks.push(lines)
       this.group()
     } else pending.chunks.push(new Uint8Array(lines))

@@ -2,8 +2,8 @@ import { type Env, errnoOf, removeIfThere } from './env.ts'
 import { layout, padded } from './layout.ts'
 import type { PartitionName } from './state.ts'
 
-/** How many segments are kept open at once, two descriptors each. */
-const OPEN = 200
+/** How many segments are kept open at once, two descriptors each, if the system lets us have so many. */
+const OPEN = 1000
 
 /** A segment open for writing. */
 export interface OpenSegment {
@@ -24,6 +24,16 @@ export class SegmentFiles {
     this.store = store
   }
 
+  private openFile(path: string, mode: 'write' | 'create'): number {
+    try {
+      return this.env.open(path, mode)
+    } catch (error) {
+      if (errnoOf(error) !== 'EMFILE') throw error
+      this.close()
+      return this.env.open(path, mode)
+    }
+  }
+
   /** An existing segment. */
   get(name: PartitionName, stem: string): OpenSegment {
     const key = `${name}/${stem}`
@@ -33,9 +43,9 @@ export class SegmentFiles {
       this.open.set(key, segment)
       return segment
     }
-    const records = this.env.open(layout.records(this.store, name, stem), 'write')
+    const records = this.openFile(layout.records(this.store, name, stem), 'write')
     try {
-      segment = { name, stem, records, index: this.env.open(layout.index(this.store, name, stem), 'write') }
+      segment = { name, stem, records, index: this.openFile(layout.index(this.store, name, stem), 'write') }
     } catch (error) {
       this.env.close(records)
       throw error
@@ -50,13 +60,13 @@ export class SegmentFiles {
       const path = layout.records(this.store, name, stem)
       let records: number
       try {
-        records = this.env.open(path, 'create')
+        records = this.openFile(path, 'create')
       } catch (error) {
         if (errnoOf(error) !== 'EEXIST') throw error
         continue
       }
       try {
-        return this.keep({ name, stem, records, index: this.env.open(layout.index(this.store, name, stem), 'create') })
+        return this.keep({ name, stem, records, index: this.openFile(layout.index(this.store, name, stem), 'create') })
       } catch (error) {
         this.env.close(records)
         if (errnoOf(error) !== undefined) removeIfThere(this.env, path)
