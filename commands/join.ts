@@ -63,7 +63,25 @@ export const join: CommandSpec = {
   common: ['input', 'workers', 'memory', 'tmp', 'store'],
   cost: { time: 'O(left + table + pairs)', memory: 'O(table)' },
   errors: ['bad-record', 'bad-option', 'no-such-file', 'table-too-large'],
-  examples: [],
+  examples: [
+    {
+      says: 'Where the planes came from',
+      command:
+        'beck from csv fixtures/airports.csv > airports.ndjson; beck join airports.ndjson --on origin=iata fixtures/flights.ndjson | beck reduce count --by city | beck sort --by -count --limit 2',
+      output: '{"city":"Phoenix","count":1302}\n{"city":"Las Vegas","count":1243}\n',
+    },
+    {
+      says: 'Are there destinations that the table does not know? No',
+      command:
+        'beck from csv fixtures/airports.csv > airports.ndjson; beck join airports.ndjson --on destination=iata --type anti fixtures/flights.ndjson | beck reduce count',
+      output: '{"count":0}\n',
+    },
+    {
+      says: 'Each click with the price that held at that moment',
+      command: `printf '%s\\n' '{"sku":1,"at":5,"price":10}' '{"sku":1,"at":9,"price":12}' > prices.ndjson; echo '{"sku":1,"at":7}' | beck join prices.ndjson --on sku --as-of at`,
+      output: '{"sku":1,"at":7,"right_at":5,"price":10}\n',
+    },
+  ],
   create: createJoin,
 }
 
