@@ -1,7 +1,7 @@
 // Columns: one pass over the rows for one field. `span` is the address of the field's span in row 0, `stride` the bytes of a row.
 // What a span holds is valid JSON: the scan saw to that.
 import { hasBackslash } from './grammar'
-import { isDigit } from './masks'
+import { isDigit, sameBytes } from './masks'
 
 const MISSING: u8 = 0, NUMBER: u8 = 4, STRING: u8 = 5, BIG: u8 = 8 // as Kind in core/batch.ts
 
@@ -188,15 +188,6 @@ export function equalsString(block: usize, span: usize, stride: usize, rows: i32
     }
     store<u8>(out, answer)
   }
-}
-
-/** Whether two texts of one length are the same. May read 7 bytes beyond each. */
-// @ts-ignore: decorator
-@inline
-export function sameBytes(a: usize, b: usize, length: usize): bool {
-  let i: usize = 0
-  for (; i + 8 <= length; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false
-  return i == length || (load<u64>(a + i) ^ load<u64>(b + i)) << ((8 - (length - i)) << 3) == 0
 }
 
 /** Whether the valid JSON text from p to end is a number of the plainest kind: see `plain` in intern.ts. */

@@ -1,6 +1,6 @@
 // The grammar of RFC 8259, byte by byte. Every function takes where a value begins and returns where it ends, or 0 when it is not
 // JSON. No end is passed: a line always ends in "\n", which no rule here steps over.
-import { isDigit, isSpace } from './masks'
+import { isDigit, isSpace, sameBytes } from './masks'
 
 /** As MAX_DEPTH in line.ts. */
 const MAX_DEPTH: i32 = 512
@@ -162,7 +162,7 @@ export function find(p: usize, path: usize, parts: i32, depth: i32, last: bool):
             p = load<u8>(p) == 0x22 ? stringEnd(p) : 0
             if (!p) return false
             if (hasBackslash(start, p)) return false
-            here = p - start == length && memory.compare(start, name, length) == 0
+            here = p - start == length && sameBytes(start, name, length)
             p = skipSpace(p)
             if (load<u8>(p) != 0x3a) return false
             p = skipSpace(p + 1)

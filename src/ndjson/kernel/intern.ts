@@ -7,7 +7,8 @@
 // Table, 48 bytes: 0 slots u32 · 4 mask u32 · 8 used u32 · 12 ids u32 · 16 top of the arena u32 · 20 texts u32: address of each id's
 // entry · 24 positions u32: f64 of each id · 28 free · 32 bytes of all texts f64. JavaScript allocates, and makes room before a call.
 // Slot, 8 bytes: 0 hash u32 · 4 entry u32, 0 is free. Entry: 0 id u32 · 4 length u32 · 8 text.
-import { plainNumber, sameBytes } from './columns'
+import { plainNumber } from './columns'
+import { sameBytes } from './masks'
 import { copyBytes } from './output'
 
 const MULTIPLIER: u64 = 0x9fb21c651e98df25

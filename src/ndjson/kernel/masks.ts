@@ -1,4 +1,4 @@
-// Bit masks: bit i of a mask speaks of byte i of a chunk of 64 bytes.
+// Small things that all use. In a bit mask, bit i speaks of byte i of a chunk of 64 bytes.
 
 /** The four answers for 16 bytes each (0xff or 0x00 a byte; only the top bit counts) as one mask. */
 // @ts-ignore: decorator
@@ -41,4 +41,13 @@ export function isDigit(byte: u32): bool {
 @inline
 export function lowest(mask: u64): usize {
   return usize(ctz(mask))
+}
+
+/** Whether two texts of one length are the same. May read 7 bytes beyond each. */
+// @ts-ignore: decorator
+@inline
+export function sameBytes(a: usize, b: usize, length: usize): bool {
+  let i: usize = 0
+  for (; i + 8 <= length; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false
+  return i == length || (load<u64>(a + i) ^ load<u64>(b + i)) << ((8 - (length - i)) << 3) == 0
 }

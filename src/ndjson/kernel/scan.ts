@@ -1,18 +1,17 @@
 // The scan: cuts a block into lines and finds where the wanted fields of each line are, 64 bytes a step.
 //
-//   bytes     {"a":"x{\"","b":[1]}      as it stands
-//   quotes    .1.1.1......1 1.1........  without escaped ones
-//   inString  .11..1111111..11.........  prefix xor of the quotes: from an opening quote up to the closing one
-//   brackets  1..................1.11..  { } [ ] outside strings
-//   colons    ....1............1.......  outside strings; looked at only until all wanted fields of the line are found
+//   bytes     {"a":"x{\"","b":[1]}   as it stands
+//   quotes    .1.1.1....1.1.1.....   without escaped ones
+//   inString  .11..11111..11......   prefix xor of the quotes: from an opening quote up to the closing one
+//   brackets  1...............1.11   { } [ ] outside strings
+//   colons    ....1..........1....   outside strings; looked at only until all wanted fields of the line are found
 //
 // A line is never refused here. Whatever is not plainly right makes it odd, and the reference decides it. Seen in every line, also
 // beyond the last wanted field: a string that is open at the end, a raw control character, a backslash outside strings, unequal numbers
-// of { and } or [ and ], "}" before "{", anything before or after the one object, depth near the limit, invalid UTF-8.
-// Seen where a field is wanted: everything, so what a stage reads is always JSON.
-import { sameBytes } from './columns'
+// of { and } or [ and ], "}" before "{", anything before or after the one object, a comma after its last member, depth near the limit,
+// invalid UTF-8. In a wanted value everything is seen, so what a stage reads is always JSON.
 import { find, foundAt, foundEnd, lineValid, numberEnd, skipSpace, stringEnd, valueEnd } from './grammar'
-import { isDigit, isSpace, lowest, mask4, prefixXor } from './masks'
+import { isDigit, isSpace, lowest, mask4, prefixXor, sameBytes } from './masks'
 import { utf8Valid } from './utf8'
 
 // A wanted name (the first part of a path), 40 bytes:
