@@ -81,6 +81,12 @@ export const join: CommandSpec = {
       command: `printf '%s\\n' '{"sku":1,"at":5,"price":10}' '{"sku":1,"at":9,"price":12}' > prices.ndjson; echo '{"sku":1,"at":7}' | beck join prices.ndjson --on sku --as-of at`,
       output: '{"sku":1,"at":7,"right_at":5,"price":10}\n',
     },
+    {
+      says: 'Two streams: orders with the shipments of the hour after them, and orders without one',
+      command: `printf '%s\\n' '{"id":1,"t":"2026-01-01T10:59:00Z","ship":7}' > shipments; printf '%s\\n' '{"id":1,"t":"2026-01-01T10:00:00Z"}' '{"id":2,"t":"2026-01-01T10:05:00Z"}' | beck join shipments --on id --within 0s..1h --time t --type left`,
+      output:
+        '{"id":1,"t":"2026-01-01T10:00:00Z","right_t":"2026-01-01T10:59:00Z","ship":7}\n{"id":2,"t":"2026-01-01T10:05:00Z"}\n',
+    },
   ],
   create: createJoin,
 }
@@ -104,7 +110,7 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
   if (rules.prefix === '') {
     throw new BeckError('bad-option', { option: '--prefix', problem: 'is empty', hint: 'write --prefix user_' })
   }
-  const plan = { table, keys, type, rules }
+  const plan = { table, store: options['store'] as string | undefined, keys, type, rules }
   if (options['merge'] === true) return mergeStage(plan)
   const timed = options['within'] === undefined ? 'as-of' : 'time'
   if (options[timed] === undefined) return broadcastStage(plan)

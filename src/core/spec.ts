@@ -109,6 +109,8 @@ export interface TableStage<Table = unknown> {
   readonly role: 'table'
   /** A file, or `topic:NAME`. */
   readonly table: string
+  /** `--store`, for a topic. */
+  readonly store: string | undefined
   /** The fields to extract from the table. */
   readonly reads: readonly FieldPath[]
   /** As of `OperatorStage`, for the input. The table is read once, by one thread. */
@@ -127,6 +129,7 @@ export interface TableReader<Table> {
 export interface PairStage {
   readonly role: 'pair'
   readonly table: string
+  readonly store: string | undefined
   readonly reads: readonly [left: readonly FieldPath[], right: readonly FieldPath[]]
   /** `table first`: one after the other. `together`: whichever has something, and of two the one that the operator asks for. */
   readonly reading: 'table first' | 'together'

@@ -9,6 +9,7 @@ import { type JoinTable, JoinTableReader, type JoinType } from './table.ts'
 /** What every join has. */
 export interface JoinPlan {
   readonly table: string
+  readonly store: string | undefined
   readonly keys: readonly JoinKey[]
   readonly type: JoinType
   readonly rules: SpliceRules
@@ -25,7 +26,7 @@ export function broadcastStage(
   plan: JoinPlan,
   asOf?: JoinTimes & { readonly rules: AsOfRules },
 ): TableStage<JoinTable> {
-  const { table, keys, type, rules } = plan
+  const { table, store, keys, type, rules } = plan
   const right = new Projection()
   const keyFields = keys.map((key) => right.add(key.right))
   const timeField = asOf && right.add(asOf.time.right)
@@ -33,6 +34,7 @@ export function broadcastStage(
   return {
     role: 'table',
     table,
+    store,
     reads: right.paths,
     parallel,
     open(context) {
@@ -63,7 +65,7 @@ export function broadcastStage(
 /** Both sides sorted, in bounded memory. */
 export async function mergeStage(plan: JoinPlan): Promise<PairStage> {
   const { MergeJoin } = await import('./merge.ts')
-  const { table, keys, type, rules } = plan
+  const { table, store, keys, type, rules } = plan
   const [left, right] = [new Projection(), new Projection()]
   const leftKey = keys.map((key) => left.add(key.left))
   const rightKey = keys.map((key) => right.add(key.right))
@@ -71,6 +73,7 @@ export async function mergeStage(plan: JoinPlan): Promise<PairStage> {
   return {
     role: 'pair',
     table,
+    store,
     reads: [left.paths, right.paths],
     reading: 'table first',
     open: (...contexts) => new MergeJoin({ type, rules, leftKey, rightKey, nestField }, ...contexts),
@@ -84,7 +87,7 @@ export async function intervalStage(
   bounds: { readonly lowerMs: number; readonly upperMs: number; readonly delayMs: number },
 ): Promise<PairStage> {
   const { IntervalJoin } = await import('./interval.ts')
-  const { table, keys, type, rules } = plan
+  const { table, store, keys, type, rules } = plan
   const [left, right] = [new Projection(), new Projection()]
   const leftKey = keys.map((key) => left.add(key.left))
   const rightKey = keys.map((key) => right.add(key.right))
@@ -93,6 +96,7 @@ export async function intervalStage(
   return {
     role: 'pair',
     table,
+    store,
     reads: [left.paths, right.paths],
     reading: 'together',
     open(...contexts) {

@@ -4,7 +4,7 @@ import { Output } from './descriptor.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
-import { tableFiles } from './table.ts'
+import { readTableInput } from './table.ts'
 
 /** Runs an operator of two inputs in this thread. @throws BeckError, ReaderGone */
 export async function runPair(
@@ -23,11 +23,11 @@ export async function runPair(
     const operator = stage.open(left.context, right.context)
     const together = stage.reading === 'together'
     const read = readerSettings(settings, bad, output, together, progress)
-    const inputs = [files, tableFiles(stage.table)] as const
     const readSide = async (port: 0 | 1, turns: Partial<ReaderSettings>): Promise<void> => {
       const { scanner } = port === 0 ? left : right
       const process = (batch: Parameters<typeof operator.processBatch>[0]) => operator.processBatch(batch, out, port)
-      await readInputs(scanner, inputs[port], process, { ...read, ...turns })
+      if (port === 0) await readInputs(scanner, files, process, { ...read, ...turns })
+      else await readTableInput(stage, scanner, process, { ...read, ...turns })
       operator.onEndOf?.(port, out)
     }
     if (together) {

@@ -1,7 +1,9 @@
 import type { TableStage } from '../core/spec.ts'
 import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
-import { readInputs } from './reader.ts'
+import type { Scanner } from '../ndjson/scanner.ts'
+import { CountedOrigin } from './origin.ts'
+import { type Process, readInput, readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 
@@ -19,13 +21,25 @@ export async function readTable(
     const scanner = openScanner(stage.reads, settings)
     const reader = stage.open(stageContext(scanner, bad, counts, settings))
     const read = readerSettings(settings, bad, output, false, undefined)
-    await readInputs(scanner, tableFiles(stage.table), (batch) => reader.processBatch(batch), read)
+    await readTableInput(stage, scanner, (batch) => reader.processBatch(batch), read)
     table = reader.end()
   })
   return { table, outcome, rest: { ...settings, keepDeadLetters: true } }
 }
 
-/** The files of a table. */
-export function tableFiles(table: string): string[] {
-  return [table]
+/** Reads a table, from a file or from a topic, and hands its records on. @throws BeckError */
+export async function readTableInput(
+  { table, store }: Pick<TableStage, 'table' | 'store'>,
+  scanner: Scanner,
+  process: Process,
+  settings: ReaderSettings,
+): Promise<void> {
+  if (!table.startsWith('topic:')) return readInputs(scanner, [table], process, settings)
+  const { openTopic } = await import('./topic-source.ts')
+  const source = openTopic(table.slice('topic:'.length), store)
+  try {
+    await readInput(scanner, source, new CountedOrigin(source.name, 0), process, settings)
+  } finally {
+    source.close()
+  }
 }
