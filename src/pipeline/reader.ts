@@ -127,13 +127,12 @@ export async function readInput(
 ): Promise<void | 'done'> {
   scanner.begin(origin)
   for (let carried = 0; ;) {
-    const room = scanner.room()
     let filled: number | Promise<number> = carried
     if (carried === 0) {
       const turn = settings.turn?.()
       if (turn) await turn
       if (source.pauses) settings.beforeWait?.()
-      filled = source.read(room)
+      filled = source.read(scanner.room()) // asked for after waiting: another scanner may detach it meanwhile
       if (typeof filled !== 'number') filled = await (settings.onIdle ? orIdle(filled, settings.onIdle) : filled)
       origin.received += filled
     }
@@ -198,9 +197,9 @@ async function skipLine(
   }
   settings.bad.keepPiece(beginning, false)
   for (;;) {
-    const room = scanner.room()
-    let filled = source.read(room)
+    let filled = source.read(scanner.room())
     if (typeof filled !== 'number') filled = await filled
+    const room = scanner.room() // the same place, were it detached meanwhile
     origin.received += filled
     const end = room.subarray(0, filled).indexOf(10)
     if (filled > 0 && end < 0) {
