@@ -27,8 +27,8 @@ if (process.argv.includes('--if-stale') && existsSync('dist/main.cache')) {
   if (Math.max(...sources.map(newest)) < statSync('dist/main.cache').mtimeMs) process.exit()
 }
 
-// Made aside and put in place by rename: several test files may build at once. The cache goes first and comes last, since V8
-// checks little more than the length of the source that it belongs to.
+// Made aside and put in place by rename, so that nobody starts half a bundle. The cache goes first and comes last, since V8 checks
+// little more than the length of the source that it belongs to.
 const fresh = `dist/fresh-${process.pid}`
 mkdirSync(fresh, { recursive: true })
 process.on('exit', () => rmSync(fresh, { recursive: true, force: true }))

@@ -24,22 +24,17 @@ export function temporaryFolder(): string {
   return folder
 }
 
-let bin: string | undefined
 /** A folder whose only file is `beck`. */
-function binFolder(): string {
-  if (bin) return bin
-  if (!existsSync(program)) throw new Error(`${program} is not there`)
-  chmodSync(program, 0o755)
-  bin = temporaryFolder()
-  symlinkSync(program, join(bin, 'beck'))
-  return bin
-}
+const bin = temporaryFolder()
+if (!existsSync(program)) throw new Error(`${program} is not there`)
+chmodSync(program, 0o755)
+symlinkSync(program, join(bin, 'beck'))
 
 /** What a user's shell has, without what would change beck's output or its start. */
 function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { LC_ALL: 'C.UTF-8' }
   for (const name of ['HOME', 'USER', 'TMPDIR', 'LANG']) if (process.env[name]) env[name] = process.env[name]
-  env['PATH'] = [binFolder(), dirname(process.execPath), process.env['PATH']].join(delimiter)
+  env['PATH'] = [bin, dirname(process.execPath), process.env['PATH']].join(delimiter)
   return { ...env, ...extra }
 }
 
