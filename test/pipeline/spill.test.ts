@@ -1,0 +1,85 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { SpillFolder } from '../../src/pipeline/spill.ts'
+import { root, shell, temporaryFolder } from '../shell.ts'
+
+const folder = temporaryFolder()
+const input = join(folder, 'input.ndjson')
+const tmp = join(folder, 'tmp')
+
+beforeAll(() => {
+  execFileSync(process.execPath, [join(root, 'scripts/build.mjs'), '--if-stale'], { stdio: 'ignore' })
+  mkdirSync(tmp)
+  const lines = Array.from({ length: 60_000 }, (_, n) => `{"k":${(n * 7919) % 60_013},"pad":"${'.'.repeat(60)}"}\n`)
+  writeFileSync(input, lines.join(''))
+})
+
+it('spill files give back what was appended, and have no names', () => {
+  const file = new SpillFolder(tmp).create()
+  file.append(Buffer.from('abc'))
+  file.append(Buffer.from('defg'))
+  const into = new Uint8Array(4)
+  expect([file.size, file.read(into, 2)]).toEqual([7, 4])
+  expect(Buffer.from(into).toString()).toBe('cdef')
+  expect(file.read(into, 5)).toBe(2)
+  expect(readdirSync(tmp)).toEqual([])
+  file.close()
+})
+
+const COMMANDS = [
+  'sort --by k',
+  'shuffle --by k',
+  'dedupe --by k',
+  'reduce count --by k',
+  `join ${input} --on k --merge`,
+]
+
+describe.each(COMMANDS)('%s', (command) => {
+  it('leaves nothing behind when it is killed while it spills', async () => {
+    const args = [join(root, 'dist/beck.cjs'), ...command.split(' '), '--memory', '500KB', '--tmp', tmp]
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'ignore'] })
+    const ended = new Promise((done) => child.once('exit', (_code, signal) => done(signal)))
+    child.stdin.on('error', () => {})
+    child.stdin.write(readFileSync(input)) // and no end: it waits for more, with its files open
+    const open = (): string[] =>
+      readdirSync(`/proc/${child.pid}/fd`).flatMap((fd) => {
+        try {
+          return [readlinkSync(`/proc/${child.pid}/fd/${fd}`)]
+        } catch {
+          return []
+        }
+      })
+    while (!open().some((file) => file.startsWith(tmp))) await new Promise((done) => setTimeout(done, 20))
+    expect(readdirSync(tmp)).toEqual([])
+    child.kill('SIGKILL')
+    expect(await ended).toBe('SIGKILL')
+    expect(readdirSync(tmp)).toEqual([])
+  })
+
+  it('gives the same in little memory, from a file and from a pipe', async () => {
+    const all = (await shell(`beck ${command} ${input}`, { cwd: folder })).stdout
+    const small = `beck ${command} --memory 500KB --tmp ${tmp}`
+    expect(all.length).toBeGreaterThan(0)
+    expect((await shell(`${small} ${input}`, { cwd: folder })).stdout.equals(all)).toBe(true)
+    expect((await shell(`cat ${input} | ${small}`, { cwd: folder })).stdout.equals(all)).toBe(true)
+  })
+})
+
+it('says where there is no space left, and how much is needed', async () => {
+  // 100 blocks of 1 KiB a file: the system answers a larger one as it does a full disk.
+  const got = await shell(`ulimit -f 100; beck sort --by k --memory 2MB --tmp ${tmp} < ${input}`, { cwd: folder })
+  expect(got.exit).toBe(3)
+  expect(got.stderr).toMatch(
+    new RegExp(
+      `no space left in ${tmp} for spill files: [\\d.]+ KiB are written, and at least [\\d.]+ KiB more are needed`,
+    ),
+  )
+  expect(got.stderr).toContain('--tmp DIR')
+})
+
+it('says that the folder for spill files is not there', async () => {
+  const got = await shell(`beck sort --by k --memory 500KB --tmp ${tmp}/no < ${input}`, { cwd: folder })
+  expect([got.exit, got.stderr.split('\n')[0]]).toEqual([3, `beck sort: ${tmp}/no: no such file`])
+})
