@@ -98,7 +98,8 @@ export const errorTable = {
   'too-many-keys': row(
     Exit.outside,
     () => 'the distinct keys and the records being worked on need more than 4 GiB in one process',
-    () => 'spread the keys first: beck shuffle --by KEY --partitions 8, then run this on each part',
+    () =>
+      "give each part of the keys a process of its own: beck shuffle --by KEY --partitions 8 --exec 'beck reduce …'",
   ),
   store: row(
     Exit.outside,

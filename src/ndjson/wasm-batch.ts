@@ -124,7 +124,7 @@ export class WasmBatch implements RecordBatch {
       const { heap, frame, address } = this.block
       const out = frame.take(8 * count)
       const others = heap.kernel.times(address, this.span(field), stride * 4, count, out)
-      return { values: heap.f64.subarray(out >> 3, (out >> 3) + count), others }
+      return { values: heap.f64.subarray(out >>> 3, (out >>> 3) + count), others }
     })
   }
 

@@ -188,8 +188,8 @@ export class WasmScanner implements Scanner {
   /** Adds the lines that are too long to the odd ones: the checker says so. */
   private addLongLines(rows: number, oddLines: number): number {
     const { heap, stride, maxLineBytes } = this
-    const spans = heap.u32.subarray(this.spans >> 2)
-    const odd = heap.u32.subarray(this.odd >> 2)
+    const spans = heap.u32.subarray(this.spans >>> 2)
+    const odd = heap.u32.subarray(this.odd >>> 2)
     const all: number[] = []
     for (let row = 0, known = 0; row < rows; row++) {
       const start = spans[row * stride] as number
