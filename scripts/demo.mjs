@@ -27,17 +27,29 @@ const steps = [
     line: `{ head -2 fixtures/flights.ndjson; echo '{"delay": oops}'; } | beck map '{late: r.delay > 15, origin: r.origin}' --dead-letter bad.txt; cat bad.txt`,
   },
   {
-    says: 'Event time: the records in the order in which the planes left, so delayed flights come late',
-    line: `beck map '{date: r.date, origin: r.origin, left: Date.parse(r.date.replaceAll("/", "-") + "Z") + r.delay * 60000}' fixtures/flights.ndjson |
-  beck sort --by left > left.ndjson
-beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck filter 'r.origin == "PHX"' | head -4 | beck to table`,
+    says: 'Event time: let the records come in the order in which the planes left, so delayed flights come late',
+    line: `beck map '{...r, left: Date.parse(r.date.replaceAll("/", "-") + "Z") + r.delay * 60000}' fixtures/flights.ndjson |
+  beck sort --by left > left.ndjson; head -2 left.ndjson`,
   },
   {
-    says: 'What becomes of them: dropped, waited for, or brought in later as a revision of a window that had closed',
-    line: `beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson | beck reduce 'sum(flights)'
-beck window 'flights = count' --time date --tumbling 1h --by origin --delay 6h left.ndjson | beck reduce 'sum(flights)'
-beck window 'flights = count' --time date --tumbling 1h --by origin --late update --lateness 6h left.ndjson |
-  beck filter 'r.revision >= 4' | beck map '{start: r.window.start, origin: r.origin, flights: r.flights, revision: r.revision}' | head -4 | beck to table`,
+    says: 'Departures per hour by origin, by the timetable. A late record is dropped, and counted',
+    line: `beck window 'flights = count' --time date --tumbling 1h --by origin left.ndjson |
+  beck map '{hour: r.window.start, origin: r.origin, flights: r.flights}' | beck sort --by -flights --limit 4 | beck to table`,
+  },
+  {
+    says: 'Or waited for, six hours',
+    line: `beck window 'flights = count' --time date --tumbling 1h --by origin --delay 6h left.ndjson | beck reduce 'sum(flights)'`,
+  },
+  {
+    says: 'Or it brings a new result of a window that had closed: here the ones that were revised most often',
+    line: `beck window 'flights = count' --time date --tumbling 1h --by origin --late update --lateness 6h left.ndjson |
+  beck map '{hour: r.window.start, origin: r.origin, flights: r.flights, revision: r.revision ?? 0}' |
+  beck sort --by -revision,hour --limit 4 | beck to table`,
+  },
+  {
+    says: 'A topic: a log in a folder, as plain text. A reader remembers how far it is',
+    line: `beck append flights fixtures/flights.ndjson --partitions 4 --by origin &&
+  beck consume flights --group report --limit 5000 | beck reduce count && beck group list`,
   },
 ]
 
