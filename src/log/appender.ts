@@ -30,13 +30,41 @@ export interface AppendPlan {
   readonly producer?: ProducerSession
 }
 
-/** Records of one partition that wait for their commit. */
+/** Records of one partition that wait for their commit. Its memory is used again and again. */
 class Pending {
-  chunks: Uint8Array[] = []
   count = 0
   ranks = new Uint32Array(64)
   min = Infinity
   max = -Infinity
+  /** Row → 1 for the rows of the batch at hand that go here. */
+  rows = new Uint8Array(0)
+  private buffer = new Uint8Array(0)
+  private used = 0
+
+  /** Takes a copy. */
+  add(lines: Uint8Array): void {
+    this.reserve(lines.length)
+    this.buffer.set(lines, this.used)
+    this.used += lines.length
+  }
+
+  /** Room for that many bytes, which count as taken. */
+  take(length: number): Uint8Array {
+    this.reserve(length)
+    this.used += length
+    return this.buffer.subarray(this.used - length, this.used)
+  }
+
+  private reserve(length: number): void {
+    if (this.used + length <= this.buffer.length) return
+    const more = new Uint8Array(Math.max(2 * this.buffer.length, this.used + length))
+    more.set(this.buffer.subarray(0, this.used))
+    this.buffer = more
+  }
+
+  get lines(): Uint8Array {
+    return this.buffer.subarray(0, this.used)
+  }
 
   addRank(rank: number): void {
     if (this.count === this.ranks.length) {
@@ -45,6 +73,17 @@ class Pending {
       this.ranks = more
     }
     this.ranks[this.count++] = rank
+  }
+
+  extend(time: number): void {
+    if (time < this.min) this.min = time
+    if (time > this.max) this.max = time
+  }
+
+  clear(): void {
+    this.count = this.used = 0
+    this.min = Infinity
+    this.max = -Infinity
   }
 }
 
@@ -55,7 +94,10 @@ export class Appender {
   private readonly store: Store
   private readonly plan: AppendPlan
   private readonly context: StageContext
-  private readonly pending = new Map<number, Pending>()
+  /** By partition. */
+  private readonly pending: (Pending | undefined)[] = []
+  /** Row → partition, of the batch at hand. */
+  private targets = new Int32Array(0)
   private count = 0
   private bytes = 0
   private since = 0
@@ -123,8 +165,8 @@ export class Appender {
   }
 
   /** While the input is busy: a commit every so often, synced often enough that a power cut takes no more than `GROUP_MS` of it. */
-  private group(): void {
-    this.flush(this.plan.acks === 'batch' && this.context.now() - this.lastSync >= GROUP_MS)
+  private group(more?: Uint8Array): void {
+    this.flush(this.plan.acks === 'batch' && this.context.now() - this.lastSync >= GROUP_MS, more)
   }
 
   private take(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
@@ -152,72 +194,69 @@ export class Appender {
     times?: Float64Array,
   ): void {
     const lines = batch.lines(mask, from, to)
+    if (lines.length === 0) return
     const pending = this.of(partition)
-    let added = 0
-    for (let row = from; row < to; row++) {
-      if (mask && mask[row] === 0) continue
-      added++
-      if (times) this.extend(pending, times[row] as number)
-    }
-    if (added === 0) return
+    let added = to - from
+    if (mask) for (let row = from; row < to; row++) added -= mask[row] === 0 ? 1 : 0
+    if (times) for (let row = from; row < to; row++) if (!mask || mask[row] !== 0) pending.extend(times[row] as number)
     pending.count += added
     this.count += added
     this.bytes += lines.length
-    if (this.bytes >= this.groupBytes) {
-      pending.chunks.push(lines)
-      this.group()
-    } else pending.chunks.push(new Uint8Array(lines))
+    if (this.bytes >= this.groupBytes) this.group(lines)
+    else pending.add(lines)
   }
 
   private scatter(batch: RecordBatch, from: number, to: number, mask?: Uint8Array, times?: Float64Array): void {
     const { partitions, keys } = this.plan
-    const hashed = keys?.of(batch)
-    const target = new Int32Array(batch.count)
+    const { ids, byId } = keys?.of(batch) ?? NO_KEYS
+    const masked = partitions <= MASKED_PARTITIONS
+    if (this.targets.length < batch.count) this.targets = new Int32Array(batch.count)
+    const { targets } = this
+    if (masked) for (let p = 0; p < partitions; p++) this.of(p).rows = emptied(this.of(p).rows, batch.count)
     for (let row = from; row < to; row++) {
       if (mask && mask[row] === 0) {
-        target[row] = -1
+        targets[row] = -1
         continue
       }
-      const p = hashed?.[row] ?? NO_KEY
-      const partition = p === NO_KEY ? this.spread % partitions : p
+      const hashed = keys ? (byId[ids[row] as number] as number) : NO_KEY
+      const partition = hashed === NO_KEY ? this.spread % partitions : hashed
       this.spread++
-      target[row] = partition
-      const pending = this.of(partition)
+      const pending = this.pending[partition] ?? this.of(partition)
       pending.addRank(this.count++)
-      if (times) this.extend(pending, times[row] as number)
+      if (masked) pending.rows[row] = 1
+      else targets[row] = partition
+      if (times) pending.extend(times[row] as number)
     }
-    if (partitions <= MASKED_PARTITIONS) this.gatherByMask(batch, from, to, target)
-    else this.gatherByLine(batch, from, to, target)
+    if (masked) this.gatherByMask(batch, from, to)
+    else this.gatherByLine(batch, from, to)
   }
 
-  private gatherByMask(batch: RecordBatch, from: number, to: number, target: Int32Array): void {
-    const rows = new Uint8Array(batch.count)
-    for (const [partition, pending] of this.pending) {
-      for (let row = from; row < to; row++) rows[row] = target[row] === partition ? 1 : 0
-      const lines = batch.lines(rows, from, to)
-      if (lines.length === 0) continue
-      pending.chunks.push(new Uint8Array(lines))
+  private gatherByMask(batch: RecordBatch, from: number, to: number): void {
+    for (const pending of this.pending) {
+      if (!pending) continue
+      const lines = batch.lines(pending.rows, from, to)
+      pending.add(lines)
       this.bytes += lines.length
     }
   }
 
   /** With many partitions: sizes first, then each line to its place. */
-  private gatherByLine({ bytes, spans, stride }: RecordBatch, from: number, to: number, target: Int32Array): void {
+  private gatherByLine({ bytes, spans, stride }: RecordBatch, from: number, to: number): void {
+    const { targets } = this
     const sizes = new Map<number, number>()
     for (let row = from; row < to; row++) {
-      const p = target[row] as number
-      if (p >= 0)
-        sizes.set(p, (sizes.get(p) ?? 0) + (spans[row * stride + 1] as number) - (spans[row * stride] as number) + 1)
+      const p = targets[row] as number
+      if (p < 0) continue
+      const length = (spans[row * stride + 1] as number) - (spans[row * stride] as number)
+      sizes.set(p, (sizes.get(p) ?? 0) + length + 1)
     }
     const places = new Map<number, { into: Uint8Array; at: number }>()
     for (const [p, size] of sizes) {
-      const into = new Uint8Array(size)
-      places.set(p, { into, at: 0 })
-      this.of(p).chunks.push(into)
+      places.set(p, { into: this.of(p).take(size), at: 0 })
       this.bytes += size
     }
     for (let row = from; row < to; row++) {
-      const place = places.get(target[row] as number)
+      const place = places.get(targets[row] as number)
       if (!place) continue
       const line = bytes.subarray(spans[row * stride], spans[row * stride + 1])
       place.into.set(line, place.at)
@@ -227,14 +266,7 @@ export class Appender {
   }
 
   private of(partition: number): Pending {
-    let pending = this.pending.get(partition)
-    if (!pending) this.pending.set(partition, (pending = new Pending()))
-    return pending
-  }
-
-  private extend(pending: Pending, time: number): void {
-    if (time < pending.min) pending.min = time
-    if (time > pending.max) pending.max = time
+    return (this.pending[partition] ??= new Pending())
   }
 
   /** Commits what waits, so that it survives what `acks` says. */
@@ -242,7 +274,8 @@ export class Appender {
     this.flush(this.plan.acks !== 'none')
   }
 
-  private flush(sync: boolean): void {
+  /** @param more lines that come after those that wait, when there is one partition */
+  private flush(sync: boolean, more?: Uint8Array): void {
     const { store, plan } = this
     const { producer } = plan
     if (this.count === 0 && !(sync && this.unsynced)) return
@@ -257,9 +290,11 @@ export class Appender {
         })
       }
       producer?.commit(store, transaction)
-      for (const [p, { chunks, count, ranks, min, max }] of this.pending) {
+      for (const [p, pending] of this.pending.entries()) {
+        if (!pending || pending.count === 0) continue
+        const { lines, count, ranks, min, max } = pending
         transaction.append(partitionName(plan.topic, p), {
-          lines: chunks,
+          lines: more ? [lines, more] : [lines],
           count,
           ...(plan.timeField && { times: [min, max] as const }),
           ...(count < this.count && { ranks: ranks.subarray(0, count) }),
@@ -269,7 +304,7 @@ export class Appender {
     this.unsynced = !sync
     if (sync) this.lastSync = this.context.now()
     this.written += this.count
-    this.pending.clear()
+    for (const pending of this.pending) pending?.clear()
     this.count = this.bytes = 0
     if (this.segments() > before) applyRetention(store, plan.topic)
   }
@@ -294,6 +329,9 @@ export class Appender {
   }
 }
 
+const NO_KEYS = { ids: new Uint32Array(0), byId: new Int32Array(0) }
+const emptied = (rows: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer> =>
+  rows.length < count ? new Uint8Array(count) : rows.fill(0)
 const TIME_HINT =
   'times are RFC 3339 or epoch numbers; name another field with --time, or keep such records apart with --dead-letter FILE'
 const SEQUENCE_HINT = 'a sequence is a whole number from 0 that grows; without --sequence the order of the input counts'

@@ -112,6 +112,16 @@ export const realEnv: Env = {
 /** The `code` of a system error, or undefined. */
 export const errnoOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code
 
+/** Adds the file's name to a system error that was about its descriptor. */
+export function named<T>(path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (errnoOf(error) !== undefined) (error as NodeJS.ErrnoException).path ??= path
+    throw error
+  }
+}
+
 /** Writes everything, over short writes. */
 export function writeAll(env: Env, fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length;) {

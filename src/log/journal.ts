@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { type Env, errnoOf, readAll, removeIfThere, writeAll } from './env.ts'
+import { type Env, errnoOf, named, readAll, removeIfThere, writeAll } from './env.ts'
 import { layout, padded } from './layout.ts'
 import { type Line, StoreState } from './state.ts'
 
@@ -195,10 +195,10 @@ export class Journal {
     let stage: 'write' | 'sync' = 'write'
     const fd = this.env.open(this.path, 'write')
     try {
-      writeAll(this.env, fd, bytes, file.end)
+      named(this.path, () => writeAll(this.env, fd, bytes, file.end))
       if (line.sync) {
         stage = 'sync'
-        this.env.sync(fd)
+        named(this.path, () => this.env.sync(fd))
       }
     } catch (error) {
       if (errnoOf(error) === undefined) throw error // a crash of the test's making: nothing runs any more

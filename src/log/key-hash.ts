@@ -16,6 +16,7 @@ export function keyBytes(texts: readonly string[]): Buffer | undefined {
   if (texts.every((text) => text === 'null')) return undefined
   if (texts.length > 1) return Buffer.from(canonicalKey(`[${texts.join(',')}]`))
   const text = texts[0] as string
+  if (/^"[ !#-[\]-~]*"$/.test(text)) return Buffer.from(text.slice(1, -1), 'latin1')
   if (text.startsWith('"')) return Buffer.from(JSON.parse(text) as string)
   return Buffer.from(/^[-\d]/.test(text) ? plainNumber(text) : canonicalKey(text))
 }
@@ -43,8 +44,8 @@ export class KeyHash {
     this.partitions = partitions
   }
 
-  /** The partition of each row, or NO_KEY. */
-  of(batch: RecordBatch): Int32Array {
+  /** A key id for each row, and the partition (or NO_KEY) of each id. Valid until the next call. */
+  of(batch: RecordBatch): { ids: Uint32Array; byId: Int32Array } {
     if (this.table.size > MOST_KEYS) {
       this.table.clear()
       this.known = 0
@@ -62,9 +63,6 @@ export class KeyHash {
       const bytes = keyBytes(texts)
       this.byId[this.known] = bytes ? partitionOf(bytes, this.partitions) : NO_KEY
     }
-    const { byId } = this
-    const out = new Int32Array(batch.count)
-    for (let row = 0; row < out.length; row++) out[row] = byId[ids[row] as number] as number
-    return out
+    return { ids, byId: this.byId }
   }
 }

@@ -1,6 +1,15 @@
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { type Env, ensureFolder, errnoOf, readSmallFile, realEnv, removeIfThere, writeFileDurably } from './env.ts'
+import {
+  type Env,
+  ensureFolder,
+  errnoOf,
+  named,
+  readSmallFile,
+  realEnv,
+  removeIfThere,
+  writeFileDurably,
+} from './env.ts'
 import { Journal } from './journal.ts'
 import { layout } from './layout.ts'
 import { Lock } from './lock.ts'
@@ -207,8 +216,8 @@ export class Store {
   private syncSegment(name: string, stem: string, created: boolean, unsyncable: Unsyncable[]): void {
     const segment = this.files.get(name, stem)
     try {
-      this.env.sync(segment.records)
-      this.env.sync(segment.index)
+      named(layout.records(this.folder, name, stem), () => this.env.sync(segment.records))
+      named(layout.index(this.folder, name, stem), () => this.env.sync(segment.index))
       if (created) this.env.syncFolder(layout.partition(this.folder, name))
     } catch (error) {
       unsyncable.push({ name, stem })

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { type Env, errnoOf, removeIfThere, writeAll } from './env.ts'
+import { type Env, errnoOf, named, removeIfThere, writeAll } from './env.ts'
 import { encodeBatch, SLOT } from './index-file.ts'
 import { layout } from './layout.ts'
 import type { OpenSegment, SegmentFiles } from './segments.ts'
@@ -145,8 +145,9 @@ export class Transaction {
     let crc = 0
     let at = position
     for (const lines of append.lines) {
+      if (lines.length === 0) continue
       crc = crc32(lines, crc)
-      writeAll(this.env, segment.records, lines, at)
+      named(layout.records(this.store, name, segment.stem), () => writeAll(this.env, segment.records, lines, at))
       at += lines.length
     }
     const [minTime, maxTime] = append.times ?? [this.at, this.at]
@@ -166,7 +167,7 @@ export class Transaction {
       },
       created ? -Infinity : (last as Segment).maxTime,
     )
-    writeAll(this.env, segment.index, entry, slot * SLOT)
+    named(layout.index(this.store, name, segment.stem), () => writeAll(this.env, segment.index, entry, slot * SLOT))
     const slots = slot + entry.length / SLOT
     this.w[name] = append.times
       ? [segment.stem, position, length, append.count, crc, slots, minTime, maxTime]

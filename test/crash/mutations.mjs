@@ -9,15 +9,25 @@ import { fileURLToPath } from 'node:url'
 
 /** Name, file in src/log, what to replace, by what. `nth`: which of several. */
 const mutations = [
-  ['sync of a segment', 'store.ts', 'this.env.sync(segment.records)', ''],
-  ['sync of an index', 'store.ts', 'this.env.sync(segment.index)', ''],
+  [
+    'sync of a segment',
+    'store.ts',
+    'named(layout.records(this.folder, name, stem), () => this.env.sync(segment.records))',
+    '',
+  ],
+  [
+    'sync of an index',
+    'store.ts',
+    'named(layout.index(this.folder, name, stem), () => this.env.sync(segment.index))',
+    '',
+  ],
   ['sync of a new segment’s folder', 'store.ts', 'if (created) this.env.syncFolder(', 'if (created) ((_) => {})('],
   ['sync of unsynced segments before a synced line', 'store.ts', 'if (transaction.deletes(name)) continue', 'continue'],
   ['sync before the journal rolls', 'store.ts', 'this.syncAll(unsyncable)', ''],
   ['sync of the journal’s folder of a new store', 'store.ts', 'env.syncFolder(layout.journal(folder))', ''],
   ['sync of the new store’s folder', 'store.ts', 'env.syncFolder(folder)\n', '\n'],
   ['sync of the folder that holds a new store', 'store.ts', 'env.syncFolder(parentOf(folder))', ''],
-  ['sync of a journal line', 'journal.ts', 'this.env.sync(fd)\n      }\n    } catch', '}\n    } catch'],
+  ['sync of a journal line', 'journal.ts', 'named(this.path, () => this.env.sync(fd))', ''],
   ['sync of a new journal file', 'journal.ts', 'env.sync(fd)\n      env.rename', 'env.rename'],
   ['sync of the journal’s folder', 'journal.ts', 'env.syncFolder(folder)', ''],
   ['sync of store.json and topic.json', 'env.ts', 'env.sync(fd)', ''],

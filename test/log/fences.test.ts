@@ -52,6 +52,20 @@ describe('the lock', () => {
     expect(() => store.transact(true, () => other.transact(true, () => {}))).toThrow('waits for ever')
   })
 
+  test('a holder whose identity is damaged is not taken for dead', () => {
+    const { disk, env, store } = withTopic()
+    const outcome = codeOf(() =>
+      store.transact(true, () => {
+        const held = [...disk.files()].find(([path]) => /lock\.\d+$/.test(path))?.[1]
+        if (!held) throw new Error('no lock')
+        const digit = held.content.indexOf(String(env.identity.pid)) + 2
+        held.content[digit] = (held.content[digit] as number) ^ 1 // another process, which is not alive
+        open(disk.process()).transact(true, () => {})
+      }),
+    )
+    expect(outcome).toBe('store')
+  })
+
   test('a generation that somebody else has had and let go is not won again', () => {
     const { disk, store } = withTopic()
     const other = open(disk.process())
@@ -59,6 +73,7 @@ describe('the lock', () => {
     for (let i = 0; i < 3; i++) other.transact(false, (transaction) => transaction.append('t/0', line(`other ${i}`)))
     store.transact(false, (transaction) => transaction.append('t/0', line('late')))
     expect(store.state.partition('t/0')?.next).toBe(4)
+    expect(store.state.gen).toBeGreaterThan(other.state.gen)
     const generations = store.env.list('/store/lock').filter((name) => name.startsWith('lock.'))
     expect(generations).toHaveLength(1)
   })
