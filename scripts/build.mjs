@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -44,7 +45,7 @@ const lazyChildProcess = {
     })
   },
 }
-await build({
+const { metafile } = await build({
   entryPoints: ['bin/beck.ts'],
   outfile: `${fresh}/main.cjs`,
   bundle: true,
@@ -59,12 +60,24 @@ await build({
   // A function, for bin/start.cjs to call: what Node would wrap around a module, and the image that workers start from.
   banner: { js: '(function(exports,require,module,__filename,BECK_IMAGE){' },
   footer: { js: '})' },
+  metafile: true,
   logLevel: 'warning',
 })
+// The licences of what is bundled ask to be passed on with it.
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap((path) => path.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/) ?? []),
+)
+const licences = [...packages].toSorted().map((folder) => {
+  const file = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name))
+  if (!file) throw new Error(`${folder} has no licence to pass on`)
+  return `${folder.replace(/^.*node_modules\//, '')}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`
+})
+writeFileSync(`${fresh}/licences.txt`, `The bundle contains these packages.\n\n${licences.join('\n\n')}`)
 copyFileSync('bin/start.cjs', `${fresh}/beck.cjs`)
 chmodSync(`${fresh}/beck.cjs`, 0o755)
 execFileSync(process.execPath, ['scripts/code-cache.cjs', `${fresh}/main.cjs`, `${fresh}/main.cache`], {
   stdio: ['ignore', 'ignore', 'inherit'],
 })
 rmSync('dist/main.cache', { force: true })
-for (const name of ['main.cjs', 'beck.cjs', 'main.cache']) renameSync(`${fresh}/${name}`, `dist/${name}`)
+for (const name of ['licences.txt', 'main.cjs', 'beck.cjs', 'main.cache'])
+  renameSync(`${fresh}/${name}`, `dist/${name}`)
