@@ -1,6 +1,7 @@
 import { parseAggregates } from '../src/aggregate/parse.ts'
 import { BeckError } from '../src/core/errors.ts'
 import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import type { StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { timeReader, type TimeUnit } from '../src/core/time.ts'
 import { AlignedWindows } from '../src/window/aligned.ts'
@@ -10,6 +11,7 @@ import { speaksTwice, type Policy } from '../src/window/engine.ts'
 import { Keys } from '../src/window/keys.ts'
 import { WindowOperator, type WindowTimes } from '../src/window/operator.ts'
 import { lengthOption, policyOptions, positiveOption, windowKind } from '../src/window/options.ts'
+import { FoldedWindows, WindowParts } from '../src/window/parts.ts'
 import { Records } from '../src/window/records.ts'
 import { aggregateResults } from '../src/window/results.ts'
 import { SessionWindows } from '../src/window/sessions.ts'
@@ -83,7 +85,7 @@ export const window: CommandSpec = {
     },
     { flag: 'processing-time', description: 'the clock instead of --time' },
   ],
-  common: ['input', 'args'],
+  common: ['input', 'args', 'workers'],
   cost: { time: 'O(records)', memory: 'O(open windows × keys)' },
   errors: ['bad-record', 'bad-program', 'bad-option'],
   examples: [
@@ -163,10 +165,24 @@ export const window: CommandSpec = {
     }
     const windowField = each ? projection.add(['window']) : -1
     const lateTo = options['late-to'] as string | undefined
+    const timers = processing || times.idleMs !== undefined || everyMs !== undefined
+    const { panes } = kind.kind === 'aligned' ? kind : {}
+    const inParts =
+      plan?.parallel && !timers && lateTo === undefined && policy.late === 'drop' && policy.emit === 'final'
     return {
       role: 'operator',
       reads: projection.paths,
-      timers: processing || times.idleMs !== undefined || everyMs !== undefined,
+      timers,
+      ...(inParts &&
+        panes && {
+          parallel: 'ordered' as const,
+          openPart(context: StageContext) {
+            const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
+            const checks = new RowChecks(context, column && { column, path, maxAheadMs })
+            const parts = { checks, content: plan.open(checks.context), keys: new Keys(context, keyFields, fields) }
+            return new WindowParts(context, panes, policy, times.delayMs, parts)
+          },
+        }),
       open(context) {
         const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
         const checks = new RowChecks(context, column && { column, path, maxAheadMs })
@@ -186,7 +202,8 @@ export const window: CommandSpec = {
           kind.kind === 'session'
             ? new SessionWindows(kind.gapMs, policy, delayMs, parts)
             : new AlignedWindows(kind.panes, policy, delayMs, parts)
-        return new WindowOperator(context, times, { checks, keys, content, engine, lateTo })
+        const folded = new FoldedWindows(policy, parts)
+        return new WindowOperator(context, times, { checks, keys, content, engine, lateTo, folded })
       },
     }
   },

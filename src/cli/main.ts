@@ -69,7 +69,14 @@ async function runCommand(
     case 'operator': {
       const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
       const inputs = stage.parallel && settings.workers > 1 ? planInputs(args.files) : undefined
-      if (inputs) return runParallel(stage, { command: spec.name, args, settings, inputs }, host.spawn, progress)
+      if (inputs && stage.parallel === 'ordered') {
+        const { runOrdered } = await import('../pipeline/ordered.ts')
+        const work = { command: spec.name, args, settings, inputs }
+        const outcome = settings.deadLetter === undefined && (await runOrdered(stage, work, host.spawn, progress))
+        if (outcome) return outcome
+      } else if (inputs) {
+        return runParallel(stage, { command: spec.name, args, settings, inputs }, host.spawn, progress)
+      }
       return (await import('../pipeline/run-stage.ts')).runOperator(stage, args.files, settings, progress)
     }
     case 'table': {

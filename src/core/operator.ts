@@ -37,6 +37,22 @@ export interface MergeableOperator<State = unknown> extends Operator {
   mergeState(state: State): void
 }
 
+/** What a worker makes of a block of the input. Plain data, as `structuredClone` takes it. */
+export interface Part {
+  /** How much it holds: parts that are nearly as large as their blocks are not worth a second thread. */
+  readonly entries: number
+}
+/** Makes parts of blocks, each without knowing what came before it. */
+export interface PartOperator<Own extends Part = Part> {
+  processBatch(batch: RecordBatch): void
+  /** What has come since the last call. */
+  takePart(): Own
+}
+/** An operator that can also be fed parts, in the order of the input: then it does what it would have done with the records. */
+export interface FoldingOperator<Own extends Part = Part> extends Operator {
+  addPart(part: Own, out: Collector): void
+}
+
 /** What is wrong with a record, in words; `column` counts bytes from 1, of the line. */
 export interface Problem {
   readonly problem: string

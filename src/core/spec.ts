@@ -1,7 +1,7 @@
 import type { RecordBatch } from './batch.ts'
 import type { ErrorCode } from './errors.ts'
 import type { FieldPath } from './field-path.ts'
-import type { MergeableOperator, Operator, Problem, StageContext } from './operator.ts'
+import type { MergeableOperator, Operator, Problem, PartOperator, StageContext } from './operator.ts'
 
 /**
  * A command's spec: the single source of its help, docs page, completion, fused stage and example tests.
@@ -98,8 +98,12 @@ export interface OperatorStage {
   /** The fields to extract; a batch's field index is the index here. */
   readonly reads: readonly FieldPath[]
   open(context: StageContext): Operator | MergeableOperator
-  /** 'stateless': batches may be processed by several workers. 'merge': the operator is a MergeableOperator. Default: one worker. */
-  readonly parallel?: 'stateless' | 'merge'
+  /**
+   * 'stateless': batches may be processed by several workers. 'merge': the operator is a MergeableOperator. 'ordered': it is a
+   * FoldingOperator, and workers run what `openPart` gives. Default: one worker.
+   */
+  readonly parallel?: 'stateless' | 'merge' | 'ordered'
+  openPart?(context: StageContext): PartOperator
   /** Asks for onTimer, so the input must be read without blocking the thread. */
   readonly timers?: boolean
 }

@@ -18,7 +18,7 @@ const TASK_BYTES = 1 << 20
 /** Below this a worker's start (some 40 ms) costs more than it brings. */
 const WORTH_A_WORKER_BYTES = 32 << 20
 
-interface InputFile {
+export interface InputFile {
   readonly file: string
   readonly size: number
   /** Bytes of all inputs before this one, and the number of its first task. */
@@ -44,7 +44,7 @@ interface WorkerResult {
   readonly failure?: Failure
 }
 /** An error that crosses threads. */
-type Failure =
+export type Failure =
   | { readonly kind: 'beck'; readonly code: ErrorCode; readonly facts: BeckError['facts'] }
   | { readonly kind: 'reader gone' }
   | { readonly kind: 'bug'; readonly error: unknown }
@@ -103,6 +103,10 @@ export async function runParallel(
 export async function runWorker(command: Stage, task: WorkerTask): Promise<WorkerResult> {
   const stage = command.role === 'table' ? command.stage(task.table) : command
   if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
+  if (stage.parallel === 'ordered') {
+    await (await import('./ordered.ts')).workOrdered(stage, task)
+    return { counts: [], deadLetters: 0 }
+  }
   const { operator, result } = await workThrough(stage, task, new Turns(task.turns))
   return stage.parallel === 'merge' && !result.failure
     ? { ...result, state: (operator as MergeableOperator).exportState() }
@@ -122,28 +126,13 @@ async function workThrough(
   const scanner = openScanner(stage.reads, settings)
   const operator = stage.open(stageContext(scanner, bad, counts, settings))
   const out = collectInto(output)
-  const last = inputs[inputs.length - 1] as InputFile
-  const end = last.firstTask + Math.ceil(last.size / TASK_BYTES)
+  const end = taskCount(inputs)
   let failure: Failure | undefined
-  let open: { input: InputFile; fd: number } | undefined
+  const files = new TaskFiles(inputs)
   try {
     for (let task = turns.take(); task < end && !turns.stopped; task = turns.take()) {
       output.begin(task)
-      const input = inputs.findLast(({ firstTask }) => firstTask <= task) as InputFile
-      if (open?.input !== input) {
-        if (open) closeSync(open.fd)
-        open = { input, fd: openSync(input.file, 'r') }
-      }
-      // Both ends move on to the next line start, so every line belongs to exactly one task.
-      const at = (task - input.firstTask) * TASK_BYTES
-      const start = lineStart(open.fd, at, input.size)
-      const source = new FileRange(
-        open.fd,
-        input,
-        start,
-        lineStart(open.fd, Math.min(at + TASK_BYTES, input.size), input.size),
-      )
-      const origin = new RangeOrigin(input.file, start, input.base)
+      const { source, origin } = files.open(task)
       await readInput(scanner, source, origin, (batch) => operator.processBatch(batch, out, 0), {
         maxLineBytes: settings.maxLineBytes,
         bad,
@@ -156,11 +145,43 @@ async function workThrough(
     if (error instanceof ReaderGone) turns.stop()
     if (error instanceof ReaderGone || (await output.fail())) failure = packed(error)
   } finally {
-    if (open) closeSync(open.fd)
+    files.close()
     letters?.close()
   }
   const result = { counts: [...counts], deadLetters: bad.count, ...(failure && { failure }) }
   return { operator, result }
+}
+
+/** How many tasks the inputs make. */
+export function taskCount(inputs: readonly InputFile[]): number {
+  const last = inputs[inputs.length - 1] as InputFile
+  return last.firstTask + Math.ceil(last.size / TASK_BYTES)
+}
+
+/** Opens the bytes of tasks. Tasks come in ascending order, so one file is open at a time. */
+export class TaskFiles {
+  readonly #inputs: readonly InputFile[]
+  #open: { input: InputFile; fd: number } | undefined
+  constructor(inputs: readonly InputFile[]) {
+    this.#inputs = inputs
+  }
+  open(task: number): { source: FileRange; origin: RangeOrigin } {
+    const input = this.#inputs.findLast(({ firstTask }) => firstTask <= task) as InputFile
+    if (this.#open?.input !== input) {
+      this.close()
+      this.#open = { input, fd: openSync(input.file, 'r') }
+    }
+    const { fd } = this.#open
+    // Both ends move on to the next line start, so every line belongs to exactly one task.
+    const at = (task - input.firstTask) * TASK_BYTES
+    const start = lineStart(fd, at, input.size)
+    const end = lineStart(fd, Math.min(at + TASK_BYTES, input.size), input.size)
+    return { source: new FileRange(fd, input, start, end), origin: new RangeOrigin(input.file, start, input.base) }
+  }
+  close(): void {
+    if (this.#open) closeSync(this.#open.fd)
+    this.#open = undefined
+  }
 }
 
 /** Settles when the worker has answered; a worker that dies stops the run. */
@@ -176,11 +197,11 @@ function listen(worker: Worker, turns: Turns): Promise<WorkerResult> {
   })
 }
 
-function packed(error: unknown): Failure {
+export function packed(error: unknown): Failure {
   if (error instanceof BeckError) return { kind: 'beck', code: error.code, facts: error.facts }
   return error instanceof ReaderGone ? { kind: 'reader gone' } : { kind: 'bug', error }
 }
-function revive(failure: Failure): unknown {
+export function revive(failure: Failure): unknown {
   if (failure.kind === 'beck') return new BeckError(failure.code, failure.facts)
   return failure.kind === 'reader gone' ? new ReaderGone() : failure.error
 }

@@ -42,6 +42,15 @@ export class Turns {
       clearInterval(alive)
     }
   }
+  /** Waits until a task is at most `ahead` after the current turn, or the run is stopped. */
+  async near(task: number, ahead: number): Promise<void> {
+    for (;;) {
+      const turn = Atomics.load(this.#cells, TURN)
+      if (this.stopped || task - turn <= ahead) return
+      const { async, value } = waitAsync(this.#cells, TURN, turn)
+      if (async) await value
+    }
+  }
   /** The next task's turn. */
   pass(task: number): void {
     Atomics.store(this.#cells, TURN, task + 1)

@@ -43,7 +43,12 @@ export class AlignedWindows implements Engine {
     panes: Panes,
     policy: Policy,
     delayMs: number,
-    { content, keys, results }: { readonly content: Content; readonly keys: Keys; readonly results: Results },
+    {
+      content,
+      keys,
+      results,
+      slots = new Slots((slots) => content.reserve(slots)),
+    }: { readonly content: Content; readonly keys: Keys; readonly results: Results; readonly slots?: Slots },
   ) {
     this.#panes = panes
     this.#policy = policy
@@ -53,7 +58,7 @@ export class AlignedWindows implements Engine {
     this.#content = content
     this.#keys = keys
     this.#results = results
-    this.#slots = new Slots((slots) => content.reserve(slots))
+    this.#slots = slots
   }
 
   process(batch: RecordBatch, rows: Rows, out: Collector): void {

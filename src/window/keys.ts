@@ -1,5 +1,5 @@
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { latin1, toLatin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
@@ -80,6 +80,16 @@ export class Keys {
     const order = Uint32Array.from(ids, (_, index) => index)
     order.sort((a, b) => ((keys[a] as string) < (keys[b] as string) ? -1 : 1))
     return Array.from(order, (index) => ids[index] as number)
+  }
+
+  /** All keys, which are forgotten here; and keys of another table, with their ids here. */
+  takeAll(): KeyTableState | undefined {
+    const state = this.#table?.export()
+    this.#table?.clear()
+    return state
+  }
+  takeIn(state: KeyTableState): Uint32Array {
+    return (this.#table as KeyTable).import(state)
   }
 
   /**

@@ -1,8 +1,9 @@
 import type { RecordBatch } from '../core/batch.ts'
-import type { Collector, EventTime, Operator, ProcessingTime, StageContext } from '../core/operator.ts'
+import type { Collector, EventTime, FoldingOperator, ProcessingTime, StageContext } from '../core/operator.ts'
 import type { RowChecks } from './checks.ts'
 import type { Content, Engine } from './engine.ts'
 import type { Keys } from './keys.ts'
+import type { FoldedWindows, WindowPart } from './parts.ts'
 
 export interface WindowTimes {
   /** Times are the wall clock's. */
@@ -19,12 +20,14 @@ export interface WindowParts {
   readonly keys: Keys
   readonly content: Pick<Content, 'begin'>
   readonly engine: Engine
+  /** For input that comes in parts. */
+  readonly folded?: FoldedWindows
   /** Where late records go, by name; they are only counted without it. */
   readonly lateTo: string | undefined
 }
 
 /** `beck window`: reads times and keys, lets the engine do the windows, keeps the clocks. */
-export class WindowOperator implements Operator {
+export class WindowOperator implements FoldingOperator<WindowPart> {
   readonly #context: StageContext
   readonly #times: WindowTimes
   readonly #parts: WindowParts
@@ -68,6 +71,11 @@ export class WindowOperator implements Operator {
     this.#late.fill(0)
   }
 
+  addPart(part: WindowPart, out: Collector): void {
+    const late = this.#parts.folded?.add(part, out) ?? 0
+    if (late > 0) this.#context.count('late: dropped', late)
+  }
+
   onWatermark(watermark: EventTime, out: Collector): void {
     this.#parts.engine.advance(watermark, out)
   }
@@ -91,5 +99,6 @@ export class WindowOperator implements Operator {
 
   onEnd(out: Collector): void {
     this.#parts.engine.advance(Infinity, out)
+    this.#parts.folded?.advance(Infinity, out)
   }
 }

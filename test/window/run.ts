@@ -26,12 +26,7 @@ export async function runWindow(
   steps: readonly Step[],
   { batchRows = Infinity, end = true, deadLetters = false, clock = 0, onLine = (_line: string): void => {} } = {},
 ): Promise<Ran> {
-  const stage = (await window.create({
-    program: [program],
-    files: [],
-    options: parseFlags(flags),
-    args: {},
-  })) as OperatorStage
+  const stage = await windowStage(program, flags)
   const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
   let now = clock
   const ran = { lines: [] as string[], after: [] as number[], late: 0, lateTo: '', rejected: [] as string[] }
@@ -99,6 +94,10 @@ export async function runWindow(
   if (end) operator.onEnd?.(out)
   return ran
 }
+
+/** What the command makes of a command line. */
+export const windowStage = async (program: string, flags: string): Promise<OperatorStage> =>
+  (await window.create({ program: [program], files: [], options: parseFlags(flags), args: {} })) as OperatorStage
 
 /** `--time t --tumbling 1m --processing-time` as options; a word in quotes may hold blanks. */
 function parseFlags(flags: string): Record<string, string | boolean> {
