@@ -12,6 +12,16 @@ interface Pane {
   readonly slots: SlotsByKey
 }
 
+interface AlignedParts {
+  readonly content: Content
+  readonly keys: Keys
+  readonly results: Results
+  /** Where slots come from, when others use some too. */
+  readonly slots?: Slots
+  /** False: the keys of a window may come in any order. */
+  readonly ordered?: boolean
+}
+
 /**
  * Tumbling and hopping windows. Rows get the slot of (pane, key); the aggregates are fed a batch at a time, and only where a row has to
  * be seen by a result (or not seen) in the middle of a batch, the rows before it are fed first. With `drop` a tumbling window never needs
@@ -28,6 +38,7 @@ export class AlignedWindows implements Engine {
   readonly #keys: Keys
   readonly #results: Results
   readonly #slots: Slots
+  readonly #ordered: boolean
   /** By index. Freed when no window can need them. */
   readonly #open: Pane[] = []
   /** Windows before this one have fired. */
@@ -43,12 +54,7 @@ export class AlignedWindows implements Engine {
     panes: Panes,
     policy: Policy,
     delayMs: number,
-    {
-      content,
-      keys,
-      results,
-      slots = new Slots((slots) => content.reserve(slots)),
-    }: { readonly content: Content; readonly keys: Keys; readonly results: Results; readonly slots?: Slots },
+    { content, keys, results, slots = new Slots((slots) => content.reserve(slots)), ordered = true }: AlignedParts,
   ) {
     this.#panes = panes
     this.#policy = policy
@@ -59,6 +65,7 @@ export class AlignedWindows implements Engine {
     this.#keys = keys
     this.#results = results
     this.#slots = slots
+    this.#ordered = ordered
   }
 
   process(batch: RecordBatch, rows: Rows, out: Collector): void {
@@ -135,6 +142,13 @@ export class AlignedWindows implements Engine {
     if (watermark > this.watermark) this.watermark = watermark
     if (this.watermark >= this.#nextDue) this.#fire(this.watermark)
     this.#results.flush()
+  }
+
+  /** After everything was closed: begins again, with nothing seen. */
+  restart(): void {
+    this.watermark = -Infinity
+    this.#nextWindow = -Infinity
+    this.#nextDue = Infinity
   }
 
   emitChanged(out: Collector): void {
@@ -272,7 +286,7 @@ export class AlignedWindows implements Engine {
     const standing = this.#standing.get(window)
     const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => pane.slots.keys))
     const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : [...keys]
-    for (const key of this.#keys.sorted(due)) this.#emitKey(window, key, own)
+    for (const key of this.#ordered ? this.#keys.sorted(due) : due) this.#emitKey(window, key, own)
     this.#changed.delete(window)
   }
 

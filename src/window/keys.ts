@@ -6,6 +6,8 @@ import type { StageContext } from '../core/operator.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
 import type { Lines } from './lines.ts'
 
+/** Sort keys of the first ids are kept: with few keys they are asked for again and again. */
+const REMEMBERED = 1024
 const SCRATCH = new ByteBuffer(256)
 
 /** The table is looked through for keys that nothing holds any more when it has this many, or twice what was held the last time. */
@@ -20,6 +22,7 @@ export class Keys {
   readonly #parts: number
   readonly #prefixes: readonly string[]
   #ids = new Uint32Array(0)
+  #sortKeys: string[] = []
   #sweepAt: number
 
   /** `fields` are the keys' indices in the batch. */
@@ -58,6 +61,11 @@ export class Keys {
 
   /** A string whose order, char by char, is the order of the keys: by the order of values, first key first. */
   sortKey(id: number): string {
+    if (id >= REMEMBERED) return this.#makeSortKey(id)
+    return (this.#sortKeys[id] ??= this.#makeSortKey(id))
+  }
+
+  #makeSortKey(id: number): string {
     let key = ''
     for (let part = 0; part < this.#parts; part++) {
       const text = this.#text(id, part)
@@ -86,6 +94,7 @@ export class Keys {
   takeAll(): KeyTableState | undefined {
     const state = this.#table?.export()
     this.#table?.clear()
+    this.#sortKeys = []
     return state
   }
   takeIn(state: KeyTableState): Uint32Array {
@@ -120,6 +129,7 @@ export class Keys {
       at += to(id) - from(id)
     })
     table.clear()
+    this.#sortKeys = []
     const fresh = table.import({
       bytes,
       ends,

@@ -4,7 +4,7 @@ import type { KeyTableState, RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime, Part, PartOperator, StageContext } from '../core/operator.ts'
 import { AlignedWindows } from './aligned.ts'
 import type { RowChecks } from './checks.ts'
-import type { Content, Policy } from './engine.ts'
+import type { Content, Policy, Rows } from './engine.ts'
 import { Slots, SlotsByKey } from './ids.ts'
 import type { Keys } from './keys.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
@@ -42,15 +42,15 @@ export class WindowParts implements PartOperator<WindowPart> {
   readonly #content: PartContent
   readonly #keys: Keys
   readonly #context: StageContext
-  readonly #make: (results: Results, slots: Slots) => AlignedWindows
   readonly #panes: Panes
   readonly #slots: Slots
-  #engine: AlignedWindows
+  readonly #engine: AlignedWindows
   #starts: number[] = []
   #ends: number[] = []
   #keyIds: number[] = []
   #kept: number[] = []
   #late = 0
+  #lateRows = new Uint8Array(0)
   #lastEnds = new Map<EventTime, number>()
 
   constructor(
@@ -66,15 +66,10 @@ export class WindowParts implements PartOperator<WindowPart> {
     this.#keys = keys
     this.#panes = panes
     this.#slots = new Slots((slots) => content.reserve(slots))
-    this.#make = (results, slots) => new AlignedWindows(panes, policy, delayMs, { content, keys, results, slots })
-    this.#engine = this.#start()
-  }
-
-  #start(): AlignedWindows {
     const results: Results = {
       emit: (start, end, key, slot) => {
         const kept = this.#slots.take()
-        this.#content.merge(kept, slot)
+        content.merge(kept, slot)
         this.#kept.push(kept)
         this.#starts.push(start)
         this.#ends.push(end)
@@ -84,34 +79,39 @@ export class WindowParts implements PartOperator<WindowPart> {
       open() {},
       flush() {},
     }
-    return this.#make(results, this.#slots)
+    this.#engine = new AlignedWindows(panes, policy, delayMs, {
+      content,
+      keys,
+      results,
+      slots: this.#slots,
+      ordered: false,
+    })
   }
 
   processBatch(input: RecordBatch): void {
     const begin = (batch: RecordBatch, slots: Uint32Array): void => void this.#content.begin(batch, slots)
     const { batch, times, slots, error } = this.#checks.check(input, begin, this.#context.now() as number)
-    const late = new Uint8Array(batch.count)
-    const rows = { times, keys: this.#keys.intern(batch), slots, late, lateCount: 0 }
+    if (this.#lateRows.length < batch.count) this.#lateRows = new Uint8Array(batch.count + (batch.count >> 1))
+    const rows = { times, keys: this.#keys.intern(batch), slots, late: this.#lateRows, lateCount: 0 }
     this.#engine.process(batch, rows, nowhere)
     this.#late += rows.lateCount
     this.#countByLastEnd(batch.count, rows)
+    if (rows.lateCount > 0) this.#lateRows.fill(0)
     if (error !== undefined) throw error
   }
 
-  #countByLastEnd(
-    count: number,
-    { times, slots, late }: { times: Float64Array; slots: Uint32Array; late: Uint8Array },
-  ): void {
-    let [from, to, end, rows] = [Infinity, -Infinity, NaN, 0]
-    const put = (): void => {
-      if (rows > 0 && !Number.isNaN(end)) this.#lastEnds.set(end, (this.#lastEnds.get(end) ?? 0) + rows)
-      rows = 0
-    }
+  #countByLastEnd(count: number, { times, slots }: Rows): void {
+    const late = this.#lateRows
+    let from = Infinity
+    let to = -Infinity
+    let end = NaN
+    let rows = 0
     for (let row = 0; row < count; row++) {
       if (slots[row] === NONE || late[row] === 1) continue
       const time = times[row] as number
       if (!(time >= from && time < to)) {
-        put()
+        this.#countRows(end, rows)
+        rows = 0
         const pane = this.#panes.paneOf(time)
         from = this.#panes.startOf(pane)
         to = this.#panes.startOf(pane + 1)
@@ -120,7 +120,12 @@ export class WindowParts implements PartOperator<WindowPart> {
       }
       rows++
     }
-    put()
+    this.#countRows(end, rows)
+  }
+
+  /** Rows between windows (NaN) are in none. */
+  #countRows(end: EventTime, rows: number): void {
+    if (rows > 0 && !Number.isNaN(end)) this.#lastEnds.set(end, (this.#lastEnds.get(end) ?? 0) + rows)
   }
 
   takePart(): WindowPart {
@@ -148,7 +153,7 @@ export class WindowParts implements PartOperator<WindowPart> {
     this.#kept = []
     this.#late = 0
     this.#lastEnds = new Map()
-    this.#engine = this.#start()
+    this.#engine.restart()
     return part
   }
 }
