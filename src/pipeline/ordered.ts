@@ -1,5 +1,5 @@
 import type { Worker } from 'node:worker_threads'
-import type { FoldingOperator, Part, PartOperator, StageContext } from '../core/operator.ts'
+import type { Collector, FoldingOperator, Part, PartOperator, StageContext } from '../core/operator.ts'
 import type { OperatorStage } from '../core/spec.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { stopAtBadRecords } from './bad-records.ts'
@@ -39,72 +39,104 @@ export async function runOrdered(
 ): Promise<Outcome | undefined> {
   const { inputs, settings } = task
   const turns = new Turns()
-  const results = new Map<number, TaskResult>()
-  const own = new TaskRunner(stage, { ...task, turns: turns.shared }, progress)
+  const work: WorkerTask = { ...task, turns: turns.shared }
+  const own = new TaskRunner(stage, work, progress)
   const counts = new Map<string, number>()
   const output = new Output()
-  const out = collectInto(output)
-  const operator = stage.open(stageContext(own.scanner, stopAtBadRecords, counts, settings)) as FoldingOperator
+  const context = stageContext(own.scanner, stopAtBadRecords, counts, settings)
+  const fold = new Fold(stage.open(context) as FoldingOperator, output, turns)
   const end = taskCount(inputs)
-  let workers: Worker[] = []
-  let gone = 0
-  let broken: unknown
-  let wake = (): void => {}
-  let folded = 0
-  const fold = (): void => {
-    for (let next = results.get(folded); next; next = results.get(folded)) {
-      results.delete(folded)
-      operator.addPart(next.part, out)
-      if (next.failure) {
-        output.flush()
-        throw revive(next.failure)
-      }
-      turns.pass(folded++)
-    }
-    output.flush()
-  }
   try {
     const first = await own.run(turns.take())
     if (first.failure || first.part.entries > MOST_ENTRIES) return undefined
-    results.set(0, first)
-    workers = Array.from({ length: settings.workers - 1 }, () => {
-      const worker = spawn({ ...task, turns: turns.shared })
-      worker.on('message', (result: Partial<TaskResult>) => {
-        if (result.task !== undefined) results.set(result.task, result as TaskResult)
-        wake()
-      })
-      worker.once('error', (error) => {
-        broken = error
-        wake()
-      })
-      worker.once('exit', () => {
-        gone++
-        wake()
-      })
-      return worker
-    })
-    const message = async (): Promise<void> => {
-      await new Promise<void>((resolve) => (wake = resolve))
-      if (broken !== undefined) throw broken
-    }
+    fold.put(first)
+    for (let worker = 1; worker < settings.workers; worker++) fold.listen(spawn(work))
     for (let next = turns.take(); next < end; next = turns.take()) {
-      while (next - folded > AHEAD && !results.has(folded)) await message()
-      results.set(next, await own.run(next))
+      await fold.near(next)
+      fold.put(await own.run(next))
       // Lets messages in.
       await new Promise(setImmediate)
-      fold()
+      fold.foldReady()
     }
-    for (fold(); folded < end; fold()) {
-      if (gone === workers.length && !results.has(folded)) throw new Error('a worker thread ended early')
-      await message()
-    }
+    await fold.finish(end)
   } finally {
     own.close()
     turns.stop()
   }
-  operator.onEnd?.(out)
-  output.flush()
   return { counts, deadLetters: 0 }
+}
+
+/** Takes parts as they come, from this thread and the others, and folds them in the order of their tasks. */
+class Fold {
+  readonly #operator: FoldingOperator
+  readonly #output: Output
+  readonly #out: Collector
+  readonly #turns: Turns
+  readonly #results = new Map<number, TaskResult>()
+  #workers = 0
+  #broken: unknown
+  #wake = (): void => {}
+  /** The task to be folded next. */
+  #next = 0
+
+  constructor(operator: FoldingOperator, output: Output, turns: Turns) {
+    this.#operator = operator
+    this.#output = output
+    this.#out = collectInto(output)
+    this.#turns = turns
+  }
+
+  put(result: TaskResult): void {
+    this.#results.set(result.task, result)
+  }
+
+  listen(worker: Worker): void {
+    this.#workers++
+    worker.on('message', (result: Partial<TaskResult>) => {
+      if (result.task !== undefined) this.put(result as TaskResult)
+      this.#wake()
+    })
+    worker.once('error', (error) => {
+      this.#broken ??= error
+      this.#wake()
+    })
+    worker.once('exit', () => {
+      this.#workers--
+      this.#wake()
+    })
+  }
+
+  /** Folds what can be. @throws BeckError the failure of a task, after what came before it */
+  foldReady(): void {
+    for (let next = this.#results.get(this.#next); next; next = this.#results.get(this.#next)) {
+      this.#results.delete(this.#next)
+      this.#operator.addPart(next.part, this.#out)
+      if (next.failure) {
+        this.#output.flush()
+        throw revive(next.failure)
+      }
+      this.#turns.pass(this.#next++)
+    }
+    this.#output.flush()
+  }
+
+  /** Waits until a task is not too far ahead. */
+  async near(task: number): Promise<void> {
+    for (this.foldReady(); task - this.#next > AHEAD; this.foldReady()) await this.#message()
+  }
+
+  /** Folds all tasks up to `end`, and ends the operator. */
+  async finish(end: number): Promise<void> {
+    for (this.foldReady(); this.#next < end; this.foldReady()) await this.#message()
+    this.#operator.onEnd?.(this.#out)
+    this.#output.flush()
+  }
+
+  async #message(): Promise<void> {
+    if (this.#workers === 0) throw new Error('a worker thread ended early')
+    await new Promise<void>((resolve) => (this.#wake = resolve))
+    if (this.#broken !== undefined) throw this.#broken
+  }
 }
 
 /** A worker thread's share. Its last message is surely received: it ends when all is folded. */
