@@ -142,7 +142,7 @@ const mutated = tuple(
   return Buffer.from(out.filter((byte) => byte !== 0x0a))
 })
 
-describe('against JSON.parse', () => {
+describe('against JSON.parse', { timeout: 600_000 }, () => {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const accepts = (bytes: Uint8Array): boolean => {
     try {
