@@ -42,7 +42,7 @@ type Values = Readonly<Record<string, unknown>>
 const text = (values: Values, flag: string): string | undefined => values[flag] as string | undefined
 
 /** What the common options of a command line come to. @throws BeckError bad-option */
-export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSettings, 'stage'> {
+export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSettings, 'stage' | 'inputs'> {
   const workers = Number(text(values, 'workers') ?? availableParallelism())
   if (!Number.isInteger(workers) || workers < 1 || workers > 256) {
     throw new BeckError('bad-option', {

@@ -2,6 +2,7 @@ import { BeckError, Exit, type ExitCode } from '../core/errors.ts'
 import type { CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
 import type { Parsed } from './command-line.ts'
@@ -62,8 +63,11 @@ async function runCommand(
   host: Host,
   terminal: Terminal,
 ): Promise<Outcome | undefined> {
-  const settings = { ...runSettings(values, process.env), stage: stageIdentity(spec, args) }
+  const options = runSettings(values, process.env)
   const stage: Stage = await spec.create(args)
+  const inputs = inputsOf(spec, stage, args)
+  const settings = { ...options, stage: stageIdentity(spec, args), inputs }
+  refuseOwnInput(inputs, 1)
   const progress = terminal.progress(args.files)
   switch (stage.role) {
     case 'operator': {
@@ -117,6 +121,12 @@ async function runCommand(
       await stage.run(terminal.toolIo())
       return undefined
   }
+}
+
+/** What a command reads: its files, else standard input, and its table. */
+function inputsOf(spec: CommandSpec, stage: Stage, { files }: Parsed['args']): string[] {
+  const main = spec.files && stage.role !== 'tool' ? (files.length > 0 ? files : ['-']) : []
+  return stage.role === 'table' || stage.role === 'pair' ? [...main, stage.table] : [...main]
 }
 
 function print(text: string): ExitCode {

@@ -11,6 +11,6 @@ export function excerpt(bytes: Uint8Array, start = 0, end = bytes.length, column
 /** Shows control characters, direction overrides and the like as `\u001b`, so that text is safe to print on a terminal. */
 export const escapeControls = (text: string): string =>
   text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )

@@ -4,6 +4,7 @@ import { BeckError, fileError } from '../core/errors.ts'
 import { excerpt } from '../core/excerpt.ts'
 import type { Problem } from '../core/operator.ts'
 import { writeAll } from './descriptor.ts'
+import { refuseOwnInput } from './own-input.ts'
 
 /**
  * What happens to records that cannot be processed. Without dead letters the first one stops the command; with
@@ -60,13 +61,19 @@ export class DeadLetters implements BadRecords {
 }
 
 /**
- * A file of records beside the output: dead letters, late records. `w` empties it first, `a` (workers) appends.
- * @throws BeckError file
+ * A file of records beside the output: dead letters, late records. It is emptied first, but for workers, which `append` to
+ * what the first thread has emptied.
+ * @throws BeckError file, usage when it is one of the inputs
  */
-export function openSideFile(file: string, flags: 'w' | 'a'): { write(bytes: Uint8Array): void; close(): void } {
+export function openSideFile(
+  file: string,
+  inputs: readonly string[],
+  append = false,
+): { write(bytes: Uint8Array): void; close(): void } {
+  if (!append) refuseOwnInput(inputs, file)
   let fd: number
   try {
-    if (flags === 'w') closeSync(openSync(file, 'w'))
+    if (!append) closeSync(openSync(file, 'w'))
     fd = openSync(file, 'a')
   } catch (error) {
     throw fileError(error, file)

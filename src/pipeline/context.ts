@@ -16,14 +16,14 @@ export function stageContext(
   scanner: Scanner,
   bad: BadRecords,
   counts: Map<string, number>,
-  { memoryBytes, workers, tmp }: RunSettings,
+  { memoryBytes, workers, tmp, inputs }: RunSettings,
 ): StageContext {
   let folder: SpillFolder | undefined
   return {
     reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row), problem),
     keyTable: (fields) => scanner.keyTable(fields),
     now: Date.now,
-    sideFile: (file) => openSideFile(file, 'w'),
+    sideFile: (file) => openSideFile(file, inputs),
     count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
     memoryBytes,
     workers,

@@ -77,8 +77,8 @@ export async function runParallel(
   spawn: Spawn,
   progress?: Progress,
 ): Promise<Outcome> {
-  const { deadLetter, keepDeadLetters } = task.settings
-  if (deadLetter !== undefined && !keepDeadLetters) openSideFile(deadLetter, 'w').close()
+  const { deadLetter, keepDeadLetters, inputs } = task.settings
+  if (deadLetter !== undefined && !keepDeadLetters) openSideFile(deadLetter, inputs).close()
   const turns = new Turns()
   const work: WorkerTask = { ...task, turns: turns.shared }
   const workers = Array.from({ length: task.settings.workers - 1 }, () => listen(spawn(work), turns))
@@ -119,7 +119,7 @@ async function workThrough(
   turns: Turns,
   progress?: Progress,
 ): Promise<{ operator: ReturnType<OperatorStage['open']>; result: WorkerResult }> {
-  const letters = settings.deadLetter === undefined ? undefined : openSideFile(settings.deadLetter, 'a')
+  const letters = settings.deadLetter === undefined ? undefined : openSideFile(settings.deadLetter, [], true)
   const output = new TurnOutput(turns, letters?.write)
   const bad = letters ? new DeadLetters(output.writeLetter) : stopAtBadRecords
   const counts = new Map<string, number>()

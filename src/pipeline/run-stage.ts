@@ -184,12 +184,12 @@ export function readerSettings(
 
 /** Opens the dead letters if asked for, and sees that everything before an error is written. */
 export async function withBadRecords(
-  { deadLetter, keepDeadLetters }: RunSettings,
+  { deadLetter, keepDeadLetters, inputs }: RunSettings,
   output: Output,
   run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
 ): Promise<Outcome> {
   const counts = new Map<string, number>()
-  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, keepDeadLetters ? 'a' : 'w')
+  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, inputs, keepDeadLetters)
   const bad = letters ? new DeadLetters(letters.write) : stopAtBadRecords
   try {
     await run(bad, counts)

@@ -5,6 +5,8 @@ export interface RunSettings {
   readonly strict: boolean
   readonly maxLineBytes: number
   readonly deadLetter: string | undefined
+  /** What the command reads, `-` for standard input: no output may be one of these. */
+  readonly inputs: readonly string[]
   /** The dead letters hold some of this run already: those of its table. */
   readonly keepDeadLetters?: boolean
   readonly workers: number

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, read, readSync, statSync } from 'node:fs'
 import { BeckError, fileError } from '../core/errors.ts'
 import { readSome } from './descriptor.ts'
 
@@ -30,7 +30,7 @@ export function openSource(file: string, timers = false): ByteSource {
     throw new BeckError('file', {
       file: name,
       problem: 'is a directory, not a file',
-      hint: `name its files: ${name}/*.ndjson`,
+      hint: stdin ? 'read its files: beck … FOLDER/*.ndjson' : `name its files: ${name}/*.ndjson`,
     })
   }
   const regular = stat.isFile()
@@ -56,11 +56,11 @@ export function openSource(file: string, timers = false): ByteSource {
 
 /** A regular file that can be read in ranges by several workers: its size. Undefined for pipes, `-` and packed files. */
 export function rangeableSize(file: string): number | undefined {
-  if (file === '-') return undefined
+  // Asked before it is opened: a named pipe whose reader leaves again loses its writer.
+  if (file === '-' || !isRegular(file)) return undefined
   const fd = open(file)
   try {
-    const stat = fstatSync(fd)
-    return stat.isFile() && !compressionOf(file, fd) ? stat.size : undefined
+    return compressionOf(file, fd) ? undefined : fstatSync(fd).size
   } finally {
     closeSync(fd)
   }
@@ -105,6 +105,14 @@ export function lineStart(fd: number, at: number, size: number): number {
     if (n === 0) break
   }
   return size
+}
+
+function isRegular(file: string): boolean {
+  try {
+    return statSync(file).isFile()
+  } catch {
+    return false // Opening it will say what is wrong.
+  }
 }
 
 function open(file: string): number {
