@@ -167,6 +167,11 @@ export const window: CommandSpec = {
     const lateTo = options['late-to'] as string | undefined
     const timers = processing || times.idleMs !== undefined || everyMs !== undefined
     const { panes } = kind.kind === 'aligned' ? kind : {}
+    const openInput = (context: StageContext): { checks: RowChecks; keys: Keys } => {
+      const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
+      const checks = new RowChecks(context, column && { column, path, maxAheadMs })
+      return { checks, keys: new Keys(context, keyFields, fields) }
+    }
     const inParts =
       plan?.parallel && !timers && lateTo === undefined && policy.late === 'drop' && policy.emit === 'final'
     return {
@@ -177,16 +182,13 @@ export const window: CommandSpec = {
         panes && {
           parallel: 'ordered' as const,
           openPart(context: StageContext) {
-            const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
-            const checks = new RowChecks(context, column && { column, path, maxAheadMs })
-            const parts = { checks, content: plan.open(checks.context), keys: new Keys(context, keyFields, fields) }
+            const { checks, keys } = openInput(context)
+            const parts = { checks, content: plan.open(checks.context), keys }
             return new WindowParts(context, panes, policy, times.delayMs, parts)
           },
         }),
       open(context) {
-        const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
-        const checks = new RowChecks(context, column && { column, path, maxAheadMs })
-        const keys = new Keys(context, keyFields, fields)
+        const { checks, keys } = openInput(context)
         const { delayMs } = times
         if (!plan) {
           const records = new Records(windowField)

@@ -42,7 +42,7 @@ export interface Rows {
 
 /** Windows over a stream: one per kind of window. */
 export interface Engine {
-  /** All watermarks before this one have been seen. */
+  /** All events before it have been seen. -Infinity before the first. */
   readonly watermark: EventTime
   /** Takes the rows in, each judged against the watermark before it, and lets the watermark follow them by `delayMs`. */
   process(batch: RecordBatch, rows: Rows, out: Collector): void

@@ -112,3 +112,22 @@ export class MinHeap {
     return least
   }
 }
+
+/** By a whole number, ascending. Number and place go into one double, since sorting plain doubles is many times faster than calling back. */
+export function sortedBy(items: readonly number[], value: (item: number) => number): number[] {
+  const count = items.length
+  const values = new Float64Array(count)
+  let [least, most] = [Infinity, -Infinity]
+  for (let index = 0; index < count; index++) {
+    const own = value(items[index] as number)
+    values[index] = own
+    if (own < least) least = own
+    if (own > most) most = own
+  }
+  if ((most - least + 1) * count > Number.MAX_SAFE_INTEGER) return [...items].sort((a, b) => value(a) - value(b))
+  for (let index = 0; index < count; index++) values[index] = ((values[index] as number) - least) * count + index
+  values.sort()
+  const sorted: number[] = []
+  for (let index = 0; index < count; index++) sorted.push(items[(values[index] as number) % count] as number)
+  return sorted
+}

@@ -2,7 +2,7 @@ import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import { graceMs, speaksTwice, type Content, type Engine, type Policy, type Rows } from './engine.ts'
-import { MinHeap, Slots } from './ids.ts'
+import { MinHeap, Slots, sortedBy } from './ids.ts'
 import type { Keys } from './keys.ts'
 import type { Results, Standing } from './results.ts'
 
@@ -420,23 +420,4 @@ export class SessionWindows implements Engine {
     }
     return sorted
   }
-}
-
-/** By a whole number, ascending. Number and place go into one double, since sorting plain doubles is many times faster than calling back. */
-function sortedBy(items: readonly number[], value: (item: number) => number): number[] {
-  const count = items.length
-  const values = new Float64Array(count)
-  let [least, most] = [Infinity, -Infinity]
-  for (let index = 0; index < count; index++) {
-    const own = value(items[index] as number)
-    values[index] = own
-    if (own < least) least = own
-    if (own > most) most = own
-  }
-  if ((most - least + 1) * count > Number.MAX_SAFE_INTEGER) return [...items].sort((a, b) => value(a) - value(b))
-  for (let index = 0; index < count; index++) values[index] = ((values[index] as number) - least) * count + index
-  values.sort()
-  const sorted: number[] = []
-  for (let index = 0; index < count; index++) sorted.push(items[(values[index] as number) % count] as number)
-  return sorted
 }
