@@ -1,12 +1,15 @@
+import { resolve } from 'node:path'
 import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
-import type { Arguments, CommandSpec, SinkContext, SinkStage } from '../src/core/spec.ts'
+import type { Arguments, CommandSpec, EpochSink, PipelineStart, SinkContext, SinkStage } from '../src/core/spec.ts'
 import { type Acks, Appender, type AppendPlan } from '../src/log/appender.ts'
 import { KeyHash } from '../src/log/key-hash.ts'
 import { checkName } from '../src/log/layout.ts'
+import { announceSink, checkRun, commitEpoch, isRunning, withoutSink } from '../src/log/pipelines.ts'
 import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { prepareTopic } from '../src/log/topics.ts'
+import { isUpstream, processGroup } from '../src/pipeline/upstream.ts'
 
 export const append: CommandSpec = {
   name: 'append',
@@ -61,7 +64,7 @@ export const append: CommandSpec = {
   create: createStage,
 }
 
-function createStage(args: Arguments): SinkStage {
+async function createStage(args: Arguments): Promise<SinkStage> {
   const topic = checkName('topic', args.program[0] ?? '')
   const option = (flag: string): string | undefined => args.options[flag] as string | undefined
   const given = {
@@ -77,7 +80,8 @@ function createStage(args: Arguments): SinkStage {
     throw new BeckError('bad-option', { option: '--sequence', problem: 'needs a producer', hint: 'add --producer ID' })
   }
   // What is read depends on what the topic remembers, so the store is opened before the first byte.
-  const store = Store.open(storeFolder(option('store')), { create: true })
+  const folder = await folderOf(option('store'), args.files)
+  const store = Store.open(folder, { create: true })
   const acks = (option('acks') ?? 'batch') as Acks
   const config = prepareTopic(store, topic, given, acks !== 'none')
   if (partition !== undefined && partition >= config.partitions) {
@@ -110,8 +114,14 @@ function createStage(args: Arguments): SinkStage {
         }),
       }
       const appender = new Appender(store, plan, context)
+      const epochs = epochSink(store, appender, producerId)
+      let checked = args.files.length > 0
       return {
-        processBatch: (batch) => appender.processBatch(batch),
+        processBatch(batch) {
+          if (!checked && !epochs.started) refuseWithoutFrames(store)
+          checked = true
+          appender.processBatch(batch)
+        },
         onIdle: () => appender.settle(),
         onTimer: (now) => appender.onTimer(now),
         onEnd() {
@@ -121,8 +131,79 @@ function createStage(args: Arguments): SinkStage {
           if (context.terminal.stderr) context.count(`appended to ${topic}:`, appender.written)
         },
         close: () => store.close(),
+        epochs,
       }
     },
+  }
+}
+
+/** The store's folder. An exactly-once pipe names it in its first line; that is waited for where nothing else names one. */
+async function folderOf(option: string | undefined, files: readonly string[]): Promise<string> {
+  const named = option !== undefined || process.env['BECK_STORE'] || (files.length > 0 && !files.includes('-'))
+  const start = named ? undefined : await (await import('../src/pipeline/frame-source.ts')).startOfStdin()
+  return start?.store ?? storeFolder(option)
+}
+
+/** Commits what an exactly-once pipe brings, with its offsets and state, as one line of the journal. */
+function epochSink(
+  store: Store,
+  appender: Appender,
+  producer: string | undefined,
+): EpochSink & { readonly started: boolean } {
+  let run: PipelineStart | undefined
+  return {
+    get started() {
+      return run !== undefined
+    },
+    start(pipeline) {
+      run = pipeline
+      if (producer !== undefined) {
+        throw new BeckError('bad-option', {
+          option: '--producer',
+          problem: 'does not go with a pipe that delivers exactly once',
+          hint: 'leave it out: nothing is written twice',
+        })
+      }
+      if (resolve(store.folder) !== pipeline.store) {
+        throw new BeckError('bad-option', {
+          option: '--store',
+          problem: `the pipe reads from the store ${pipeline.store}, and output and offsets can be one only in one store`,
+          hint: `leave --store and $BECK_STORE out, or name that store: --store ${pipeline.store}`,
+        })
+      }
+      appender.hold()
+      store.refresh()
+      checkRun(store, { name: run.group, generation: run.generation })
+      announceSink(store, run.group, run.generation)
+    },
+    commit({ epoch, offsets, handles }) {
+      const { group: name, generation, stages } = run as PipelineStart
+      appender.commit((transaction) =>
+        commitEpoch(store, transaction, { name, generation, epoch, offsets, stages, handles }),
+      )
+    },
+  }
+}
+
+/** A shell starts the stages of a pipe within this time. Hundredths of a second, as Linux counts them. */
+const TOGETHER_TICKS = 20
+
+/** Records without frames, although an exactly-once pipe leads here: something on the way swallows them. @throws BeckError frames */
+function refuseWithoutFrames(store: Store): void {
+  store.refresh()
+  for (const [name, pipeline] of withoutSink(store)) {
+    const { owner } = pipeline
+    const { identity } = store.env
+    // A source that has given up (it waits some seconds for a sink) was one of ours if it was started with us.
+    const together =
+      pipeline.group === processGroup() &&
+      owner.boot === identity.boot &&
+      Math.abs(Number(owner.start) - Number(identity.start)) < TOGETHER_TICKS
+    if (!(isRunning(store, pipeline) ? isUpstream(owner.pid) : together)) continue
+    throw new BeckError('frames', {
+      problem: `this pipe begins with consume --group ${name} and delivers exactly once, but its control frames do not arrive here; nothing is appended`,
+      hint: 'grep, head, jq and other programs swallow them: between consume and append only beck commands can stand, as beck filter in place of grep',
+    })
   }
 }
 

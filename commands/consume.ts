@@ -4,6 +4,8 @@ import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec
 import type { Strategy } from '../src/log/assignors.ts'
 import { Consumer } from '../src/log/consumer.ts'
 import { GroupMember } from '../src/log/groups.ts'
+import { refuseWhileRunning } from '../src/log/pipelines.ts'
+import type { ReadPolicy } from '../src/log/reader.ts'
 import { checkName } from '../src/log/layout.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { topicOf } from '../src/log/topics.ts'
@@ -37,6 +39,19 @@ export const consume: CommandSpec = {
       default: "the group's, else range",
       description: 'how partitions are shared out, as in Kafka',
     },
+    {
+      flag: 'exactly-once',
+      description: 'the command at the end of the pipe commits, output and offsets as one: see docs/exactly-once.md',
+    },
+    { flag: 'at-least-once', description: 'the same, where not every stage can do it exactly once' },
+    {
+      flag: 'checkpoint',
+      value: 'DURATION',
+      description: 'how often the end of the pipe commits (after 32 MiB at the latest)',
+      default: '1s',
+    },
+    { flag: 'drain', description: 'at the end, stages give out what they hold, as open windows' },
+    { flag: 'no-wait', description: 'leave at once when the group is being worked on' },
     { flag: 'at-most-once', description: 'commit before writing: nothing twice, but a crash may lose records' },
     {
       flag: 'session-timeout',
@@ -90,10 +105,37 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
   }
   const session = option('session-timeout')
   const sessionMs = session === undefined ? undefined : parseDuration(session, '--session-timeout').ms
+  const level = levelOption(args.options)
   const store = Store.open(storeFolder(option('store')), { say: io.say })
   try {
     const topics = [...new Set(args.program)]
     for (const topic of topics) topicOf(store, topic)
+    const policy: ReadPolicy = {
+      onCorrupt: option('on-corrupt') === 'skip' ? 'skip' : 'fail',
+      onLost: option('on-lost') === 'skip' ? 'skip' : 'fail',
+      say: io.say,
+    }
+    const from = option('from') === 'latest' ? 'latest' : 'earliest'
+    const follow = args.options['follow'] === true
+    if (level) {
+      const { EpochSource } = await import('../src/pipeline/epoch-source.ts')
+      const { refuseFileOutput } = await import('../src/pipeline/framed-stage.ts')
+      refuseFileOutput('consume')
+      const plan = {
+        group,
+        topics,
+        level,
+        from,
+        follow,
+        limit: limit === undefined ? undefined : Number(limit),
+        drain: args.options['drain'] === true,
+        checkpointMs: parseDuration(option('checkpoint') ?? '1s', '--checkpoint').ms,
+        wait: args.options['no-wait'] !== true,
+        policy,
+      } as const
+      return await new EpochSource(store, plan, io.say).run()
+    }
+    refuseWhileRunning(store, group)
     const member = GroupMember.join(store, group, {
       id,
       topics,
@@ -105,15 +147,11 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
       member,
       {
         topics,
-        from: option('from') === 'latest' ? 'latest' : 'earliest',
-        follow: args.options['follow'] === true,
+        from,
+        follow,
         limit: limit === undefined ? undefined : Number(limit),
         atMostOnce: args.options['at-most-once'] === true,
-        policy: {
-          onCorrupt: option('on-corrupt') === 'skip' ? 'skip' : 'fail',
-          onLost: option('on-lost') === 'skip' ? 'skip' : 'fail',
-          say: io.say,
-        },
+        policy,
       },
       io,
     )
@@ -131,4 +169,28 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
   } finally {
     store.close()
   }
+}
+
+const levels = ['exactly-once', 'at-least-once', 'at-most-once'] as const
+
+/** Who commits: the end of the pipe (a level), or `consume` itself (undefined). @throws BeckError usage, bad-option */
+function levelOption(options: Arguments['options']): 'exactly-once' | 'at-least-once' | undefined {
+  const given = levels.filter((flag) => options[flag] === true)
+  if (given.length > 1) {
+    throw new BeckError('usage', { problem: `--${given[0]} and --${given[1]} do not go together`, hint: 'choose one' })
+  }
+  const level = given[0] === 'at-most-once' ? undefined : given[0]
+  const alone = level ? ['member', 'assign', 'session-timeout'] : ['checkpoint', 'drain', 'no-wait']
+  const wrong = alone.find((flag) => options[flag] !== undefined)
+  if (wrong !== undefined) {
+    throw new BeckError('bad-option', {
+      option: `--${wrong}`,
+      problem: level ? `does not go with --${level} yet` : 'goes with --exactly-once or --at-least-once',
+      hint: level ? 'one pipeline of a group works, further ones stand by to take over' : undefined,
+    })
+  }
+  if (options['drain'] === true && options['follow'] === true) {
+    throw new BeckError('bad-option', { option: '--drain', problem: 'is for the end, and --follow has none' })
+  }
+  return level
 }

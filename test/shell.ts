@@ -25,7 +25,7 @@ export function temporaryFolder(): string {
 }
 
 /** A folder whose only file is `beck`. */
-const bin = temporaryFolder()
+export const bin = temporaryFolder()
 if (!existsSync(program)) throw new Error(`${program} is not there`)
 chmodSync(program, 0o755)
 symlinkSync(program, join(bin, 'beck'))

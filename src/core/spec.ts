@@ -219,6 +219,28 @@ export interface Sink {
   onEnd(): void
   /** Always called at last, also after an error. */
   close(): void
+  /** For pipes that deliver exactly once. Without it they are refused. */
+  readonly epochs?: EpochSink
+}
+/** A sink that commits output, offsets and state together, an epoch at a time. Between commits it keeps what it was given to itself. */
+export interface EpochSink {
+  /** Before the first record. @throws BeckError fenced, usage */
+  start(pipeline: PipelineStart): void
+  /** All records since the last commit belong to this epoch. Doing it twice is doing it once. @throws BeckError fenced */
+  commit(epoch: Epoch): void
+}
+/** Where a pipeline stands when its run begins. */
+export interface PipelineStart {
+  readonly store: string
+  readonly group: string
+  readonly generation: number
+  readonly epoch: number
+  readonly stages: readonly string[]
+}
+export interface Epoch {
+  readonly epoch: number
+  readonly offsets: Readonly<Record<string, number>>
+  readonly handles: readonly unknown[]
 }
 export interface SinkContext extends StageContext {
   /** A line for people on stderr. */

@@ -7,7 +7,7 @@ import type { ProducerSession } from './producer.ts'
 import { applyRetention } from './retention.ts'
 import type { Store } from './store.ts'
 import { timesOf } from './times.ts'
-import { DEFAULT_SEGMENT_BYTES } from './transaction.ts'
+import { DEFAULT_SEGMENT_BYTES, type Transaction } from './transaction.ts'
 
 export type Acks = 'none' | 'batch' | 'all'
 
@@ -108,6 +108,8 @@ export class Appender {
   /** Bytes that one commit may hold. */
   private readonly most: number
   private readonly groupBytes: number
+  /** Commits come from outside, an epoch at a time. */
+  private holding = false
 
   constructor(store: Store, plan: AppendPlan, context: StageContext) {
     this.store = store
@@ -150,6 +152,7 @@ export class Appender {
   /** Rows of a batch, cut so that no commit holds more than fits into a segment. */
   private add(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
     if (from >= to) return
+    if (this.holding) return this.take(batch, from, to, times, sequences)
     const { spans, stride } = batch
     const bytes = (spans[(to - 1) * stride + 1] as number) - (spans[from * stride] as number)
     if (bytes > this.most && to - from > 1) {
@@ -202,7 +205,7 @@ export class Appender {
     pending.count += added
     this.count += added
     this.bytes += lines.length
-    if (this.bytes >= this.groupBytes) this.group(lines)
+    if (this.bytes >= this.groupBytes && !this.holding) this.group(lines)
     else pending.add(lines)
   }
 
@@ -274,14 +277,32 @@ export class Appender {
     this.flush(this.plan.acks !== 'none')
   }
 
-  /** @param more lines that come after those that wait, when there is one partition */
+  /** From now on records wait for `commit`. */
+  hold(): void {
+    this.holding = true
+  }
+
+  /** Commits what waits together with what `beside` adds to the same line of the journal; nothing where that says false. */
+  commit(beside: (transaction: Transaction) => boolean): void {
+    this.write(true, { beside })
+  }
+
   private flush(sync: boolean, more?: Uint8Array): void {
+    if (this.holding || (this.count === 0 && !(sync && this.unsynced))) return
+    this.write(sync, { more })
+  }
+
+  /** @param more lines that come after those that wait, when there is one partition */
+  private write(
+    sync: boolean,
+    { more, beside }: { more?: Uint8Array | undefined; beside?: (transaction: Transaction) => boolean },
+  ): void {
     const { store, plan } = this
     const { producer } = plan
-    if (this.count === 0 && !(sync && this.unsynced)) return
     const before = this.segments()
     store.transact(sync, (transaction) => {
-      if (this.count === 0) return transaction.mark()
+      if (beside && !beside(transaction)) return
+      if (this.count === 0) return beside ? undefined : transaction.mark()
       const topic = store.state.topics.get(plan.topic)
       if (!topic || topic.partitions.length < plan.partitions) {
         throw new BeckError('store', {

@@ -5,14 +5,40 @@ import {
   nextFrame,
   parseFrame,
   START_PREFIX,
+  type StartFrame,
   unescapeRecord,
 } from './frames.ts'
-import type { ByteSource } from './source.ts'
+import { type ByteSource, openSource } from './source.ts'
 
 const NEWLINE = 10
 const BLOCK = 1 << 18
 /** A look at the first bytes of a pipe is one read of this size. */
 const HEAD = 1 << 16
+
+/** The first bytes of standard input, when somebody has looked at them before its reader. */
+let stdinHead: Buffer | undefined
+
+/**
+ * The `start` of standard input, when it is a pipe with frames; waits for the first bytes, and leaves them to be read.
+ * @throws BeckError frames
+ */
+export async function startOfStdin(): Promise<StartFrame | undefined> {
+  const { framed, source } = await lookForFrames(openSource('-'), '-')
+  let head = Buffer.alloc(0)
+  let newline = -1
+  // A plain stream's head is handed back at once; a framed one's is read to the end of its first line.
+  do {
+    const more = Buffer.allocUnsafe(HEAD)
+    const n = source.pauses ? await source.read(more) : 0
+    if (n === 0) break
+    head = Buffer.concat([head, more.subarray(0, n)])
+    newline = head.indexOf(NEWLINE)
+  } while (framed && newline < 0)
+  stdinHead = head
+  if (!framed || newline < 0) return undefined
+  const frame = parseFrame(head.subarray(0, newline))
+  return frame.kind === 'start' ? frame : undefined
+}
 
 /**
  * Whether an input has frames, which come through pipes alone, as standard input; and the same input from its beginning. Costs one
@@ -23,8 +49,10 @@ export async function lookForFrames(
   file: string,
 ): Promise<{ framed: boolean; source: ByteSource }> {
   if (file !== '-' || !source.pauses) return { framed: false, source }
-  const head = Buffer.allocUnsafe(HEAD)
-  let filled = 0
+  const seen = stdinHead
+  stdinHead = undefined
+  const head = seen && seen.length > 0 ? seen : Buffer.allocUnsafe(HEAD)
+  let filled = seen?.length ?? 0
   const undecided = (): boolean =>
     filled < START_PREFIX.length && START_PREFIX.subarray(0, filled).equals(head.subarray(0, filled))
   while (undecided()) {

@@ -30,7 +30,13 @@ export class FramedOutput implements ByteSink {
     this.#output.write(formatFrame(frame))
     this.#output.flush()
   }
+  flush(): void {
+    this.#output.flush()
+  }
   /** Records since this was last asked. */
+  get count(): number {
+    return this.#records
+  }
   takeCount(): number {
     const records = this.#records
     this.#records = 0

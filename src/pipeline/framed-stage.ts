@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs'
 import type { Collector, Operator } from '../core/operator.ts'
+import type { Sink } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
 import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
@@ -89,8 +90,73 @@ export function refuseSideOutputs({ deadLetter }: RunSettings): void {
 }
 
 /** Frames are for the next stage, never for people or files. @throws BeckError usage */
-function refuseFileOutput(name: string): void {
+export function refuseFileOutput(name: string): void {
   const stat = fstatSync(1)
   const what = stat.isFile() ? 'a file' : stat.isCharacterDevice() ? 'a terminal or device' : undefined
   if (what) throw unwelcome(`beck ${name} writes to ${what}, where nothing commits`)
 }
+
+/** A sink at the end of an exactly-once pipe: every barrier is a commit. */
+export class SinkFrames implements FrameTaker {
+  readonly #sink: Sink
+  readonly #settings: RunSettings
+  #order: FrameOrder | undefined
+
+  constructor(sink: Sink, settings: RunSettings) {
+    this.#sink = sink
+    this.#settings = settings
+  }
+
+  start(frame: StartFrame): number {
+    this.#order?.take(frame, 0)
+    const { name } = this.#settings.stage
+    if (!this.#sink.epochs) throw unwelcome(`beck ${name} cannot commit for it`)
+    refuseSideOutputs(this.#settings)
+    if (frame.epoch > 0 && frame.handles.length !== frame.states) {
+      throw otherState(
+        frame,
+        `its committed state is of ${frame.handles.length} stages that keep state, and this command line has ${frame.states}`,
+      )
+    }
+    const stages = [...frame.stages, name]
+    this.#order = new FrameOrder(frame, name)
+    this.#sink.epochs.start({ ...frame, stages })
+    return 0
+  }
+
+  watermark(frame: WatermarkFrame): void {
+    this.#order?.take(frame, 0)
+  }
+
+  barrier(frame: BarrierFrame, records: number): void {
+    const order = this.#order
+    if (!order) throw cutOff()
+    const { states } = order.start
+    if (frame.handles.length !== states) {
+      throw new BeckError('frames', {
+        problem: `barrier ${frame.epoch} carries the state of ${frame.handles.length} stages, and ${states} keep some`,
+      })
+    }
+    order.take(frame, records)
+    this.#sink.epochs?.commit(frame)
+  }
+
+  end(frame: EndFrame, records: number): 'leave' {
+    this.#order?.take(frame, records)
+    return 'leave'
+  }
+
+  alive(): void {}
+
+  finish(records: number): void {
+    if (!this.#order) throw cutOff()
+    this.#order.finish(records)
+  }
+}
+
+/** The command line has changed since its state was written. */
+export const otherState = ({ group }: StartFrame, how: string): BeckError =>
+  new BeckError('usage', {
+    problem: `the pipeline "${group}" was run with another command line: ${how}`,
+    hint: `give the old command line, or another --group; or forget the state: beck pipeline reset ${group}`,
+  })

@@ -5,7 +5,7 @@ import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
-import { OperatorFrames } from './framed-stage.ts'
+import { OperatorFrames, SinkFrames } from './framed-stage.ts'
 import { lookForFrames } from './frame-source.ts'
 import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
@@ -85,6 +85,7 @@ export async function runSink(
       await readInputs(scanner, files, process, {
         ...readerSettings(settings, bad, output, true, progress),
         onIdle: () => sink.onIdle(),
+        frames: new SinkFrames(sink, settings),
       })
       check()
       sink.onEnd()

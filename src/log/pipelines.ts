@@ -1,0 +1,190 @@
+import { BeckError } from '../core/errors.ts'
+import { ensureFolder, readSmallFile, removeIfThere, writeAll } from './env.ts'
+import { refuseWhileLive } from './groups.ts'
+import type { Identity } from './identity.ts'
+import { layout } from './layout.ts'
+import type { Offset, PartitionName } from './state.ts'
+import { type Store, translate } from './store.ts'
+import type { Transaction } from './transaction.ts'
+
+/**
+ * Pipelines that deliver exactly once. One has its group's name and one run at a time: whoever starts it moves the generation on, and
+ * commits of earlier generations are refused. What a run has done is one line of the journal per epoch: output, offsets, state.
+ */
+export interface PipelineState {
+  /** Moved on by each run. */
+  readonly generation: number
+  /** The last committed epoch. */
+  readonly epoch: number
+  /** The process that reads the input of the current run. */
+  readonly owner: Identity
+  /** The owner's process group, where that can be told. */
+  readonly group?: number
+  /** When the epoch was committed. Milliseconds since the Unix epoch. */
+  readonly at: number
+  /** The commands of the pipe. */
+  readonly stages: readonly string[]
+  /** State of the stages that keep some, as of `epoch`; null where there is none. */
+  readonly handles: readonly unknown[]
+}
+
+/** A pipeline as the journal has it. */
+export const pipelineOf = (store: Store, name: string): PipelineState | undefined =>
+  // Written by this file alone.
+  store.state.handles.get(name) as PipelineState | undefined
+
+/** Whether a run of the pipeline may still be at work: its process is not proven dead. */
+export const isRunning = (store: Store, pipeline: PipelineState | undefined): boolean =>
+  pipeline !== undefined && store.env.alive(pipeline.owner) !== 'dead'
+
+/**
+ * Starts a run: moves the generation on, so that nothing of an earlier run can commit any more, and says where the pipeline stands.
+ * `begin` is where partitions without a committed offset begin; it is committed, so that it holds for later runs too.
+ * @returns the state of the running pipeline instead, when there is one
+ * @throws BeckError store, when the group has members of the other kind
+ */
+export function startRun(
+  store: Store,
+  name: string,
+  begin: ReadonlyMap<PartitionName, Offset>,
+  group: number | undefined,
+): { readonly started: boolean; readonly pipeline: PipelineState } {
+  return store.transact(true, (transaction) => {
+    const before = pipelineOf(store, name)
+    if (before && isRunning(store, before)) return { started: false, pipeline: before }
+    refuseWhileLive(store, name, 'start the pipeline again; or give it a --group of its own')
+    const known = store.state.group(name).offsets
+    const missing = [...begin].filter(([partition]) => !known.has(partition))
+    if (missing.length > 0) transaction.offsets(name, Object.fromEntries(missing))
+    const pipeline: PipelineState = {
+      epoch: 0,
+      at: transaction.at,
+      stages: [],
+      handles: [],
+      ...before,
+      generation: (before?.generation ?? 0) + 1,
+      owner: store.env.identity,
+      ...(group !== undefined && { group }),
+    }
+    transaction.handles(name, pipeline)
+    return { started: true, pipeline }
+  })
+}
+
+/** @throws BeckError store, while a pipeline reads for the group */
+export function refuseWhileRunning(store: Store, name: string): void {
+  const pipeline = pipelineOf(store, name)
+  if (!pipeline || !isRunning(store, pipeline)) return
+  throw new BeckError('store', {
+    problem: `the group "${name}" is read by a pipeline that delivers exactly once (process ${pipeline.owner.pid})`,
+    hint: 'give this reader a --group of its own',
+  })
+}
+
+/** What belongs to one epoch beside its output. */
+export interface EpochCommit {
+  readonly name: string
+  readonly generation: number
+  readonly epoch: number
+  readonly offsets: Readonly<Record<PartitionName, Offset>>
+  readonly stages: readonly string[]
+  readonly handles: readonly unknown[]
+}
+
+/**
+ * Adds an epoch to a transaction. False when it was committed before: then nothing more may be added.
+ * @throws BeckError fenced, when a later run has begun or an epoch is missing
+ */
+export function commitEpoch(store: Store, transaction: Transaction, commit: EpochCommit): boolean {
+  const before = checkRun(store, commit)
+  const { name, generation, epoch, offsets, stages, handles } = commit
+  if (before.epoch >= epoch) return false
+  if (before.epoch !== epoch - 1) {
+    throw new BeckError('fenced', {
+      problem: `epoch ${epoch} of pipeline "${name}" cannot follow epoch ${before.epoch}, the last one committed`,
+      hint: 'run the command line again',
+    })
+  }
+  transaction.offsets(name, offsets)
+  transaction.handles(name, {
+    ...before,
+    generation,
+    epoch,
+    at: transaction.at,
+    stages,
+    handles,
+  } satisfies PipelineState)
+  return true
+}
+
+/** @throws BeckError fenced, when a later run has begun */
+export function checkRun(
+  store: Store,
+  { name, generation }: { readonly name: string; readonly generation: number },
+): PipelineState {
+  const pipeline = pipelineOf(store, name)
+  if (pipeline?.generation === generation) return pipeline
+  throw new BeckError('fenced', {
+    problem: `a later run of pipeline "${name}" has taken over (generation ${pipeline?.generation ?? 'none'}, this one is ${generation}); this one commits nothing more`,
+    hint: 'nothing is lost: the later run goes on from the last committed epoch',
+  })
+}
+
+/** Forgets what a pipeline's stages keep; its group's offsets stay. @throws BeckError store, while it runs */
+export function resetPipeline(store: Store, transaction: Transaction, name: string): void {
+  const before = pipelineOf(store, name)
+  if (!before) return
+  if (isRunning(store, before)) {
+    throw new BeckError('store', {
+      problem: `the pipeline "${name}" is running (process ${before.owner.pid})`,
+      hint: 'stop it first',
+    })
+  }
+  transaction.handles(name, {
+    ...before,
+    generation: before.generation + 1,
+    epoch: 0,
+    stages: [],
+    handles: [],
+  } satisfies PipelineState)
+}
+
+const sinkFile = (store: Store, name: string, generation: number): string =>
+  `${layout.state(store.folder, name)}/sink.${generation}`
+
+/** Says that this process commits for a run: so its source learns that the frames arrive, and when nobody is left to commit. */
+export function announceSink(store: Store, name: string, generation: number): void {
+  const { env, folder } = store
+  translate(folder, () => {
+    ensureFolder(env, layout.states(folder))
+    ensureFolder(env, layout.state(folder, name))
+    for (const file of env.list(layout.state(folder, name))) {
+      if (file.startsWith('sink.')) removeIfThere(env, `${layout.state(folder, name)}/${file}`)
+    }
+    const fd = env.open(sinkFile(store, name, generation), 'create')
+    try {
+      writeAll(env, fd, Buffer.from(JSON.stringify(env.identity)), 0)
+    } finally {
+      env.close(fd)
+    }
+  })
+}
+
+/** Whether the process that commits for a run is there; undefined while none has said so. */
+export function sinkIsAlive(store: Store, name: string, generation: number): boolean | undefined {
+  const text = translate(store.folder, () => readSmallFile(store.env, sinkFile(store, name, generation)))
+  if (!text || text.length === 0) return undefined
+  try {
+    return store.env.alive(JSON.parse(text.toString()) as Identity) !== 'dead'
+  } catch {
+    return undefined // it is being written
+  }
+}
+
+/** Pipelines for whose last run nobody has said that it commits. */
+export const withoutSink = (store: Store): [name: string, pipeline: PipelineState][] =>
+  [...store.state.handles.keys()].flatMap((name) => {
+    const pipeline = pipelineOf(store, name)
+    const alone = pipeline && sinkIsAlive(store, name, pipeline.generation) === undefined
+    return alone ? [[name, pipeline] as [string, PipelineState]] : []
+  })

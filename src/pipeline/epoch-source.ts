@@ -1,0 +1,219 @@
+import { resolve } from 'node:path'
+import { BeckError } from '../core/errors.ts'
+import { Follower } from '../log/follow.ts'
+import { partitionName } from '../log/layout.ts'
+import { checkRun, isRunning, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
+import type { ReadPolicy } from '../log/reader.ts'
+import { Replay } from '../log/replay.ts'
+import type { Offset, PartitionName } from '../log/state.ts'
+import type { Store } from '../log/store.ts'
+import { Output, ReaderGone } from './descriptor.ts'
+import { FramedOutput } from './framed-output.ts'
+import type { Level, StateHandle } from './frames.ts'
+import { processGroup } from './upstream.ts'
+
+export interface EpochPlan {
+  readonly group: string
+  readonly topics: readonly string[]
+  readonly level: Level
+  /** Where to begin in a partition for which the group has no offset. */
+  readonly from: 'earliest' | 'latest'
+  readonly follow: boolean
+  readonly limit: number | undefined
+  /** At the end, what stages hold (open windows) comes out. */
+  readonly drain: boolean
+  /** How often there is a barrier while records come. */
+  readonly checkpointMs: number
+  /** When another run is at work: wait for its end, or leave. */
+  readonly wait: boolean
+  readonly policy: ReadPolicy
+}
+
+/** An epoch is committed as a whole, so its output is held in memory: a busy input has a barrier after so many bytes at the latest. */
+const EPOCH_BYTES = 32 << 20
+/** How often an idle source says that it is there, and looks whether the others are. */
+const CARE_MS = 100
+/** A pipe whose sink has not seen `start` after so long has something in it that swallows frames. */
+const SINK_MS = 10_000
+
+/** Reads topics for an exactly-once pipe: `start`, records, a barrier at each checkpoint, `end`; then waits for the commit. */
+export class EpochSource {
+  private readonly store: Store
+  private readonly plan: EpochPlan
+  private readonly say: (line: string) => void
+  private readonly output = new FramedOutput(new Output())
+  private readonly follower: Follower
+  private epoch = 0
+  private generation = 0
+  private started = 0
+  private lastCare = 0
+  /** `end` is written. */
+  private ended = false
+
+  constructor(store: Store, plan: EpochPlan, say: (line: string) => void) {
+    this.store = store
+    this.plan = plan
+    this.say = say
+    this.follower = new Follower(store)
+  }
+
+  /** @throws BeckError fenced, when the pipe's reader ends before the last epoch is committed */
+  async run(): Promise<void> {
+    try {
+      const pipeline = await this.claim()
+      if (pipeline) await this.stream(pipeline)
+    } finally {
+      this.follower.stop()
+    }
+  }
+
+  /** Waits for our turn. Undefined: another run is at work, and nobody waits. */
+  private async claim(): Promise<PipelineState | undefined> {
+    const { store, plan } = this
+    for (let told = false; ;) {
+      const { started, pipeline } = startRun(store, plan.group, this.offsets(plan.from), processGroup())
+      if (started) return pipeline
+      const who = `the pipeline "${plan.group}" is run by process ${pipeline.owner.pid}`
+      if (!plan.wait) {
+        this.say(`${who}: nothing to do`)
+        return undefined
+      }
+      if (!told) this.say(`${who}: waiting to take over`)
+      told = true
+      while (isRunning(store, pipeline)) await this.follower.wait(CARE_MS)
+    }
+  }
+
+  /** Begins or ends of all partitions. */
+  private offsets(which: 'earliest' | 'latest'): Map<PartitionName, Offset> {
+    const offsets = new Map<PartitionName, Offset>()
+    for (const topic of this.plan.topics) {
+      for (const [p, { start, next }] of (this.store.state.topics.get(topic)?.partitions ?? []).entries()) {
+        offsets.set(partitionName(topic, p), which === 'earliest' ? start : next)
+      }
+    }
+    return offsets
+  }
+
+  private async stream(pipeline: PipelineState): Promise<void> {
+    const { store, plan } = this
+    this.generation = pipeline.generation
+    this.epoch = pipeline.epoch
+    this.started = Date.now()
+    // Read after the generation has moved on: a sink of an earlier run cannot change them any more.
+    const ends = this.offsets('latest')
+    const committed = store.state.group(plan.group).offsets
+    const from = new Map([...ends].map(([name, end]) => [name, committed.get(name) ?? end]))
+    const source = new Replay(store, {
+      from,
+      until: plan.follow ? undefined : ends,
+      policy: plan.policy,
+      ...(plan.limit !== undefined && { limit: plan.limit }),
+    })
+    try {
+      await this.write(source, pipeline)
+    } catch (error) {
+      if (!(error instanceof ReaderGone)) throw error
+      // A pipe may close behind `end`, when all is done; the sink may still be at it.
+      if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
+      for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.watchSink()
+    } finally {
+      source.close()
+    }
+  }
+
+  private async write(source: Replay, pipeline: PipelineState): Promise<void> {
+    const { plan, output, store } = this
+    output.frame({
+      kind: 'start',
+      store: resolve(store.folder),
+      group: plan.group,
+      generation: pipeline.generation,
+      epoch: pipeline.epoch,
+      level: plan.level,
+      stages: ['consume'],
+      states: 0,
+      // The stages that wrote them check what they get back.
+      handles: pipeline.handles as readonly (StateHandle | null)[],
+    })
+    await this.records(source)
+    const hasState = pipeline.handles.some((handle) => handle !== null)
+    if (output.count > 0 || (plan.drain && (this.epoch > pipeline.epoch || hasState))) this.barrier(source, plan.drain)
+    output.frame({ kind: 'end', epoch: this.epoch, records: output.takeCount(), drained: plan.drain })
+    this.ended = true
+    for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.care()
+  }
+
+  /** Records and barriers, until there is no more to come. */
+  private async records(source: Replay): Promise<void> {
+    const { plan, output } = this
+    let since = Date.now()
+    let bytes = 0
+    while (!source.done) {
+      const step = source.next()
+      if (step && 'lines' in step) {
+        output.write(step.lines)
+        bytes += step.lines.length
+      } else if (!plan.follow) return
+      else {
+        output.flush()
+        await this.follower.wait(CARE_MS)
+      }
+      if (output.count > 0 && (bytes >= EPOCH_BYTES || Date.now() - since >= plan.checkpointMs)) {
+        this.barrier(source, false)
+        bytes = 0
+        since = Date.now()
+      } else if (output.count === 0) since = Date.now()
+      this.care()
+    }
+  }
+
+  private barrier(source: Replay, drain: boolean): void {
+    this.output.frame({
+      kind: 'barrier',
+      epoch: ++this.epoch,
+      records: this.output.takeCount(),
+      offsets: Object.fromEntries(source.offsets()),
+      handles: [],
+      drain,
+    })
+  }
+
+  /** Now and then: is the next stage there, is the sink, and are we still meant? @throws BeckError fenced, frames; ReaderGone */
+  private care(): void {
+    const { store, plan } = this
+    const now = Date.now()
+    if (now - this.lastCare < CARE_MS) return
+    this.lastCare = now
+    store.refresh()
+    checkRun(store, { name: plan.group, generation: this.generation })
+    this.output.alive()
+    this.watchSink()
+  }
+
+  /** @throws BeckError frames, when nobody is there who could commit */
+  private watchSink(): void {
+    const alive = sinkIsAlive(this.store, this.plan.group, this.generation)
+    if (alive === false && !this.isCommitted()) throw this.notCommitted('the stage that commits has ended')
+    if (alive === undefined && Date.now() - this.started > SINK_MS) {
+      throw this.notCommitted(
+        'no stage has taken up the control frames of this pipe, so that nothing would be committed',
+        'end the pipe with beck append TOPIC; what stands between must be beck commands, which hand control frames on: grep, head and jq do not',
+      )
+    }
+  }
+
+  /** Whether the journal has the last epoch. @throws BeckError fenced */
+  private isCommitted(): boolean {
+    this.store.refresh()
+    return checkRun(this.store, { name: this.plan.group, generation: this.generation }).epoch >= this.epoch
+  }
+
+  private notCommitted(problem: string, hint?: string): BeckError {
+    const { epoch = 0 } = checkRun(this.store, { name: this.plan.group, generation: this.generation })
+    return new BeckError('frames', {
+      problem: `${problem}; pipeline "${this.plan.group}" stands at epoch ${epoch}, and epoch ${Math.max(this.epoch, epoch + 1)} is not committed`,
+      hint,
+    })
+  }
+}

@@ -1,0 +1,181 @@
+import { spawn } from 'node:child_process'
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { partitionName } from '../../src/log/layout.ts'
+import { pipelineOf } from '../../src/log/pipelines.ts'
+import { Store } from '../../src/log/store.ts'
+import { prepareTopic } from '../../src/log/topics.ts'
+
+/** Pipelines of real processes, of which a random one is killed at a random time, and which are started again until they are done. */
+export interface Pipeline {
+  readonly name: string
+  /** From the topic `in`, as group `g`, to the topic `out`. */
+  readonly line: string
+}
+
+/** The records of the topic `in`: times with some disorder, a few keys. */
+export function records(count: number): string[] {
+  let seed = 7
+  const random = (): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    return seed / 2 ** 32
+  }
+  return Array.from({ length: count }, (_, i) => {
+    const time = new Date(Date.UTC(2026, 0, 1) + i * 250 - Math.floor(random() * 2000)).toISOString()
+    return `{"ts":"${time}","id":${i},"path":"/${Math.floor(random() * 7)}","ms":${(random() * 900).toFixed(3)}}`
+  })
+}
+
+/** A store whose topic `in` has these records in two partitions, in many commits. */
+export function makeStore(folder: string, lines: readonly string[], perCommit: number): void {
+  const store = Store.open(folder, { create: true })
+  prepareTopic(store, 'in', { partitions: 2, key: undefined, time: undefined }, false)
+  for (let at = 0; at < lines.length; at += perCommit) {
+    const batch = lines.slice(at, at + perCommit)
+    store.transact(false, (transaction) => {
+      for (const p of [0, 1]) {
+        const ranks = batch.flatMap((_, rank) =>
+          (at + rank) % 3 === 0 ? (p === 0 ? [rank] : []) : p === 1 ? [rank] : [],
+        )
+        const text = ranks.map((rank) => `${batch[rank] as string}\n`).join('')
+        transaction.append(partitionName('in', p), {
+          lines: [Buffer.from(text)],
+          count: ranks.length,
+          ranks: Uint32Array.from(ranks),
+        })
+      }
+    })
+  }
+  store.close()
+}
+
+/** The output topic's records, byte for byte, and where the pipeline stands. */
+export function outcome(folder: string): { output: string; epoch: number; left: number } {
+  const store = Store.open(folder)
+  try {
+    const committed = store.state.group('g').offsets
+    const left = (store.state.topics.get('in')?.partitions ?? []).reduce(
+      (sum, { next }, p) => sum + next - (committed.get(partitionName('in', p)) ?? 0),
+      0,
+    )
+    const topic = join(folder, 'topics/out/0')
+    const files = readdirSync(topic).filter((name) => name.endsWith('.ndjson'))
+    const sizes = new Map(
+      store.state.topics.get('out')?.partitions[0]?.segments.map((s) => [`${s.stem}.ndjson`, s.length]),
+    )
+    const output = files
+      .sort()
+      .map((name) => readFileSync(join(topic, name)).subarray(0, sizes.get(name) ?? 0))
+      .join('')
+    return { output, epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
+  } finally {
+    store.close()
+  }
+}
+
+export interface Attempt {
+  readonly exit: number
+  readonly stderr: string
+  readonly ms: number
+  readonly killed: string | undefined
+}
+
+/** Runs a pipeline once; after `killAfterMs` one of its processes is killed. */
+export async function attempt(
+  line: string,
+  options: {
+    readonly env: NodeJS.ProcessEnv
+    readonly cwd: string
+    readonly kill?: { afterMs: number; which: number }
+  },
+): Promise<Attempt> {
+  const begin = Date.now()
+  const child = spawn('bash', ['-c', `set -o pipefail; ${line}`], {
+    ...options,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  let killed: string | undefined
+  const { kill } = options
+  const timer =
+    kill &&
+    setTimeout(() => {
+      const all = descendants(child.pid as number)
+      const victim = all[kill.which % Math.max(1, all.length)]
+      if (victim === undefined) return
+      try {
+        killed = readFileSync(`/proc/${victim}/cmdline`, 'utf8').split('\0').slice(1, 3).join(' ')
+        process.kill(victim, 'SIGKILL')
+      } catch {
+        killed = undefined // it was quicker
+      }
+    }, kill.afterMs)
+  const limit = setTimeout(() => process.kill(-(child.pid as number), 'SIGKILL'), 60_000)
+  const exit = await new Promise<number>((done) => child.on('close', (code) => done(code ?? 137)))
+  clearTimeout(timer)
+  clearTimeout(limit)
+  return { exit, stderr, ms: Date.now() - begin, killed }
+}
+
+function descendants(pid: number): number[] {
+  try {
+    const own = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+    return own.flatMap((child) => [child, ...descendants(child)])
+  } catch {
+    return []
+  }
+}
+
+/**
+ * Kills and restarts a pipeline until it is done; says how often it was killed. Throws when the output is not that of an undisturbed run.
+ */
+export async function torture(
+  { name, line }: Pipeline,
+  setup: {
+    readonly folder: string
+    readonly pristine: string
+    readonly env: NodeJS.ProcessEnv
+    readonly kills: number
+    readonly expected: string
+    readonly usualMs: number
+  },
+  random: () => number,
+): Promise<{ kills: number; exits: Map<number, number> }> {
+  const { folder, kills: most, usualMs } = setup
+  rmSync(folder, { recursive: true, force: true })
+  cpSync(setup.pristine, folder, { recursive: true })
+  const env = { ...setup.env, BECK_STORE: folder }
+  const exits = new Map<number, number>()
+  let kills = 0
+  for (let runs = 0; ; runs++) {
+    if (runs > 20 * most + 20) throw new Error(`${name}: never done`)
+    const kill = kills < most ? { afterMs: random() * usualMs, which: Math.floor(random() * 1000) } : undefined
+    const { exit, stderr, killed } = await attempt(line, { env, cwd: folder, ...(kill && { kill }) })
+    exits.set(exit, (exits.get(exit) ?? 0) + 1)
+    if (killed) kills++
+    const { output, left } = outcome(folder)
+    if (!setup.expected.startsWith(output)) {
+      throw new Error(
+        `${name}: after ${kills} kills (last: ${killed}) the output is not a part of what it should be; ${stderr}`,
+      )
+    }
+    if (!killed && exit !== 0) throw new Error(`${name}: exit ${exit} although nothing was killed: ${stderr}`)
+    if (exit === 0 && left === 0) {
+      if (output !== setup.expected) throw new Error(`${name}: ${kills} kills, done, and the output differs`)
+      // Nothing is left to do: a new round from the beginning, until there were enough kills.
+      if (kills >= most) return { kills, exits }
+      rmSync(folder, { recursive: true, force: true })
+      cpSync(setup.pristine, folder, { recursive: true })
+    }
+  }
+}
+
+/** The pipelines that are tried. */
+export const pipelines: readonly Pipeline[] = [
+  {
+    name: 'filter and map',
+    line: `beck consume in -g g --exactly-once --checkpoint 5ms | beck filter 'r.ms > 200' | beck map '{...r, slow: r.ms > 500}' | beck append out`,
+  },
+]

@@ -1,0 +1,128 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { shell, temporaryFolder } from '../shell.ts'
+
+/** A folder with a store whose topic `in` has these records. */
+async function folderWith(records: number): Promise<string> {
+  const folder = temporaryFolder()
+  await add(folder, 0, records)
+  return folder
+}
+async function add(folder: string, from: number, to: number): Promise<void> {
+  const lines = Array.from({ length: to - from }, (_, i) => `{"n":${from + i}}\n`).join('')
+  writeFileSync(join(folder, 'new.ndjson'), lines)
+  await shell('beck append in new.ndjson', { cwd: folder })
+}
+const run = (folder: string, line: string, timeoutMs = 30_000) =>
+  shell(`set -o pipefail; ${line}`, { cwd: folder, timeoutMs })
+/** How often each number came out. */
+async function numbers(folder: string, topic = 'out'): Promise<number[]> {
+  const { stdout } = await run(folder, `beck replay ${topic}`)
+  return stdout
+    .toString()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { n: number }).n)
+}
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+
+describe('consume --exactly-once', () => {
+  test('each run handles what is new, once', async () => {
+    const folder = await folderWith(10)
+    const line = 'beck consume in -g g --exactly-once | beck filter true | beck append out'
+    for (const more of [10, 10, 14]) {
+      await add(folder, 10, more)
+      const { exit, stderr } = await run(folder, line)
+      expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+      if (more === 10) expect(await numbers(folder)).toEqual(upTo(10))
+    }
+    expect(await numbers(folder)).toEqual(upTo(14))
+  })
+
+  test('only consume has to be told the store', async () => {
+    const folder = await folderWith(3)
+    const { exit } = await run(
+      folder,
+      'mkdir elsewhere; cd elsewhere; beck consume in --store ../.beck -g g --exactly-once | beck append out',
+    )
+    expect(exit).toBe(0)
+    expect(existsSync(join(folder, 'elsewhere/.beck'))).toBe(false)
+    expect(await numbers(folder)).toEqual(upTo(3))
+  })
+
+  test('another store is refused', async () => {
+    const folder = await folderWith(3)
+    const { exit, stderr } = await run(folder, 'beck consume in -g g --exactly-once | beck append out --store other')
+    expect(exit).toBe(2)
+    expect(stderr).toContain('output and offsets can be one only in one store')
+    expect(stderr).toContain('epoch 1 is not committed')
+  })
+
+  test('records that look like frames, and a limit', async () => {
+    const folder = await folderWith(0)
+    writeFileSync(
+      join(folder, 'odd.ndjson'),
+      '["$beck",1,"end",{}]\n["$beck",1,"start",{}]\n{"n":1}\n["$beck",1,"data",2]\n',
+    )
+    const { exit } = await run(
+      folder,
+      'beck append in odd.ndjson; for n in 1 2; do beck consume in -g g --exactly-once --limit 2 | beck filter true | beck append out; done',
+    )
+    expect(exit).toBe(0)
+    expect((await run(folder, 'beck replay out | diff - odd.ndjson')).exit).toBe(0)
+  })
+
+  test.concurrent.each(['grep -v beck', 'sed 1d', 'head -2', "jq -c '.n'"])(
+    '%s in the middle commits nothing',
+    async (middle) => {
+      const folder = await folderWith(5)
+      const { exit, stderr } = await run(folder, `beck consume in -g g --exactly-once | ${middle} | beck append out`)
+      expect(exit, stderr).toBe(4)
+      expect(stderr).toContain('is not committed')
+      expect(await numbers(folder)).toEqual([])
+      await run(folder, 'beck consume in -g g --exactly-once | beck append out')
+      expect(await numbers(folder)).toEqual(upTo(5))
+    },
+  )
+
+  test('a second pipeline of the group waits, and takes over when the first dies', async () => {
+    const folder = await folderWith(5)
+    const follow = 'beck consume in -g g --exactly-once --follow --checkpoint 50ms'
+    const { exit, stderr } = await run(
+      folder,
+      `${follow} | beck append out & first=$(jobs -p %1); sleep 1.5
+       beck consume in -g g --exactly-once --no-wait | beck append out || exit 70
+       (${follow} | beck append out) & sleep 1.5
+       kill -9 $first; echo '{"n":5}' | beck append in
+       for i in 1 2 3 4 5 6 7 8 9 10; do [ "$(beck replay out | wc -l)" = 6 ] && break; sleep 0.5; done
+       kill $(jobs -p); pkill -P $$ || true; exit 0`,
+    )
+    expect(exit).toBe(0)
+    expect(stderr).toContain('nothing to do')
+    expect(stderr).toContain('waiting to take over')
+    expect(await numbers(folder)).toEqual(upTo(6))
+  })
+
+  test('plain readers and pipelines do not share a group', async () => {
+    const folder = await folderWith(5)
+    const { stderr } = await run(
+      folder,
+      `beck consume in -g g --exactly-once --follow | beck append out & first=$(jobs -p %1); sleep 1; beck consume in -g g; kill -9 $first; wait`,
+    )
+    expect(stderr).toContain('is read by a pipeline that delivers exactly once')
+  })
+
+  test.each([
+    ['--exactly-once --at-most-once', 'do not go together'],
+    ['--exactly-once --member m', 'does not go with --exactly-once yet'],
+    ['--drain', 'goes with --exactly-once'],
+    ['--exactly-once --follow --drain', '--follow has none'],
+    ['--exactly-once > file', 'beck consume writes to a file'],
+  ])('%s is exit 2', async (options, problem) => {
+    const folder = await folderWith(1)
+    const { exit, stderr } = await run(folder, `beck consume in -g g ${options}`)
+    expect(exit).toBe(2)
+    expect(stderr).toContain(problem)
+  })
+})
