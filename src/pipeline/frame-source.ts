@@ -27,13 +27,14 @@ export async function startOfStdin(): Promise<StartFrame | undefined> {
   let head = Buffer.alloc(0)
   let newline = -1
   // A plain stream's head is handed back at once; a framed one's is read to the end of its first line.
-  do {
+  for (;;) {
     const more = Buffer.allocUnsafe(HEAD)
     const n = source.pauses ? await source.read(more) : 0
     if (n === 0) break
     head = Buffer.concat([head, more.subarray(0, n)])
     newline = head.indexOf(NEWLINE)
-  } while (framed && newline < 0)
+    if (!framed || newline >= 0) break
+  }
   stdinHead = head
   if (!framed || newline < 0) return undefined
   const frame = parseFrame(head.subarray(0, newline))
