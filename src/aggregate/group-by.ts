@@ -73,7 +73,8 @@ export class GroupBy implements MergeableOperator<GroupState> {
     this.#adder = adder
     this.#render = render
     this.#context = context
-    this.#mostBytes = mergeable ? context.memoryBytes / context.workers : Number.POSITIVE_INFINITY
+    // Half: writing them out needs room, too. And as much as a thread has for what all of them spilled.
+    this.#mostBytes = mergeable ? context.memoryBytes / (context.workers + 1) / 2 : Number.POSITIVE_INFINITY
     if (!table) set.reserve(1)
   }
 
@@ -175,26 +176,32 @@ export class GroupBy implements MergeableOperator<GroupState> {
     }
   }
 
-  /** Puts the groups of each partition together, and their lines in the order of their first records. */
+  /**
+   * Puts the groups of each partition together: their lines in the order of their first records are a sorted run, and all runs are merged.
+   */
   #putTogether(table: KeyTable, spilled: SpilledGroups, line: (id: number) => string, out: Collector): void {
-    // From here on all memory is this thread's: half for the groups of a partition, half for sorting.
-    const { memoryBytes } = this.#context
-    this.#mostBytes = memoryBytes / 2
+    // From here on all memory is this thread's; the key table keeps what it has had before.
+    this.#mostBytes = this.#context.memoryBytes / 2
     const sorter = new ExternalSorter({
-      memoryBytes: memoryBytes / 2,
+      memoryBytes: this.#context.memoryBytes / 4,
       spill: () => this.#context.spill(),
       grouped: false,
     })
-    const key = new DataView(new ArrayBuffer(8))
-    const keyBytes = new Uint8Array(key.buffer)
+    const position = new DataView(new ArrayBuffer(8))
+    const key = new Uint8Array(position.buffer)
+    let text = Buffer.allocUnsafe(1 << 12)
     const emitAll = (): void => {
-      for (let id = 0; id < table.size; id++) {
-        const bytes = Buffer.from(line(id), 'latin1')
-        const position = table.position(id)
-        key.setUint32(0, Math.floor(position / 2 ** 32))
-        key.setUint32(4, position % 2 ** 32)
-        sorter.insert(keyBytes, 0, 8, bytes, 0, bytes.length)
+      const run = sorter.beginRun()
+      for (const id of this.#order(table)) {
+        const first = table.position(id)
+        position.setUint32(0, Math.floor(first / 2 ** 32))
+        position.setUint32(4, first % 2 ** 32)
+        const binary = line(id)
+        if (binary.length > text.length) text = Buffer.allocUnsafe(2 * binary.length)
+        text.write(binary, 'latin1')
+        run.write({ key, keyStart: 0, keyEnd: 8, bytes: text, start: 0, end: binary.length })
       }
+      sorter.endRun(run)
       for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
       table.clear()
     }

@@ -84,6 +84,16 @@ export class ExternalSorter {
     return Math.max(2, Math.min(MOST_RUNS, Math.floor(this.#options.memoryBytes / 2 / LEAST_BUFFER_BYTES)))
   }
 
+  /** A run whose entries come in order already; to be ended by `endRun`. Of equal keys those of earlier runs come first. */
+  beginRun(): RunWriter {
+    const file = this.#options.spill()
+    return new RunWriter(file, this.#options.grouped)
+  }
+  endRun(run: RunWriter): void {
+    run.end()
+    this.#keep(0, run.file)
+  }
+
   #spill(): void {
     this.#keep(0, this.#write(new EntriesCursor(this.#entries)))
     this.#entries.clear()
@@ -102,11 +112,10 @@ export class ExternalSorter {
   }
 
   #write(cursor: Cursor): SpillFile {
-    const file = this.#options.spill()
-    const writer = new RunWriter(file, this.#options.grouped)
-    while (cursor.advance()) writer.write(cursor)
-    writer.end()
-    return file
+    const run = this.beginRun()
+    while (cursor.advance()) run.write(cursor)
+    run.end()
+    return run.file
   }
 
   #cursor(runs: readonly SpillFile[]): Cursor {

@@ -32,14 +32,14 @@ export interface Cursor {
 
 /** Writes the entries of one run, which come in order. */
 export class RunWriter {
-  readonly #file: SpillFile
+  readonly file: SpillFile
   readonly #grouped: boolean
   readonly #buffer = new ByteBuffer(WRITE_BYTES + (WRITE_BYTES >> 2))
   /** Where the header of the group that may still grow is in the buffer; -1: none. */
   #group = -1
 
   constructor(file: SpillFile, grouped: boolean) {
-    this.#file = file
+    this.file = file
     this.#grouped = grouped
   }
 
@@ -71,7 +71,7 @@ export class RunWriter {
   }
 
   #flush(): void {
-    this.#file.append(this.#buffer.view())
+    this.file.append(this.#buffer.view())
     this.#buffer.length = 0
     this.#group = -1
   }
