@@ -19,8 +19,8 @@ import { Turns } from './turns.ts'
  *     thread B   ────1────────3────────…
  */
 
-/** How far threads may be ahead of what is folded. */
-const AHEAD = 32
+/** How many tasks a thread may be ahead of what is folded. */
+const AHEAD = 8
 /** A block whose part holds more is not worth handing over. */
 const MOST_ENTRIES = 512
 
@@ -147,8 +147,7 @@ export async function workOrdered(stage: OperatorStage, task: WorkerTask): Promi
   const end = taskCount(task.inputs)
   try {
     for (let next = turns.take(); next < end; next = turns.take()) {
-      await turns.near(next, AHEAD)
-      if (turns.stopped) return
+      if (!(await turns.near(next, AHEAD))) return
       const result = await runner.run(next)
       parentPort?.postMessage(result)
       if (result.failure) break

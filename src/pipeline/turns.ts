@@ -27,28 +27,26 @@ export class Turns {
     return Atomics.load(this.#cells, TURN) === task
   }
   /** Waits for a task's turn; false when the run was stopped before. The thread can receive messages meanwhile. */
-  async reach(task: number): Promise<boolean> {
+  reach(task: number): Promise<boolean> {
+    return this.#until((turn) => turn === task)
+  }
+  /** Waits until a task is at most `ahead` after the current turn; false when the run was stopped before. */
+  near(task: number, ahead: number): Promise<boolean> {
+    return this.#until((turn) => task - turn <= ahead)
+  }
+  async #until(there: (turn: number) => boolean): Promise<boolean> {
     // A thread that only waits like this has nothing to do in Node's eyes, and would end.
     const alive = setInterval(() => {}, 1 << 30)
     try {
       for (;;) {
         const turn = Atomics.load(this.#cells, TURN)
         if (this.stopped) return false
-        if (turn === task) return true
+        if (there(turn)) return true
         const { async, value } = waitAsync(this.#cells, TURN, turn)
         if (async) await value
       }
     } finally {
       clearInterval(alive)
-    }
-  }
-  /** Waits until a task is at most `ahead` after the current turn, or the run is stopped. */
-  async near(task: number, ahead: number): Promise<void> {
-    for (;;) {
-      const turn = Atomics.load(this.#cells, TURN)
-      if (this.stopped || task - turn <= ahead) return
-      const { async, value } = waitAsync(this.#cells, TURN, turn)
-      if (async) await value
     }
   }
   /** The next task's turn. */
