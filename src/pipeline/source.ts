@@ -189,18 +189,9 @@ async function* gunzip(raw: (into: Uint8Array) => number, name: string): AsyncGe
 }
 
 async function* unzstd(raw: (into: Uint8Array) => number, name: string): AsyncGenerator<Uint8Array> {
-  const { Decompress } = await import('fzstd')
-  const ready: Uint8Array[] = []
-  const stream = new Decompress((chunk) => {
-    if (chunk.length > 0) ready.push(chunk)
-  })
+  const zstd = await import('./zstd.ts')
   try {
-    for (const piece of pieces(raw)) {
-      stream.push(piece)
-      yield* ready.splice(0)
-    }
-    stream.push(new Uint8Array(0), true)
-    yield* ready.splice(0)
+    yield* zstd.unzstd(pieces(raw))
   } catch (error) {
     throw damaged(error, name, 'zstd')
   }
