@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Shows that each guard of the store is needed: takes one sync, checksum or fence away at a time and expects the tests to fail.
-// Usage: mutations.mjs [WORD] (only those whose name has WORD). Works on a copy; takes some minutes. Exits 1 if a guard is not missed.
+// Usage: mutations.mjs ['WORD|WORD'] (only those whose name has such a word). Works on a copy; takes some minutes. Exits 1 if a guard is not missed.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ const mutations = [
     'named(layout.index(this.folder, name, stem), () => this.env.sync(segment.index))',
     '',
   ],
-  ['sync of a new segment’s folder', 'store.ts', 'if (created) this.env.syncFolder(', 'if (created) ((_) => {})('],
+  ['sync of a new segment’s folder', 'store.ts', 'if (created) this.env.syncFolder(', 'if (created) void ('],
   ['sync of unsynced segments before a synced line', 'store.ts', 'if (transaction.deletes(name)) continue', 'continue'],
   ['sync before the journal rolls', 'store.ts', 'this.syncAll(unsyncable)', ''],
   ['sync of the journal’s folder of a new store', 'store.ts', 'env.syncFolder(layout.journal(folder))', ''],
@@ -52,7 +52,7 @@ const mutations = [
   ],
   ['sync of compacted records', 'compaction.ts', 'this.env.sync(records)', ''],
   ['sync of a compacted index', 'compaction.ts', 'this.env.sync(index)', ''],
-  ['sync of the folder of compacted segments', 'compaction.ts', 'this.env.syncFolder(', '((_) => {})('],
+  ['sync of the folder of compacted segments', 'compaction.ts', 'this.env.syncFolder(', 'void ('],
   [
     'sync of a rehomed index',
     'rehome.ts',
@@ -60,7 +60,7 @@ const mutations = [
     'writeAll(env, target, bytes.subarray(0, readAll(env, source, bytes, 0)), 0)',
   ],
   ['sync of rehomed records', 'rehome.ts', 'env.sync(target)\n    return true', 'return true'],
-  ['sync of the folder of rehomed segments', 'rehome.ts', 'env.syncFolder(', '((_) => {})('],
+  ['sync of the folder of rehomed segments', 'rehome.ts', 'env.syncFolder(', 'void ('],
   ['sync of an identity', 'lock.ts', 'env.sync(fd)', ''],
   ['offsets always sync', 'transaction.ts', 'this.line.o !== undefined ||', ''],
   ['what frees files always syncs', 'transaction.ts', 'this.unlinks.length > 0 || this.after.length > 0 ||', ''],
@@ -153,7 +153,7 @@ const mutations = [
     'recovery removes what no commit names',
     'recovery.ts',
     'removeIfThere(env, `${layout.partition(store, name)}/${file}`)',
-    '',
+    'void 0',
   ],
 ]
 
@@ -179,8 +179,10 @@ const failingTests = () => {
 
 let missed = 0
 const only = process.argv[2] ?? ''
-if (failingTests()) throw new Error('the tests fail without any mutation')
-for (const [name, file, from, to] of mutations.filter(([name]) => name.includes(only))) {
+const already = failingTests()
+if (already) throw new Error(`the tests fail without any mutation: ${already}`)
+const words = only.split('|')
+for (const [name, file, from, to] of mutations.filter(([name]) => words.some((word) => name.includes(word)))) {
   const path = join(copy, 'src/log', file)
   const source = readFileSync(path, 'utf8')
   const count = source.split(from).length - 1
@@ -188,6 +190,7 @@ for (const [name, file, from, to] of mutations.filter(([name]) => name.includes(
   writeFileSync(path, source.replaceAll(from, to))
   const failure = failingTests()
   writeFileSync(path, source)
+  if (failure && !failure.includes(' > ')) throw new Error(`${name}: the mutated source does not load: ${failure}`)
   if (!failure) missed++
   writeSync(1, `${failure ? 'seen  ' : 'MISSED'} ${name}${failure ? `: ${failure}` : ''}\n`)
 }
