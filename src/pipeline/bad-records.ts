@@ -18,6 +18,8 @@ export interface BadRecords {
   reject(place: () => Location, line: Uint8Array, problem: Problem): void
   /** Keeps a piece of a line that is too long to hold; `end` completes it. */
   keepPiece(piece: Uint8Array, end: boolean): void
+  /** Processes a block, whose bad lines come to `reject` as parts of its bytes, in any order; they are kept in the order of the input. */
+  inOrder<Result>(process: () => Result): Result
 }
 
 export function badRecord(place: Location, line: Uint8Array, { problem, column, hint }: Problem): BeckError {
@@ -37,6 +39,7 @@ export const stopAtBadRecords: BadRecords = {
     throw badRecord(place(), line, problem)
   },
   keepPiece() {},
+  inOrder: (process) => process(),
 }
 
 const NEWLINE = Buffer.from('\n')
@@ -46,11 +49,25 @@ export class DeadLetters implements BadRecords {
   readonly stops = false
   count = 0
   readonly #write: (bytes: Uint8Array) => void
+  /** The bad lines of the block being processed, and where in memory they stood. */
+  #block: { readonly at: number; readonly line: Uint8Array }[] | undefined
   constructor(write: (bytes: Uint8Array) => void) {
     this.#write = write
   }
   reject(_place: () => Location, line: Uint8Array): void {
-    this.keepPiece(line, true)
+    // Copied, as a kernel that grows takes its memory along.
+    if (this.#block) this.#block.push({ at: line.byteOffset, line: new Uint8Array(line) })
+    else this.keepPiece(line, true)
+  }
+  inOrder<Result>(process: () => Result): Result {
+    this.#block = []
+    try {
+      return process()
+    } finally {
+      const lines = this.#block.sort((a, b) => a.at - b.at)
+      this.#block = undefined
+      for (const { line } of lines) this.keepPiece(line, true)
+    }
   }
   keepPiece(piece: Uint8Array, end: boolean): void {
     this.#write(piece)

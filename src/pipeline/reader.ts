@@ -140,15 +140,19 @@ export async function readInput(
     carried = 0
 
     const { batch, bad, lines } = scanner.scan(filled, last)
-    const first = bad[0]
-    if (first && settings.bad.stops) {
-      if (process(batch.head(first.row)) === 'done') return 'done'
-    } else if (batch.count > 0 && process(batch) === 'done') return 'done'
-    for (const line of bad) {
-      // Only the first is thrown, so that counting lines up to it is all that a location costs.
-      const place = (): ReturnType<InputOrigin['locate']> => origin.locate(batch.bytes, line.start)
-      settings.bad.reject(place, batch.bytes.subarray(line.start, line.end), line)
-    }
+    const done = settings.bad.inOrder(() => {
+      const first = bad[0]
+      if (first && settings.bad.stops) {
+        if (process(batch.head(first.row)) === 'done') return 'done'
+      } else if (batch.count > 0 && process(batch) === 'done') return 'done'
+      for (const line of bad) {
+        // Only the first is thrown, so that counting lines up to it is all that a location costs.
+        const place = (): ReturnType<InputOrigin['locate']> => origin.locate(batch.bytes, line.start)
+        settings.bad.reject(place, batch.bytes.subarray(line.start, line.end), line)
+      }
+      return undefined
+    })
+    if (done) return done
     origin.advance(lines, scanner.pendingBytes)
     settings.onRecords?.(batch.count + bad.length)
     settings.afterBlock?.(source)

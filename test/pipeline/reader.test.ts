@@ -134,6 +134,7 @@ describe('ranges of a file', () => {
             count: 0,
             reject: (place: () => { line: number }) => void places.push(`${place().line}`),
             keepPiece() {},
+            inOrder: <Result>(block: () => Result) => block(),
           }
           for (let at = 0; at < size; at += step) {
             const start = lineStart(fd, at, size)
