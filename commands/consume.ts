@@ -1,5 +1,5 @@
 import { BeckError } from '../src/core/errors.ts'
-import { parseDuration } from '../src/core/duration.ts'
+import { parseDuration, parsePositiveLength } from '../src/core/duration.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
 import type { Strategy } from '../src/log/assignors.ts'
 import { Consumer } from '../src/log/consumer.ts'
@@ -104,7 +104,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
     throw new BeckError('bad-option', { option: '--limit', problem: `"${limit}" is not a number of records` })
   }
   const session = option('session-timeout')
-  const sessionMs = session === undefined ? undefined : parseDuration(session, '--session-timeout').ms
+  const sessionMs = session === undefined ? undefined : parsePositiveLength(session, '--session-timeout')
   const level = levelOption(args.options)
   const store = Store.open(storeFolder(option('store')), { say: io.say })
   try {

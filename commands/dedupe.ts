@@ -1,5 +1,5 @@
 import { BeckError } from '../src/core/errors.ts'
-import { parseDuration } from '../src/core/duration.ts'
+import { parseLength } from '../src/core/duration.ts'
 import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
@@ -82,8 +82,8 @@ export const dedupe: CommandSpec = {
       const path = parseFieldPath(options['time'] as string)
       const timeField = projection.add(path)
       const times = await timesOf(options)
-      const withinMs = parseDuration(options['within'] as string, '--within').ms
-      const delayMs = parseDuration((options['delay'] ?? '0s') as string, '--delay').ms
+      const withinMs = parseLength(options['within'] as string, '--within')
+      const delayMs = parseLength((options['delay'] ?? '0s') as string, '--delay')
       const bursts = { fields, keep, countField, dupesTo, withinMs, delayMs }
       return {
         role: 'operator',

@@ -1,5 +1,5 @@
 import { BeckError } from '../src/core/errors.ts'
-import { parseDuration } from '../src/core/duration.ts'
+import { parseLength } from '../src/core/duration.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import type { AsOfRules } from '../src/join/as-of.ts'
 import { parseOn, repeatedKeys } from '../src/join/on.ts'
@@ -125,7 +125,7 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
   const { timesOf } = await import('../src/join/times.ts')
   const times = { time: time!, open: await timesOf(options) }
   const duration = (flag: string): number | undefined =>
-    options[flag] === undefined ? undefined : parseDuration(options[flag] as string, `--${flag}`).ms
+    options[flag] === undefined ? undefined : parseLength(options[flag] as string, `--${flag}`)
   if (options['within'] !== undefined) {
     const { parseWithin } = await import('../src/join/times.ts')
     return intervalStage(plan, times, { ...parseWithin(options['within'] as string), delayMs: duration('delay') ?? 0 })

@@ -46,7 +46,7 @@ export const shuffle: CommandSpec = {
         hint: 'write --partitions 8',
       })
     }
-    const by = options['sort'] === undefined ? [] : parseSortKeys(options['sort'] as string)
+    const by = options['sort'] === undefined ? [] : parseSortKeys(options['sort'] as string, '--sort')
     const sort = by.map(({ path, descending }) => ({ field: projection.add(path), descending }))
     const folder = options['out'] as string | undefined
     const exec = options['exec'] as string | undefined

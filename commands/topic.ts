@@ -1,4 +1,4 @@
-import { parseDuration } from '../src/core/duration.ts'
+import { parseLength } from '../src/core/duration.ts'
 import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import { parseSize } from '../src/core/size.ts'
@@ -143,7 +143,8 @@ function describe(store: Store, name: string, _options: Options, io: ToolIo): vo
   })
 }
 
-function create(store: Store, name: string, options: Options): void {
+async function create(store: Store, name: string, options: Options): Promise<void> {
+  await checkTombstone(options)
   const config = configOf({ partitions: 1 }, options)
   store.transact(true, (transaction) => {
     if (store.state.topics.has(name)) {
@@ -156,7 +157,8 @@ function create(store: Store, name: string, options: Options): void {
   })
 }
 
-function alter(store: Store, name: string, options: Options): void {
+async function alter(store: Store, name: string, options: Options): Promise<void> {
+  await checkTombstone(options)
   store.transact(true, (transaction) =>
     alterTopic(store, transaction, name, configOf(topicOf(store, name).config, options)),
   )
@@ -209,6 +211,12 @@ async function compact(store: Store, name: string, _options: Options, io: ToolIo
   }
 }
 
+/** A tombstone that does not compile is refused when it is given, not when `compact` first needs it. @throws BeckError */
+async function checkTombstone(options: Options): Promise<void> {
+  const expression = text(options, 'tombstone')
+  if (expression !== undefined) await tester(expression, new Projection())
+}
+
 async function tester(
   expression: string,
   projection: Projection,
@@ -244,11 +252,11 @@ function configOf(base: TopicConfig, options: Options): TopicConfig {
   const time = text(options, 'time')
   if (time !== undefined) config.time = formatFieldPath(parseFieldPath(time))
   const compactBy = text(options, 'compact')
-  if (compactBy !== undefined) parseKeyFields((config.compact = compactBy))
+  if (compactBy !== undefined) parseKeyFields((config.compact = compactBy), '--compact')
   const tombstone = text(options, 'tombstone')
   if (tombstone !== undefined) config.tombstone = tombstone
-  limit(config, 'retainMs', text(options, 'retain'), (given) => parseDuration(given, '--retain').ms)
-  limit(config, 'tombstoneMs', text(options, 'tombstone-keep'), (given) => parseDuration(given, '--tombstone-keep').ms)
+  limit(config, 'retainMs', text(options, 'retain'), (given) => parseLength(given, '--retain'))
+  limit(config, 'tombstoneMs', text(options, 'tombstone-keep'), (given) => parseLength(given, '--tombstone-keep'))
   limit(config, 'retainBytes', text(options, 'retain-bytes'), (given) => parseSize(given, '--retain-bytes'))
   limit(config, 'segmentBytes', text(options, 'segment'), segmentSize)
   if (config.compact !== undefined && config.partitions > 1 && (config.key ??= config.compact) !== config.compact) {

@@ -84,6 +84,20 @@ export function parseDuration(text: string, option: string): Duration {
     : { ms: signed }
 }
 
+/** The same for a length that is never below zero, in milliseconds. @throws BeckError bad-option */
+export function parseLength(text: string, option: string): number {
+  const { ms } = parseDuration(text, option)
+  if (ms < 0) throw new BeckError('bad-option', { option, problem: `"${text}" is negative` })
+  return ms
+}
+
+/** And for one that is not 0 either. @throws BeckError bad-option */
+export function parsePositiveLength(text: string, option: string): number {
+  const { ms } = parseDuration(text, option)
+  if (ms <= 0) throw new BeckError('bad-option', { option, problem: `"${text}" is not longer than 0` })
+  return ms
+}
+
 /** `second(s)`, `minutes` and so on. */
 function spelledOut(unit: string): string | undefined {
   const word = /^(?:(?:millisecond|milli)s?|(?:second|sec)s?|(?:minute|min)s?|(?:hour|hr)s?|days?|weeks?)$/.exec(

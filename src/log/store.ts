@@ -335,6 +335,10 @@ const system: Record<string, [problem: string, hint: string]> = {
   EACCES: ['permission denied', 'a store belongs to one user (mode 0700): run as that user, or use --store DIR'],
   EPERM: ['not permitted', 'a store belongs to one user (mode 0700): run as that user, or use --store DIR'],
   ELOOP: ['is a symbolic link; the store follows none', 'put the file itself there, or move the whole store'],
+  ENOENT: [
+    'is missing although it was committed',
+    'restore it from a backup; beck topic verify shows which records are lost',
+  ],
   ENOTDIR: ['a part of the path is not a folder', 'choose a folder with --store DIR'],
   EIO: [
     'input/output error: the device could not read or write',

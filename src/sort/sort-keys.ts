@@ -7,8 +7,8 @@ export interface SortKey {
   readonly descending: boolean
 }
 
-/** Reads `--by origin,-count,tags.region`. @throws BeckError bad-option */
-export function parseSortKeys(text: string): SortKey[] {
+/** Reads `--by origin,-count,tags.region`, or another option with such a list. @throws BeckError bad-option */
+export function parseSortKeys(text: string, option = '--by'): SortKey[] {
   // Commas inside ["…"] belong to a name.
   const items = text.split(/,(?=(?:[^"]*"(?:[^"\\]|\\.)*")*[^"]*$)/)
   return items.map((item) => {
@@ -19,7 +19,7 @@ export function parseSortKeys(text: string): SortKey[] {
     } catch (error) {
       throw new BeckError(
         'bad-option',
-        { option: '--by', problem: `"${text}" is not a list of keys`, hint: 'write --by origin,-count' },
+        { option, problem: `"${text}" is not a list of keys`, hint: `write ${option} origin,-count` },
         { cause: error },
       )
     }

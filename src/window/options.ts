@@ -1,4 +1,4 @@
-import { parseDuration, type Duration } from '../core/duration.ts'
+import { parseDuration, parseLength, parsePositiveLength, type Duration } from '../core/duration.ts'
 import { BeckError } from '../core/errors.ts'
 import type { Arguments } from '../core/spec.ts'
 import type { Zone } from '../core/zone.ts'
@@ -23,18 +23,12 @@ const duration = (options: Options, flag: string): Duration | undefined =>
   options[flag] === undefined ? undefined : parseDuration(options[flag] as string, `--${flag}`)
 
 /** A duration that must not be negative, in milliseconds. @throws BeckError bad-option */
-export function lengthOption(options: Options, flag: string): number | undefined {
-  const ms = duration(options, flag)?.ms
-  if (ms !== undefined && ms < 0) refuse(`--${flag}`, `"${options[flag] as string}" is negative`)
-  return ms
-}
+export const lengthOption = (options: Options, flag: string): number | undefined =>
+  options[flag] === undefined ? undefined : parseLength(options[flag] as string, `--${flag}`)
 
 /** The same, but not 0 either. @throws BeckError bad-option */
-export function positiveOption(options: Options, flag: string): number | undefined {
-  const ms = duration(options, flag)?.ms
-  if (ms !== undefined && ms <= 0) refuse(`--${flag}`, `"${options[flag] as string}" is not longer than 0`)
-  return ms
-}
+export const positiveOption = (options: Options, flag: string): number | undefined =>
+  options[flag] === undefined ? undefined : parsePositiveLength(options[flag] as string, `--${flag}`)
 
 /** Reads `--tumbling`, `--hopping` or `--session`, with `--offset`. @throws BeckError bad-option, usage */
 export function windowKind(options: Options, zone: Zone | undefined): WindowKind {
