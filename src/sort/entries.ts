@@ -1,3 +1,4 @@
+import type { RecordBatch } from '../core/batch.ts'
 import { Pieces, SLACK } from '../ndjson/heap.ts'
 import { Arena, storeHeap } from './arena.ts'
 import { grown, Keys } from './keys.ts'
@@ -15,8 +16,8 @@ export class Entries {
   count = 0
   readonly keys = new Keys()
   readonly payloads = new Arena()
-  places = new Uint32Array(1024)
-  lengths = new Uint32Array(1024)
+  /** Per entry where its payload is, and how long that is. */
+  spans = new Uint32Array(2048)
   #keyOf = new Uint32Array(1024)
   /** Some entries share a key: entry and key numbers are not the same. */
   #shares = false
@@ -29,15 +30,35 @@ export class Entries {
   /** A payload of `length` at `place` of the arena. */
   add(key: number, place: number, length: number): void {
     const entry = this.count++
-    if (entry === this.places.length) {
-      this.places = grown(this.places, 2 * entry)
-      this.lengths = grown(this.lengths, 2 * entry)
-      this.#keyOf = grown(this.#keyOf, 2 * entry)
-    }
-    this.places[entry] = place
-    this.lengths[entry] = length
+    if (entry === this.#keyOf.length) this.#grow(2 * entry)
+    this.spans[2 * entry] = place
+    this.spans[2 * entry + 1] = length
     this.#keyOf[entry] = key
     if (key !== entry) this.#shares = true
+  }
+
+  /** The same for the lines of a batch, which stand one after the other from `place` on, with `keys` as numbers per row. */
+  addLines(batch: RecordBatch, place: number, keys: Uint32Array): void {
+    const { count, stride } = batch
+    const from = batch.spans
+    if (this.count + count > this.#keyOf.length) this.#grow(2 * (this.count + count))
+    const { spans } = this
+    const keyOf = this.#keyOf
+    let entry = this.count
+    for (let row = 0, at = 0; row < count; row++, at += stride) {
+      const length = from[at + 1]! - from[at]! + 1
+      spans[2 * entry] = place
+      spans[2 * entry + 1] = length
+      keyOf[entry++] = keys[row]!
+      place += length
+    }
+    this.count = entry
+    this.#shares = true
+  }
+
+  #grow(size: number): void {
+    this.spans = grown(this.spans, 2 * size)
+    this.#keyOf = grown(this.#keyOf, size)
   }
 
   keyOf(entry: number): number {
@@ -46,9 +67,40 @@ export class Entries {
 
   /** Entry numbers in the order of their keys, stable. Where keys are shared they alone are sorted; the entries are counted. */
   sort(): Uint32Array {
+    if (!this.#shares && this.keys.count === this.count) return this.keys.sort()
+    const { next, ranks } = this.#ranks()
+    const keyOf = this.#keyOf
+    const order = new Uint32Array(this.count)
+    for (let entry = 0; entry < order.length; entry++) order[next[ranks[keyOf[entry]!]!]!++] = entry
+    return order
+  }
+
+  /** The spans of the payloads in the order of their keys. */
+  sortedSpans(): Uint32Array {
+    const { spans } = this
+    const sorted = new Uint32Array(2 * this.count)
+    if (this.#shares || this.keys.count !== this.count) {
+      // Straight to where they belong: jumping about in memory is what this costs.
+      const { next, ranks } = this.#ranks()
+      const keyOf = this.#keyOf
+      for (let entry = 0, at = 0; at < sorted.length; entry++, at += 2) {
+        const to = 2 * next[ranks[keyOf[entry]!]!]!++
+        sorted[to] = spans[at]!
+        sorted[to + 1] = spans[at + 1]!
+      }
+    } else {
+      let to = 0
+      for (const entry of this.keys.sort()) {
+        sorted[to++] = spans[2 * entry]!
+        sorted[to++] = spans[2 * entry + 1]!
+      }
+    }
+    return sorted
+  }
+
+  /** The rank of each key, and where the entries of each rank begin. */
+  #ranks(): { next: Uint32Array; ranks: Uint32Array } {
     const keyOrder = this.keys.sort()
-    if (!this.#shares && this.keys.count === this.count) return keyOrder
-    const { count } = this
     const ranks = new Uint32Array(this.keys.count)
     let rank = 0
     for (let at = 1; at < keyOrder.length; at++) {
@@ -57,11 +109,9 @@ export class Entries {
     }
     const next = new Uint32Array(rank + 2)
     const keyOf = this.#keyOf
-    for (let entry = 0; entry < count; entry++) next[ranks[keyOf[entry]!]! + 1]!++
+    for (let entry = 0; entry < this.count; entry++) next[ranks[keyOf[entry]!]! + 1]!++
     for (let at = 1; at < next.length; at++) next[at]! += next[at - 1]!
-    const order = new Uint32Array(count)
-    for (let entry = 0; entry < count; entry++) order[next[ranks[keyOf[entry]!]!]!++] = entry
-    return order
+    return { next, ranks }
   }
 
   /** Forgets everything, and keeps the memory for more. */
@@ -76,14 +126,15 @@ export class Entries {
     this.clear()
     this.keys.arena.free()
     this.payloads.free()
-    this.places = this.lengths = this.#keyOf = new Uint32Array(0)
+    this.spans = this.#keyOf = new Uint32Array(0)
   }
 }
 
 /** The entries in order. */
 export class EntriesCursor implements Cursor {
   readonly #entries: Entries
-  readonly #order: Uint32Array
+  readonly #limit: number
+  #order: Uint32Array | undefined
   #at = -1
   keyStart = 0
   keyEnd = 0
@@ -93,7 +144,7 @@ export class EntriesCursor implements Cursor {
   /** The first `limit` of them. */
   constructor(entries: Entries, limit = Infinity) {
     this.#entries = entries
-    this.#order = entries.sort().subarray(0, Math.min(entries.count, limit))
+    this.#limit = Math.min(limit, entries.count)
   }
 
   get key(): Uint8Array {
@@ -104,40 +155,36 @@ export class EntriesCursor implements Cursor {
   }
 
   advance(): boolean {
-    if (++this.#at >= this.#order.length) return false
-    const { keys, places, lengths } = this.#entries
+    this.#order ??= this.#entries.sort()
+    if (++this.#at >= this.#limit) return false
+    const { keys, spans } = this.#entries
     const entry = this.#order[this.#at]!
     const key = this.#entries.keyOf(entry)
     this.keyStart = keys.starts[key]!
     this.keyEnd = this.keyStart + keys.lengths[key]!
-    this.start = places[entry]!
-    this.end = this.start + lengths[entry]!
+    this.start = spans[2 * entry]!
+    this.end = this.start + spans[2 * entry + 1]!
     return true
   }
 
   /** All payloads, gathered by the kernel: instead of `advance`. */
   drain(emit: (lines: Uint8Array) => void): void {
-    const { places, lengths } = this.#entries
-    const order = this.#order
+    const spans = this.#entries.sortedSpans()
     const heap = storeHeap()
     const pieces = new Pieces(heap, this)
     const list = pieces.allocate(8 * LIST)
     const out = pieces.allocate(PIECE + 2 * SLACK)
-    for (let from = 0; from < order.length; from += LIST) {
-      const n = Math.min(LIST, order.length - from)
-      for (let i = 0, at = list >> 2; i < n; i++) {
-        const entry = order[from + i]!
-        heap.u32[at++] = places[entry]!
-        heap.u32[at++] = lengths[entry]!
-      }
+    for (let from = 0; from < this.#limit; from += LIST) {
+      const n = Math.min(LIST, this.#limit - from)
+      heap.u32.set(spans.subarray(2 * from, 2 * (from + n)), list / 4)
       for (let done = 0; done < n;) {
         done = heap.kernel.gatherPieces(list, done, n, out, out + PIECE)
         const size = heap.kernel.copiedBytes()
         if (size > 0) emit(heap.bytes.subarray(out, out + size))
         else {
           // Longer than a piece: as it stands.
-          const entry = order[from + done++]!
-          emit(heap.bytes.subarray(places[entry]!, places[entry]! + lengths[entry]!))
+          const at = 2 * (from + done++)
+          emit(heap.bytes.subarray(spans[at]!, spans[at]! + spans[at + 1]!))
         }
       }
     }

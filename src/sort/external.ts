@@ -1,3 +1,4 @@
+import type { RecordBatch } from '../core/batch.ts'
 import type { SpillFile } from '../core/operator.ts'
 import { MOST_STORED_BYTES } from './arena.ts'
 import { Entries, EntriesCursor } from './entries.ts'
@@ -56,6 +57,11 @@ export class ExternalSorter {
   /** A payload at `place`. */
   add(key: number, place: number, length: number): void {
     this.#entries.add(key, place, length)
+  }
+
+  /** The lines of a batch, placed at `place`, each with the number of its key. */
+  addLines(batch: RecordBatch, place: number, keys: Uint32Array): void {
+    this.#entries.addLines(batch, place, keys)
   }
 
   /** Copies a payload with a key of its own. */

@@ -61,7 +61,8 @@ export class FirstLines {
     // In the order of arrival, which equal lines keep.
     for (const entry of order.slice().sort()) {
       const { key, start, end } = this.#keyOf(old, entry)
-      const line = old.payloads.memory.subarray(old.places[entry], old.places[entry]! + old.lengths[entry]!)
+      const at = old.spans[2 * entry]!
+      const line = old.payloads.memory.subarray(at, at + old.spans[2 * entry + 1]!)
       this.#keep(fresh, key, start, end, new Uint8Array(line), numbers[entry]!)
     }
     if (last !== undefined && order.length === this.#limit) {

@@ -4,7 +4,7 @@ import { canonicalKey } from '../core/key.ts'
 import { fromLatin1 } from '../core/latin1.ts'
 import { partitionOf } from '../core/murmur2.ts'
 import type { StageContext } from '../core/operator.ts'
-import { type LineKey, PIECE } from './line-sorter.ts'
+import { appendRowKey, type LineKey, PIECE } from './line-sorter.ts'
 import type { Cursor } from './runs.ts'
 import { appendSortKey } from './sort-key.ts'
 import { ExternalSorter } from './external.ts'
@@ -36,6 +36,7 @@ export class Shuffler {
   /** Per key its number in the sorter, where it has one. */
   #sorterKeys = new Uint32Array(1 << 10).fill(NONE)
   #generation = 0
+  #rowKeys = new Uint32Array(0)
 
   constructor(options: ShuffleOptions, context: StageContext) {
     this.#options = options
@@ -44,7 +45,7 @@ export class Shuffler {
   }
 
   add(batch: RecordBatch): void {
-    const { count, bytes, spans, stride } = batch
+    const { count, spans, stride } = batch
     if (count === 0) return
     if (this.#keys.size > MOST_KEYS) {
       this.#keys.clear()
@@ -66,30 +67,41 @@ export class Shuffler {
       this.#generation = sorter.generation
       this.#sorterKeys.fill(NONE)
     }
+    if (sort.length === 0) {
+      sorter.addLines(batch, place, this.#numbers(ids, count))
+      return
+    }
     const key = this.#key
     for (let row = 0; row < count; row++) {
       const id = ids[row]!
-      const at = row * stride
-      const length = spans[at + 1]! - spans[at]! + 1
-      const from = id > 0 ? this.#prefixEnds[id - 1]! : 0
-      const to = this.#prefixEnds[id]!
-      if (sort.length === 0) {
-        let number = this.#sorterKeys[id]!
-        if (number === NONE) {
-          number = sorter.key(this.#prefixes.bytes, from, to)
-          this.#sorterKeys[id] = number
-        }
-        sorter.add(number, place, length)
-      } else {
-        key.length = 0
-        key.copy(this.#prefixes.bytes, from, to)
-        for (const { field, descending } of sort) {
-          appendSortKey(key, bytes, spans[at + 2 + 2 * field]!, spans[at + 3 + 2 * field]!, descending)
-        }
-        sorter.add(sorter.key(key.bytes, 0, key.length), place, length)
-      }
+      const length = spans[row * stride + 1]! - spans[row * stride]! + 1
+      key.length = 0
+      key.copy(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
+      appendRowKey(key, batch, row, sort)
+      sorter.add(sorter.key(key.bytes, 0, key.length), place, length)
       place += length
     }
+  }
+
+  #prefixStart(id: number): number {
+    return id > 0 ? this.#prefixEnds[id - 1]! : 0
+  }
+
+  /** The numbers that the keys of rows have in the sorter. */
+  #numbers(ids: Uint32Array, count: number): Uint32Array {
+    if (this.#rowKeys.length < count) this.#rowKeys = new Uint32Array(2 * count)
+    const numbers = this.#rowKeys
+    const known = this.#sorterKeys
+    for (let row = 0; row < count; row++) {
+      const id = ids[row]!
+      let number = known[id]!
+      if (number === NONE) {
+        number = this.#sorter.key(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
+        known[id] = number
+      }
+      numbers[row] = number
+    }
+    return numbers
   }
 
   #describe(id: number): void {
