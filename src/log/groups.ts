@@ -151,21 +151,33 @@ export class GroupMember {
     })
   }
 
-  /** Removes members that died or hang, so that their partitions go to others. Returns whether there were any. */
+  /**
+   * Removes members that died or hang, so that their partitions go to others, and shares out partitions that are new. Returns whether
+   * there was anything to do.
+   */
   expire(): boolean {
     const { store, group } = this
     const gone = (member: Member): boolean =>
       member.life !== this.member.life && !isLive(store.env, store.folder, group, member)
-    if (!this.membership.members.some(gone)) return false
+    if (!this.membership.members.some(gone) && !this.hasNewPartitions()) return false
     store.transact(true, (transaction) => {
       this.check()
       const { membership } = this
       const members = membership.members.filter((member) => !gone(member))
-      if (members.length < membership.members.length) {
+      if (members.length < membership.members.length || this.hasNewPartitions()) {
         transaction.membership(group, withMembers(store.state, membership, members, membership.strategy))
       }
     })
     return true
+  }
+
+  /** A topic has got more partitions since they were shared out. */
+  private hasNewPartitions(): boolean {
+    const { targets } = this.membership
+    return this.member.topics.some((topic) => {
+      const count = this.store.state.topics.get(topic)?.partitions.length ?? 0
+      return count > 0 && targets[partitionName(topic, count - 1)] === undefined
+    })
   }
 
   /** Says that this member is well, if it has a session timeout. */

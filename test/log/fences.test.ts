@@ -3,7 +3,7 @@ import { BeckError } from '../../src/core/errors.ts'
 import { GroupMember } from '../../src/log/groups.ts'
 import { ProducerSession } from '../../src/log/producer.ts'
 import { Store } from '../../src/log/store.ts'
-import { createTopic } from '../../src/log/topics.ts'
+import { alterTopic, createTopic } from '../../src/log/topics.ts'
 import { Disk, type SimulatedEnv } from '../crash/simulated-disk.ts'
 
 const open = (env: SimulatedEnv): Store => Store.open('/store', { env, create: true })
@@ -154,6 +154,17 @@ describe('groups', () => {
     store.refresh()
     expect(second.owned()).toEqual(['t/1'])
     expect(codeOf(() => first.commit(new Map([['t/1', 3]])))).toBe('fenced')
+  })
+
+  test('partitions that a topic gets later are shared out, too', () => {
+    const { disk, store } = withTopic(1)
+    const member = GroupMember.join(open(disk.process()), 'g', { topics: ['t'] })
+    expect(member.expire()).toBe(false)
+    store.transact(true, (transaction) => alterTopic(store, transaction, 't', { partitions: 3 }))
+    member.commit(new Map()) // takes in what others did
+    expect(member.expire()).toBe(true)
+    expect(member.owned()).toEqual(['t/0', 't/1', 't/2'])
+    expect(member.expire()).toBe(false)
   })
 
   test('the partitions of a dead member go to those that stand by', () => {
