@@ -272,6 +272,12 @@ export class Store {
   /** Folders, the first journal file, and last `store.json`, which makes it a store. */
   private make(): void {
     const { env, folder } = this
+    if (env.kind(parentOf(folder)) === undefined) {
+      throw new BeckError('store', {
+        problem: `${folder}: the folder that it would be in is not there`,
+        hint: `make it first: mkdir -p ${parentOf(folder)}`,
+      })
+    }
     if (!ensureFolder(env, folder) && env.kind(folder) !== 'folder')
       throw Object.assign(new Error(), { code: 'ENOTDIR' })
     ensureFolder(env, layout.lock(folder))
