@@ -9,6 +9,7 @@ import { announceSink, checkRun, commitEpoch, isRunning, withoutSink } from '../
 import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { prepareTopic } from '../src/log/topics.ts'
+import { removeSnapshots } from '../src/pipeline/snapshot.ts'
 import { isUpstream, processGroup } from '../src/pipeline/upstream.ts'
 
 export const append: CommandSpec = {
@@ -178,9 +179,13 @@ function epochSink(
     },
     commit({ epoch, offsets, handles }) {
       const { group: name, generation, stages } = run as PipelineStart
-      appender.commit((transaction) =>
-        commitEpoch(store, transaction, { name, generation, epoch, offsets, stages, handles }),
-      )
+      appender.commit((transaction) => {
+        if (handles.length > 0) {
+          const place = { env: store.env, store: store.folder, pipeline: name }
+          transaction.afterCommit(() => removeSnapshots(place, { generation, epoch, handles }))
+        }
+        return commitEpoch(store, transaction, { name, generation, epoch, offsets, stages, handles })
+      })
     },
   }
 }

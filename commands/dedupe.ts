@@ -99,7 +99,12 @@ export const dedupe: CommandSpec = {
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }
     }
-    return { role: 'operator', reads, open: (context) => new DedupeFirst({ fields, dupesTo }, context) }
+    return {
+      role: 'operator',
+      reads,
+      snapshots: dupesTo === undefined,
+      open: (context) => new DedupeFirst({ fields, dupesTo }, context),
+    }
   },
 }
 

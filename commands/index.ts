@@ -10,6 +10,7 @@ export const commands: Registry = {
   group: async () => (await import('./group.ts')).group,
   join: async () => (await import('./join.ts')).join,
   map: async () => (await import('./map.ts')).map,
+  pipeline: async () => (await import('./pipeline.ts')).pipeline,
   reduce: async () => (await import('./reduce.ts')).reduce,
   replay: async () => (await import('./replay.ts')).replay,
   shuffle: async () => (await import('./shuffle.ts')).shuffle,

@@ -87,7 +87,7 @@ export const reduce: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
-      ...(plan.parallel ? { parallel: 'merge' } : {}),
+      ...(plan.parallel ? { parallel: 'merge', snapshots: true } : {}),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
           render,

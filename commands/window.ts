@@ -178,6 +178,7 @@ export const window: CommandSpec = {
       role: 'operator',
       reads: projection.paths,
       timers,
+      snapshots: (each || plan?.parallel === true) && !timers && lateTo === undefined,
       ...(inParts &&
         panes && {
           parallel: 'ordered' as const,

@@ -1,6 +1,7 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
+import { BeckError } from '../core/errors.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Collector, MergeableOperator, SpillHandle, StageContext } from '../core/operator.ts'
 import { ExternalSorter } from '../sort/external.ts'
@@ -254,6 +255,18 @@ export class GroupBy implements MergeableOperator<GroupState> {
     const { keys, ids } = table ? this.#goodKeys(table) : { keys: undefined, ids: [0] }
     const slots = ids ? Uint32Array.from(ids) : upTo(keys!.positions.length)
     return { keys, set: this.#set.exportSlots(slots), spilled: this.#spilled?.handles }
+  }
+
+  snapshot(): GroupState {
+    if (!this.#spilled) return this.exportState()
+    throw new BeckError('usage', {
+      problem: 'the groups do not fit the memory, and in a pipe that delivers exactly once they have to',
+      hint: 'allow more with --memory SIZE',
+    })
+  }
+
+  restore(states: Iterable<GroupState>): void {
+    for (const state of states) this.mergeState(state)
   }
 
   mergeState({ keys, set, spilled }: GroupState): void {

@@ -104,6 +104,8 @@ export interface OperatorStage {
    */
   readonly parallel?: 'stateless' | 'merge' | 'ordered'
   openPart?(context: StageContext): PartOperator
+  /** `snapshot` and `restore` of the operator hold all that it knows. Without it, and unless 'stateless', exactly-once pipes are refused. */
+  readonly snapshots?: boolean
   /** Asks for onTimer, so the input must be read without blocking the thread. */
   readonly timers?: boolean
 }

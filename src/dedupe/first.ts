@@ -1,5 +1,6 @@
-import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
+import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
@@ -25,7 +26,7 @@ const SHARE = 0.5
  * last. At the end all of that is sorted by key, which shows the records whose key is new, and those by position: the output is the
  * same, only its end comes later.
  */
-export class DedupeFirst implements Operator {
+export class DedupeFirst implements Operator<KeyTableState> {
   readonly #options: DedupeOptions
   readonly #context: StageContext
   readonly #keys: KeyTable
@@ -116,6 +117,21 @@ export class DedupeFirst implements Operator {
     }
     this.#keys.clear()
     this.#held = 0
+  }
+
+  snapshot(): KeyTableState {
+    if (!this.#sorter) return this.#keys.export()
+    throw new BeckError('usage', {
+      problem: 'the keys do not fit the memory, and in a pipe that delivers exactly once they have to',
+      hint: 'allow more with --memory SIZE',
+    })
+  }
+
+  restore(states: Iterable<KeyTableState>): void {
+    for (const state of states) {
+      this.#keys.import(state)
+      this.#held += this.#keys.size * KEY_BYTES + state.bytes.length
+    }
   }
 
   onEnd(out: Collector): void {

@@ -131,22 +131,18 @@ export function checkRun(
 }
 
 /** Forgets what a pipeline's stages keep; its group's offsets stay. @throws BeckError store, while it runs */
-export function resetPipeline(store: Store, transaction: Transaction, name: string): void {
+export function resetPipeline(store: Store, transaction: Transaction, name: string): PipelineState {
   const before = pipelineOf(store, name)
-  if (!before) return
+  if (!before) throw new BeckError('store', { problem: `there is no pipeline "${name}"` })
   if (isRunning(store, before)) {
     throw new BeckError('store', {
       problem: `the pipeline "${name}" is running (process ${before.owner.pid})`,
       hint: 'stop it first',
     })
   }
-  transaction.handles(name, {
-    ...before,
-    generation: before.generation + 1,
-    epoch: 0,
-    stages: [],
-    handles: [],
-  } satisfies PipelineState)
+  const after: PipelineState = { ...before, generation: before.generation + 1, epoch: 0, stages: [], handles: [] }
+  transaction.handles(name, after)
+  return after
 }
 
 const sinkFile = (store: Store, name: string, generation: number): string =>

@@ -116,7 +116,7 @@ export class EpochSource {
       if (!(error instanceof ReaderGone)) throw error
       // A pipe may close behind `end`, when all is done; the sink may still be at it.
       if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
-      for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.watchSink()
+      for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.watchSink('closed')
     } finally {
       source.close()
     }
@@ -188,13 +188,15 @@ export class EpochSource {
     store.refresh()
     checkRun(store, { name: plan.group, generation: this.generation })
     this.output.alive()
-    this.watchSink()
+    this.watchSink('open')
   }
 
   /** @throws BeckError frames, when nobody is there who could commit */
-  private watchSink(): void {
+  private watchSink(pipe: 'open' | 'closed'): void {
     const alive = sinkIsAlive(this.store, this.plan.group, this.generation)
     if (alive === false && !this.isCommitted()) throw this.notCommitted('the stage that commits has ended')
+    // Stages leave after the sink alone.
+    if (alive === undefined && pipe === 'closed') throw this.notCommitted('the next stage of the pipe has ended')
     if (alive === undefined && Date.now() - this.started > SINK_MS) {
       throw this.notCommitted(
         'no stage has taken up the control frames of this pipe, so that nothing would be committed',

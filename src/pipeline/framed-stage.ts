@@ -1,29 +1,41 @@
+import { createHash } from 'node:crypto'
 import { fstatSync } from 'node:fs'
 import type { Collector, Operator } from '../core/operator.ts'
-import type { Sink } from '../core/spec.ts'
+import type { OperatorStage, Sink } from '../core/spec.ts'
+import { realEnv } from '../log/env.ts'
 import type { FramedOutput } from './framed-output.ts'
-import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
+import {
+  type BarrierFrame,
+  type EndFrame,
+  FrameOrder,
+  type StartFrame,
+  type StateHandle,
+  type WatermarkFrame,
+} from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
+import { readSnapshot, type StatePlace, writeSnapshot } from './snapshot.ts'
 import { BeckError } from '../core/errors.ts'
 
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {
   readonly #operator: Operator
-  readonly #stateless: boolean
+  readonly #keeps: 'nothing' | 'state' | undefined
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FramedOutput
   #order: FrameOrder | undefined
+  /** How many stages before this one keep state. */
+  #before = 0
 
   constructor(
     operator: Operator,
-    stateless: boolean,
+    { parallel, snapshots }: Pick<OperatorStage, 'parallel' | 'snapshots'>,
     settings: RunSettings,
     { out, output }: { readonly out: Collector; readonly output: FramedOutput },
   ) {
     this.#operator = operator
-    this.#stateless = stateless
+    this.#keeps = parallel === 'stateless' ? 'nothing' : snapshots ? 'state' : undefined
     this.#settings = settings
     this.#out = out
     this.#output = output
@@ -37,14 +49,31 @@ export class OperatorFrames implements FrameTaker {
   start(frame: StartFrame): number {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
-    if (!this.#stateless) {
+    if (!this.#keeps) {
       throw unwelcome(`beck ${name} cannot take part in it yet: its state would not survive a restart`)
     }
     refuseSideOutputs(this.#settings)
     refuseFileOutput(name)
+    const keeps = this.#keeps === 'state'
+    const position = keeps ? this.#restore(frame) : 0
     this.#order = new FrameOrder(frame, name)
-    this.#output.frame({ ...frame, stages: [...frame.stages, name] })
-    return 0
+    this.#before = frame.states
+    this.#output.frame({ ...frame, stages: [...frame.stages, name], states: frame.states + (keeps ? 1 : 0) })
+    return position
+  }
+
+  /** Takes up what an earlier run has kept. Returns how much input that has seen. */
+  #restore(frame: StartFrame): number {
+    const { name, options } = this.#settings.stage
+    const handle = frame.handles[frame.states]
+    if (handle === undefined && frame.epoch > 0) throw otherState(frame, `it has no state for beck ${name}`)
+    if (!handle) return 0
+    const own = digest(options)
+    if (handle.options !== own) throw otherState(frame, `the options of beck ${name} were different`)
+    // As `barrier` has written it: the CRC was checked.
+    const kept = readSnapshot(placeOf(frame), handle) as Kept
+    this.#operator.restore?.([kept.state])
+    return kept.position
   }
 
   watermark(frame: WatermarkFrame): void {
@@ -53,10 +82,25 @@ export class OperatorFrames implements FrameTaker {
     this.#output.frame(frame)
   }
 
-  barrier(frame: BarrierFrame, records: number): void {
+  barrier(frame: BarrierFrame, records: number, position: number): void {
     this.#take(frame, records)
     if (frame.drain) this.#operator.onEnd?.(this.#out)
-    this.#output.frame({ ...frame, records: this.#output.takeCount() })
+    const handles = this.#keeps === 'state' ? [...frame.handles, this.#snapshot(frame, position)] : frame.handles
+    this.#output.frame({ ...frame, handles, records: this.#output.takeCount() })
+  }
+
+  #snapshot(frame: BarrierFrame, position: number): StateHandle | null {
+    const { start } = this.#order as FrameOrder
+    const { name, options } = this.#settings.stage
+    if (frame.handles.length !== this.#before) {
+      throw new BeckError('frames', {
+        problem: `barrier ${frame.epoch} came to ${name} with the state of ${frame.handles.length} stages, and ${this.#before} before it keep some`,
+      })
+    }
+    if (frame.drain) return null
+    const kept: Kept = { position, state: this.#operator.snapshot?.() }
+    const at = { generation: start.generation, epoch: frame.epoch }
+    return writeSnapshot(placeOf(start), `${this.#before}-${name}`, at, digest(options), kept)
   }
 
   end(frame: EndFrame, records: number): 'stay' {
@@ -79,6 +123,17 @@ export class OperatorFrames implements FrameTaker {
     this.#order.take(frame, records)
   }
 }
+
+/** What a snapshot holds: positions of records go on where they were. */
+interface Kept {
+  readonly position: number
+  readonly state: unknown
+}
+
+const placeOf = ({ store, group }: StartFrame): StatePlace => ({ env: realEnv, store, pipeline: group })
+
+/** Command lines are long, and may hold what is nobody's business in a journal. */
+const digest = (options: string): string => createHash('sha256').update(options).digest('hex').slice(0, 32)
 
 /** The very first line was torn. */
 export const cutOff = (): BeckError =>
@@ -158,5 +213,5 @@ export class SinkFrames implements FrameTaker {
 export const otherState = ({ group }: StartFrame, how: string): BeckError =>
   new BeckError('usage', {
     problem: `the pipeline "${group}" was run with another command line: ${how}`,
-    hint: `give the old command line, or another --group; or forget the state: beck pipeline reset ${group}`,
+    hint: `give the old command line, or another --group; or forget the state: beck pipeline reset ${group} --execute`,
   })

@@ -30,7 +30,7 @@ export async function runOperator(
     const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const operator = stage.open(context)
-    const frames = new OperatorFrames(operator, stage.parallel === 'stateless', settings, { out, output: framed })
+    const frames = new OperatorFrames(operator, stage, settings, { out, output: framed })
     const timer =
       stage.timers &&
       setInterval(() => {

@@ -1,7 +1,7 @@
 import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
-import { graceMs, speaksTwice, type Content, type Engine, type Policy, type Rows } from './engine.ts'
+import { graceMs, speaksTwice, type Content, type Engine, type EngineState, type Policy, type Rows } from './engine.ts'
 import { Slots, SlotsByKey } from './ids.ts'
 import type { Keys } from './keys.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
@@ -20,6 +20,18 @@ interface AlignedParts {
   readonly slots?: Slots
   /** False: the keys of a window may come in any order. */
   readonly ordered?: boolean
+}
+
+interface AlignedState {
+  readonly panes: readonly {
+    readonly index: number
+    readonly keys: readonly number[]
+    readonly slots: readonly number[]
+  }[]
+  readonly nextWindow: number
+  readonly nextDue: number
+  readonly standing: ReadonlyMap<number, Map<number, Standing[]>>
+  readonly changed: ReadonlyMap<number, Set<number>>
 }
 
 /**
@@ -174,6 +186,32 @@ export class AlignedWindows implements Engine {
     for (const [window, keys] of this.#changed) {
       this.#changed.set(window, new Set([...keys].map((key) => ids[key] as number)))
     }
+  }
+
+  snapshot(): EngineState {
+    const own: AlignedState = {
+      panes: this.#open.map(({ index, slots }) => ({ index, keys: slots.keys, slots: slots.slots })),
+      nextWindow: this.#nextWindow,
+      nextDue: this.#nextDue,
+      standing: this.#standing,
+      changed: this.#changed,
+    }
+    return { watermark: this.watermark, slots: Uint32Array.from(own.panes.flatMap(({ slots }) => slots)), own }
+  }
+
+  restore({ watermark, slots, own }: EngineState): void {
+    const { panes, nextWindow, nextDue, standing, changed } = own as AlignedState
+    this.watermark = watermark
+    this.#nextWindow = nextWindow
+    this.#nextDue = nextDue
+    this.#slots.restore(slots)
+    for (const pane of panes) {
+      const byKey = new SlotsByKey()
+      for (const [at, key] of pane.keys.entries()) byKey.set(key, pane.slots[at] as number)
+      this.#open.push({ index: pane.index, slots: byKey })
+    }
+    for (const [window, keys] of standing) this.#standing.set(window, keys)
+    for (const [window, keys] of changed) this.#changed.set(window, keys)
   }
 
   #endOf(window: number): EventTime {

@@ -1,7 +1,7 @@
 import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
-import type { Engine, Rows } from './engine.ts'
+import type { Engine, EngineState, Rows } from './engine.ts'
 import { Lines } from './lines.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
 import { withWindow } from './records.ts'
@@ -53,6 +53,12 @@ export class EachAligned implements Engine {
   }
 
   emitChanged(): void {}
+  snapshot(): EngineState {
+    return { watermark: this.watermark, slots: new Uint32Array(0), own: undefined }
+  }
+  restore({ watermark }: EngineState): void {
+    this.watermark = watermark
+  }
   markKeys(): void {}
   renumberKeys(): void {}
 }

@@ -27,6 +27,9 @@ export interface Content {
   add(batch: RecordBatch, slots: Uint32Array): void
   merge(into: number, from: number): void
   clear(slot: number): void
+  /** What some slots hold, as `structuredClone` takes it; and back, into empty slots. */
+  exportSlots(slots: Uint32Array): unknown
+  importSlots(state: unknown, mapping: Uint32Array): void
 }
 
 /** The rows of a batch on their way through an engine. */
@@ -53,4 +56,15 @@ export interface Engine {
   /** Marks the keys that are in use with 1; and gives them new ids. */
   markKeys(marks: Uint8Array): void
   renumberKeys(ids: Uint32Array): void
+  /** Everything it knows between two batches, slots and keys by their numbers, as `structuredClone` takes it; and back, into a new engine. */
+  snapshot(): EngineState
+  restore(state: EngineState): void
+}
+
+export interface EngineState {
+  readonly watermark: EventTime
+  /** The slots in use. */
+  readonly slots: Uint32Array
+  /** What else this kind of window knows. */
+  readonly own: unknown
 }

@@ -72,6 +72,15 @@ export class Slots {
   giveBack(slot: number): void {
     this.#free.push(slot)
   }
+
+  /** For a new one of these: only the given slots are in use. */
+  restore(used: Uint32Array): void {
+    const inUse = new Set(used)
+    const size = used.reduce((most, slot) => Math.max(most, slot + 1), 0)
+    this.#size = this.#capacity = size
+    if (size > 0) this.#grow(size)
+    for (let slot = size - 1; slot >= 0; slot--) if (!inUse.has(slot)) this.#free.push(slot)
+  }
 }
 
 /** A binary heap of numbers, smallest first. */

@@ -97,6 +97,10 @@ export class Keys {
     this.#sortKeys = []
     return state
   }
+  /** All keys. */
+  export(): KeyTableState | undefined {
+    return this.#table?.export()
+  }
   takeIn(state: KeyTableState): Uint32Array {
     return (this.#table as KeyTable).import(state)
   }

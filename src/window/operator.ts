@@ -1,7 +1,7 @@
-import type { RecordBatch } from '../core/batch.ts'
-import type { Collector, EventTime, FoldingOperator, ProcessingTime, StageContext } from '../core/operator.ts'
+import type { KeyTableState, RecordBatch } from '../core/batch.ts'
+import type { Collector, EventTime, FoldingOperator, Operator, ProcessingTime, StageContext } from '../core/operator.ts'
 import type { RowChecks } from './checks.ts'
-import type { Content, Engine } from './engine.ts'
+import type { Content, Engine, EngineState } from './engine.ts'
 import type { Keys } from './keys.ts'
 import type { FoldedWindows, WindowPart } from './parts.ts'
 
@@ -18,7 +18,7 @@ export interface WindowTimes {
 export interface WindowParts {
   readonly checks: RowChecks
   readonly keys: Keys
-  readonly content: Pick<Content, 'begin'>
+  readonly content: Pick<Content, 'begin' | 'exportSlots' | 'importSlots'>
   readonly engine: Engine
   /** For input that comes in parts. */
   readonly folded?: FoldedWindows
@@ -26,8 +26,15 @@ export interface WindowParts {
   readonly lateTo: string | undefined
 }
 
+/** All that a run knows between two batches. */
+interface WindowState {
+  readonly keys: KeyTableState | undefined
+  readonly engine: EngineState
+  readonly content: unknown
+}
+
 /** `beck window`: reads times and keys, lets the engine do the windows, keeps the clocks. */
-export class WindowOperator implements FoldingOperator<WindowPart> {
+export class WindowOperator implements FoldingOperator<WindowPart>, Operator<WindowState> {
   readonly #context: StageContext
   readonly #times: WindowTimes
   readonly #parts: WindowParts
@@ -95,6 +102,21 @@ export class WindowOperator implements FoldingOperator<WindowPart> {
     if (now < this.#nextEmit) return
     this.#nextEmit = now + every
     this.#parts.engine.emitChanged(out)
+  }
+
+  snapshot(): WindowState {
+    const { keys, content, engine } = this.#parts
+    const state = engine.snapshot()
+    return { keys: keys.export(), engine: state, content: content.exportSlots(state.slots) }
+  }
+
+  restore(states: Iterable<WindowState>): void {
+    const { keys, content, engine } = this.#parts
+    for (const { keys: known, engine: state, content: held } of states) {
+      engine.restore(state)
+      content.importSlots(held, state.slots)
+      if (known) engine.renumberKeys(keys.takeIn(known))
+    }
   }
 
   onEnd(out: Collector): void {

@@ -73,6 +73,13 @@ export class Records implements Content, Results {
     this.#slots[slot] = []
   }
 
+  exportSlots(slots: Uint32Array): unknown {
+    return Array.from(slots, (slot) => this.#slots[slot])
+  }
+  importSlots(state: readonly Held[][], mapping: Uint32Array): void {
+    for (const [index, slot] of mapping.entries()) this.#slots[slot] = state[index] as Held[]
+  }
+
   emit(start: EventTime, end: EventTime, _key: number, slot: number): undefined {
     const window = windowMember(start, end).slice('"window":'.length)
     for (const { row, from, to } of this.#slots[slot] as Held[]) {

@@ -1,7 +1,7 @@
 import { NONE } from '../aggregate/aggregate.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
-import { graceMs, speaksTwice, type Content, type Engine, type Policy, type Rows } from './engine.ts'
+import { graceMs, speaksTwice, type Content, type Engine, type EngineState, type Policy, type Rows } from './engine.ts'
 import { MinHeap, Slots, sortedBy } from './ids.ts'
 import type { Keys } from './keys.ts'
 import type { Results, Standing } from './results.ts'
@@ -9,6 +9,19 @@ import type { Results, Standing } from './results.ts'
 const NO_SESSION = -1
 /** The wheel that wakes sessions has this many buckets a gap. */
 const BUCKETS_A_GAP = 64
+
+interface SessionState {
+  readonly sessions: readonly {
+    readonly start: EventTime
+    readonly end: EventTime
+    readonly key: number
+    readonly next: number
+    readonly emitted: number
+  }[]
+  readonly latest: readonly (readonly [key: number, session: number])[]
+  readonly standing: ReadonlyMap<number, Standing[]>
+  readonly changed: ReadonlySet<number>
+}
 
 /**
  * Session windows `[first, last + gap)`, one list of sessions per key. A session is a slot: its bounds are columns by slot, its content is
@@ -175,6 +188,44 @@ export class SessionWindows implements Engine {
       const key = this.#key[session] as number
       if (key >= 0) this.#key[session] = ids[key] as number
     }
+  }
+
+  snapshot(): EngineState {
+    const live: number[] = []
+    for (let session = 0; session < this.#key.length; session++)
+      if ((this.#key[session] as number) >= 0) live.push(session)
+    const own: SessionState = {
+      sessions: live.map((session) => ({
+        start: this.#bounds[2 * session] as number,
+        end: this.#bounds[2 * session + 1] as number,
+        key: this.#key[session] as number,
+        next: this.#next[session] as number,
+        emitted: this.#emitted[session] as number,
+      })),
+      latest: [...this.#latest.entries()].filter(([, session]) => session !== NO_SESSION),
+      standing: this.#standing,
+      changed: this.#changed,
+    }
+    return { watermark: this.watermark, slots: Uint32Array.from(live), own }
+  }
+
+  restore({ watermark, slots, own }: EngineState): void {
+    const { sessions, latest, standing, changed } = own as SessionState
+    this.watermark = watermark
+    this.#slots.restore(slots)
+    for (const [at, session] of slots.entries()) {
+      const { start, end, key, next, emitted } = sessions[at] as SessionState['sessions'][number]
+      this.#bounds[2 * session] = start
+      this.#bounds[2 * session + 1] = end
+      this.#key[session] = key
+      this.#next[session] = next
+      this.#emitted[session] = emitted
+      this.#schedule(session)
+    }
+    this.#latest = new Int32Array(latest.reduce((most, [key]) => Math.max(most, key + 1), 0)).fill(NO_SESSION)
+    for (const [key, session] of latest) this.#latest[key] = session
+    for (const [session, results] of standing) this.#standing.set(session, results)
+    for (const session of changed) this.#changed.add(session)
   }
 
   #reserve(slots: number): void {

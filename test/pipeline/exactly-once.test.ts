@@ -126,3 +126,123 @@ describe('consume --exactly-once', () => {
     expect(stderr).toContain(problem)
   })
 })
+
+describe('state', () => {
+  const hours = (options = '') =>
+    `beck consume in -g g --exactly-once ${options} | beck window 'count, sum(n)' --tumbling 10s --time n --time-unit s | beck append out`
+  const results = async (folder: string): Promise<number[]> =>
+    (await run(folder, 'beck replay out')).stdout
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((text) => (JSON.parse(text) as { count: number }).count)
+
+  test('open windows stay for the next run, and --drain closes them', async () => {
+    const folder = await folderWith(25)
+    await run(folder, hours())
+    expect(await results(folder)).toEqual([10, 10])
+    await add(folder, 25, 33)
+    await run(folder, hours())
+    expect(await results(folder)).toEqual([10, 10, 10])
+    const { exit, stderr } = await run(folder, hours('--drain'))
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+    expect(await results(folder)).toEqual([10, 10, 10, 3])
+    // Drained is drained: nothing is held, nothing comes again.
+    expect((await run(folder, hours('--drain'))).exit).toBe(0)
+    expect(await results(folder)).toEqual([10, 10, 10, 3])
+  })
+
+  test('snapshots that no commit needs are removed', async () => {
+    const folder = await folderWith(25)
+    for (const to of [27, 28, 29]) {
+      await run(folder, hours())
+      await add(folder, to - 2, to)
+    }
+    const { stdout } = await run(folder, 'ls .beck/state/g/0-window')
+    expect(stdout.toString()).toBe('3-3.snap\n')
+  })
+
+  test.each([
+    ['the windows', `s/10s/20s/`, 2, 'the options of beck window were different'],
+    ['the stages', `s/| beck window/| beck dedupe --by n | beck window/`, 2, 'was run with another command line'],
+    [
+      'the stages, fewer',
+      `s/| beck window.*| beck append/| beck append/`,
+      2,
+      'of 1 stages that keep state, and this command line has 0',
+    ],
+  ])('%s cannot change under it', async (_, change, code, problem) => {
+    const folder = await folderWith(25)
+    await run(folder, hours())
+    await add(folder, 25, 30)
+    writeFileSync(join(folder, 'line'), hours())
+    const { exit, stderr } = await run(folder, `bash -o pipefail -c "$(sed '${change}' line)"`)
+    expect(stderr).toContain(problem)
+    expect(stderr).toContain('beck pipeline reset g --execute')
+    expect([code, 4]).toContain(exit)
+    expect(await results(folder)).toEqual([10, 10])
+    // The way out that it names.
+    await run(folder, 'beck pipeline reset g --execute')
+    expect((await run(folder, `bash -o pipefail -c "$(sed '${change}' line)"`)).exit).toBe(0)
+  })
+
+  test.each([
+    ['a flipped bit', `printf 'X' | dd of=$f bs=1 seek=40 conv=notrunc status=none`, 'its CRC is wrong'],
+    ['a cut', 'truncate -s 40 $f', 'has 40 bytes in place of'],
+    ['its loss', 'rm $f', 'is not there'],
+  ])('%s of a snapshot commits nothing', async (_, damage, problem) => {
+    const folder = await folderWith(25)
+    await run(folder, hours())
+    await add(folder, 25, 40)
+    const { exit, stderr } = await run(folder, `f=$(ls .beck/state/g/0-window/*.snap); ${damage}; ${hours()}`)
+    expect(exit).toBe(4)
+    expect(stderr).toContain(problem)
+    expect(stderr).toContain('beck pipeline reset g --execute')
+    expect(await results(folder)).toEqual([10, 10])
+  })
+
+  test('beck pipeline shows it', async () => {
+    const folder = await folderWith(25)
+    await run(folder, hours())
+    await add(folder, 25, 26)
+    const { stdout } = await run(
+      folder,
+      'beck pipeline list; beck pipeline describe g; beck pipeline reset g; beck pipeline list',
+    )
+    const [first, described, dry, again] = stdout
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((text) => JSON.parse(text) as Record<string, unknown>)
+    expect(first).toMatchObject({ pipeline: 'g', running: false, generation: 1, epoch: 1, lag: 1 })
+    expect(first?.['stateBytes']).toBeGreaterThan(100)
+    expect(described).toMatchObject({
+      process: null,
+      stages: ['consume', 'window', 'append'],
+      state: [{ file: '0-window/1-1.snap' }],
+      offsets: { 'in/0': 25 },
+    })
+    expect(dry).toMatchObject({ executed: false })
+    expect(again).toMatchObject({ epoch: 1, stateBytes: first?.['stateBytes'] })
+    const { exit, stderr } = await run(folder, 'beck pipeline describe h')
+    expect({ exit, stderr }).toMatchObject({
+      exit: 3,
+      stderr: expect.stringContaining('there is no pipeline "h"') as string,
+    })
+  })
+
+  test.each([
+    [`beck window count --processing-time --tumbling 1s`],
+    [`beck window count --tumbling 1s --time n --late-to late`],
+    [`beck dedupe --by n --dupes-to dupes`],
+    [`beck dedupe --by n --keep last`],
+    [`beck reduce 'x = fold((s, r) => s + r.n, 0)'`],
+    [`beck sort --by n`],
+  ])('%s is refused, as what it holds would not survive', async (stage) => {
+    const folder = await folderWith(5)
+    const { exit, stderr } = await run(folder, `beck consume in -g g --exactly-once | ${stage} | beck append out`)
+    expect(exit).not.toBe(0)
+    expect(stderr).toContain('cannot take part in it yet')
+    expect(await numbers(folder)).toEqual([])
+  })
+})

@@ -1,0 +1,134 @@
+import { BeckError } from '../src/core/errors.ts'
+import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
+import { suggest } from '../src/core/suggest.ts'
+import { formatTime } from '../src/core/time.ts'
+import { checkName } from '../src/log/layout.ts'
+import { isRunning, pipelineOf, type PipelineState, resetPipeline } from '../src/log/pipelines.ts'
+import { Store, storeFolder } from '../src/log/store.ts'
+import type { StateHandle } from '../src/pipeline/frames.ts'
+import { removeSnapshots } from '../src/pipeline/snapshot.ts'
+
+type Action = (store: Store, name: string, io: ToolIo, execute: boolean) => void
+
+const actions: Readonly<Record<string, Action>> = { list, describe, reset }
+
+export const pipeline: CommandSpec = {
+  name: 'pipeline',
+  summary: 'Show the pipelines that deliver exactly once, forget their state',
+  description:
+    'ACTION is list, describe or reset. A pipeline has the name of its group; it is made by beck consume --exactly-once. reset forgets what ' +
+    'its stages keep (open windows, keys seen), and shows what would go; with --execute it does it. The offsets of the group stay where ' +
+    'they are: beck group reset moves them.',
+  program: [
+    { name: 'ACTION', description: Object.keys(actions).join(', '), choices: Object.keys(actions) },
+    { name: 'NAME', description: 'the pipeline', optional: true },
+  ],
+  files: false,
+  options: [{ flag: 'execute', description: 'reset: do it' }],
+  common: ['store'],
+  cost: { time: 'O(pipelines)', memory: 'O(pipelines)' },
+  errors: ['usage', 'store'],
+  examples: [
+    {
+      says: 'A pipeline, and what its window keeps for the next run',
+      command:
+        'beck append visits fixtures/flights.ndjson && beck consume visits -g hours --exactly-once | ' +
+        'beck window count --tumbling 1h --time date --delay 120d | beck append hours && beck pipeline list',
+    },
+  ],
+  create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
+}
+
+async function run({ program, options }: Arguments, io: ToolIo): Promise<void> {
+  const [word = '', name] = program
+  const action = Object.hasOwn(actions, word) ? actions[word] : undefined
+  if (!action) {
+    const suggestion = suggest(word, Object.keys(actions))
+    throw new BeckError('usage', {
+      problem: `there is no action "${word}"`,
+      suggestion,
+      hint: suggestion ? undefined : `the actions are ${Object.keys(actions).join(', ')}`,
+    })
+  }
+  if (action !== list && name === undefined) {
+    throw new BeckError('usage', { problem: 'which pipeline?', hint: `write beck pipeline ${word} NAME` })
+  }
+  const store = Store.open(storeFolder(options['store'] as string | undefined), { say: io.say })
+  try {
+    action(store, name ?? '', io, options['execute'] === true)
+  } finally {
+    store.close()
+  }
+}
+
+const line = (io: ToolIo, value: unknown): void => void io.write(`${JSON.stringify(value)}\n`)
+
+function known(store: Store, name: string): PipelineState {
+  checkName('group', name)
+  const state = pipelineOf(store, name)
+  if (state) return state
+  const suggestion = suggest(name, [...store.state.handles.keys()])
+  throw new BeckError('store', {
+    problem: `there is no pipeline "${name}"`,
+    hint: suggestion
+      ? `did you mean "${suggestion}"?`
+      : 'beck pipeline list shows them; beck consume --exactly-once makes one',
+  })
+}
+
+/** Bytes of its committed state. */
+const stateBytes = ({ handles }: PipelineState): number =>
+  (handles as readonly (StateHandle | null)[]).reduce((sum, handle) => sum + (handle?.bytes ?? 0), 0)
+
+/** Records of the topics it reads that are not committed. */
+function lag(store: Store, name: string): number {
+  let records = 0
+  for (const [partition, offset] of store.state.group(name).offsets) {
+    records += (store.state.partition(partition)?.next ?? offset) - offset
+  }
+  return records
+}
+
+function summary(store: Store, name: string, state: PipelineState): Record<string, unknown> {
+  return {
+    pipeline: name,
+    running: isRunning(store, state),
+    generation: state.generation,
+    epoch: state.epoch,
+    committed: formatTime(state.at),
+    ageMs: Math.max(0, store.env.now() - state.at),
+    stateBytes: stateBytes(state),
+    lag: lag(store, name),
+  }
+}
+
+function list(store: Store, _: string, io: ToolIo): void {
+  for (const name of [...store.state.handles.keys()].sort()) line(io, summary(store, name, known(store, name)))
+}
+
+function describe(store: Store, name: string, io: ToolIo): void {
+  const state = known(store, name)
+  line(io, {
+    ...summary(store, name, state),
+    process: isRunning(store, state) ? state.owner.pid : null,
+    stages: state.stages,
+    state: (state.handles as readonly (StateHandle | null)[]).map(
+      (handle) => handle && { file: handle.file, bytes: handle.bytes },
+    ),
+    offsets: Object.fromEntries(store.state.group(name).offsets),
+  })
+}
+
+function reset(store: Store, name: string, io: ToolIo, execute: boolean): void {
+  const state = known(store, name)
+  line(io, { pipeline: name, epoch: state.epoch, stateBytes: stateBytes(state), executed: execute })
+  if (!execute) {
+    io.say('nothing is changed yet: add --execute to forget this state')
+    return
+  }
+  store.transact(true, (transaction) => {
+    const { generation } = resetPipeline(store, transaction, name)
+    const place = { env: store.env, store: store.folder, pipeline: name }
+    transaction.afterCommit(() => removeSnapshots(place, { generation, epoch: 0, handles: [] }))
+  })
+}
