@@ -2,6 +2,7 @@ import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
+import { storedBytes } from '../sort/arena.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { appendDouble } from '../sort/sort-key.ts'
@@ -33,6 +34,7 @@ export class DedupeFirst implements Operator<KeyTableState> {
   readonly #dupes: { write(lines: Uint8Array): void } | undefined
   readonly #key = new ByteBuffer(256)
   readonly #payload = new ByteBuffer(256)
+  readonly #memoryBytes: number
   #held = 0
   #sorter: ExternalSorter | undefined
   #mask = new Uint8Array(0)
@@ -40,6 +42,7 @@ export class DedupeFirst implements Operator<KeyTableState> {
   constructor(options: DedupeOptions, context: StageContext) {
     this.#options = options
     this.#context = context
+    this.#memoryBytes = storedBytes(context.memoryBytes)
     this.#keys = context.keyTable(options.fields)
     this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
@@ -96,14 +99,13 @@ export class DedupeFirst implements Operator<KeyTableState> {
         this.#held += spans[row * stride + 3 + 2 * field]! - spans[row * stride + 2 + 2 * field]!
       }
     }
-    if (this.#held > SHARE * this.#context.memoryBytes) this.#spillKeys()
+    if (this.#held > SHARE * this.#memoryBytes) this.#spillKeys()
   }
 
   #spillKeys(): void {
     if (!this.#sorter) {
-      const { memoryBytes } = this.#context
       const sorter = new ExternalSorter({
-        memoryBytes: (1 - SHARE) * memoryBytes,
+        memoryBytes: (1 - SHARE) * this.#memoryBytes,
         spill: () => this.#context.spill(),
         grouped: false,
       })
@@ -137,7 +139,7 @@ export class DedupeFirst implements Operator<KeyTableState> {
   onEnd(out: Collector): void {
     if (!this.#sorter) return
     this.#keys.clear()
-    const share = this.#context.memoryBytes / 4
+    const share = this.#memoryBytes / 4
     const [firsts, dupes] = [new ByPosition(this.#context, share), new ByPosition(this.#context, share)]
     const cursor = this.#sorter.sorted()
     for (const group of groupsOf(cursor)) {

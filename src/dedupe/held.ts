@@ -1,7 +1,7 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
-import { Arena } from '../sort/arena.ts'
+import { Arena, storedBytes } from '../sort/arena.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { appendDouble } from '../sort/sort-key.ts'
@@ -34,6 +34,8 @@ export class DedupeHeld implements Operator {
   readonly #dupes: { write(lines: Uint8Array): void } | undefined
   readonly #key = new ByteBuffer(256)
   readonly #entry = new ByteBuffer(256)
+  /** A third: for what is held, for sorting it by key, and for putting it in order. */
+  readonly #share: number
   #lines = new Arena()
   #liveBytes = 0
   #keyBytes = 0
@@ -47,6 +49,7 @@ export class DedupeHeld implements Operator {
   constructor(options: HeldOptions, context: StageContext) {
     this.#options = options
     this.#context = context
+    this.#share = storedBytes(context.memoryBytes) / 3
     this.#keys = context.keyTable(options.fields)
     this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
@@ -84,7 +87,7 @@ export class DedupeHeld implements Operator {
       this.#liveBytes += end - start
     }
     if (this.#lines.bytes > 2 * this.#liveBytes + LEAST_GARBAGE) this.#collect()
-    if (this.#keyBytes + this.#lines.bytes > this.#context.memoryBytes / 2) this.#spillAll()
+    if (this.#keyBytes + this.#lines.bytes > this.#share) this.#spillAll()
   }
 
   #writeDupe(id: number): void {
@@ -115,7 +118,7 @@ export class DedupeHeld implements Operator {
 
   #spillAll(): void {
     this.#sorter ??= new ExternalSorter({
-      memoryBytes: this.#context.memoryBytes / 2,
+      memoryBytes: this.#share,
       spill: () => this.#context.spill(),
       grouped: false,
     })
@@ -141,8 +144,7 @@ export class DedupeHeld implements Operator {
   }
 
   onEnd(out: Collector): void {
-    const memoryBytes = this.#context.memoryBytes / 2
-    const kept = new ByPosition(this.#context, memoryBytes)
+    const kept = new ByPosition(this.#context, this.#share)
     const line = new ByteBuffer(256)
     const add = (count: number, position: number): void => {
       if (this.#options.countField !== undefined) appendCount(line, count)

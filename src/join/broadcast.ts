@@ -51,6 +51,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   /** Of left records. */
   readonly #shapes = new Shapes()
   readonly #out = new ByteBuffer(PIECE + (PIECE >> 2))
+  readonly #right = new ByteBuffer(256)
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
   /** `ensure` is called. */
@@ -66,7 +67,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     this.#keys = context.keyTable(options.keyFields)
     this.#keys.import(table.keys)
     this.#splicer = new Splicer(options.rules)
-    this.#matched = new Uint8Array(this.#keepsRight ? table.rowKeys.length : 0)
+    this.#matched = new Uint8Array(this.#keepsRight ? table.rowCount : 0)
     const { type, rules, choose, clashFields, nestField } = options
     const filters = type === 'semi' || type === 'anti'
     const keepsLeft = type === 'left' || type === 'full'
@@ -200,9 +201,20 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
 
   /** Appends a tail with members renamed that the left record has too. */
   #clashingTail({ bytes, spans, stride }: RecordBatch, row: number, partner: number): void {
-    const { lines, lineStarts } = this.#table
+    const { tails, tailStarts } = this.#table
+    const start = tailStarts[partner]!
+    const end = tailStarts[partner + 1]!
+    if (tails[start] !== COMMA) {
+      this.#out.copy(tails, start, end)
+      return
+    }
+    // With a brace for its comma, and without its line end, a tail is a record again.
+    const right = this.#right
+    right.length = 0
+    right.byte(OPEN)
+    right.copy(tails, start + 1, end - 1)
     const left = this.#shapes.read(bytes, spans[row * stride]!, spans[row * stride + 1]!)
-    this.#splicer.tail(this.#out, lines, lineStarts[partner]!, lineStarts[partner + 1]!, left)
+    this.#splicer.tail(this.#out, right.bytes, 0, right.length, left)
   }
 
   #reject(batch: RecordBatch, row: number, out: Collector, problem: string, hint?: string): void {
@@ -241,4 +253,6 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   }
 }
 
+const COMMA = 0x2c
+const OPEN = 0x7b
 const NOT_AN_OBJECT = 'only objects can be joined'

@@ -20,8 +20,7 @@ export class KernelTable {
 
   /** A safe point to grow the memory: there is no batch yet. */
   constructor(table: JoinTable, keepsLeft: boolean, keepsRight: boolean, clashFields: readonly number[]) {
-    const rowCount = table.rowKeys.length
-    this.#matched = keepsRight ? this.#pieces.allocateZeroed(rowCount + 1) : 0
+    this.#matched = keepsRight ? this.#pieces.allocateZeroed(table.rowCount + 1) : 0
     const words = [
       table.keyCount,
       this.#copy(table.firsts),
@@ -39,7 +38,7 @@ export class KernelTable {
   }
 
   static fits(table: JoinTable): boolean {
-    return table.tails.length + 4 * table.rowKeys.length < MOST_BYTES
+    return table.tails.length + 4 * table.rowCount < MOST_BYTES
   }
 
   #copy(data: Uint8Array | Uint32Array): number {

@@ -2,6 +2,7 @@ import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, SpillFile, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
+import { storedBytes } from '../sort/arena.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { compareKeys, type Cursor } from '../sort/runs.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
@@ -43,7 +44,11 @@ export class MergeJoin implements PairOperator {
     this.#contexts = [left, right]
     this.#splicer = new Splicer(options.rules)
     const sorter = (context: StageContext): ExternalSorter =>
-      new ExternalSorter({ memoryBytes: context.memoryBytes / 2, spill: () => context.spill(), grouped: false })
+      new ExternalSorter({
+        memoryBytes: storedBytes(context.memoryBytes) / 2,
+        spill: () => context.spill(),
+        grouped: false,
+      })
     this.#sorters = [sorter(left), sorter(right)]
   }
 

@@ -17,13 +17,13 @@ export interface JoinTable {
   /** Rows `rows[firsts[id]]` up to `rows[firsts[id + 1]]` have the key `id`, in their order (by time for as-of). Keys with a null have none. */
   readonly firsts: Uint32Array
   readonly rows: Uint32Array
-  /** Per row: its key, and where its tail and its line begin (and the next one's, so that is where they end). */
-  readonly rowKeys: Uint32Array
+  readonly rowCount: number
+  /** Per row where its tail and its line begin (and the next one's, so that is where they end). */
   readonly tailStarts: Uint32Array
   readonly lineStarts: Uint32Array
   /** What a row adds to a left record: `,"name":"Ann"}` and a line end. Empty for semi and anti joins. */
   readonly tails: Uint8Array
-  /** Lines as they came, for rows that may leave alone or whose members may need other names. */
+  /** Lines as they came, where rows may leave alone. */
   readonly lines: Uint8Array
   /** Event times of rows, for as-of joins. */
   readonly times: Float64Array
@@ -63,6 +63,7 @@ export class JoinTableReader implements TableReader<JoinTable> {
   readonly #nulls: boolean[] = []
   readonly #names = new Set<string>()
   readonly #keepsTails: boolean
+  readonly #keepsLines: boolean
 
   constructor(options: JoinTableOptions, context: StageContext) {
     this.#options = options
@@ -70,6 +71,7 @@ export class JoinTableReader implements TableReader<JoinTable> {
     this.#keys = context.keyTable(options.keyFields)
     this.#splicer = new Splicer(options.rules)
     this.#keepsTails = options.type !== 'semi' && options.type !== 'anti'
+    this.#keepsLines = options.type === 'right' || options.type === 'full'
   }
 
   processBatch(batch: RecordBatch): void {
@@ -93,7 +95,6 @@ export class JoinTableReader implements TableReader<JoinTable> {
       if (times) this.#times.push(times[row]!)
       if (!this.#keepsTails) continue
       this.#tailStarts.push(this.#tails.length)
-      this.#lineStarts.push(this.#lines.length)
       for (const name of this.#splicer.clashingNames(bytes, start, end) ?? []) this.#names.add(name)
       // A null key never has a partner, and only objects can take another's members.
       if (!this.#nulls[ids[row]!] && !this.#splicer.tail(this.#tails, bytes, start, end)) {
@@ -102,6 +103,8 @@ export class JoinTableReader implements TableReader<JoinTable> {
           hint: 'join it as a member: --nest NAME',
         })
       }
+      if (!this.#keepsLines) continue
+      this.#lineStarts.push(this.#lines.length)
       this.#lines.copy(bytes, start, end)
     }
     this.#checkMemory()
@@ -143,7 +146,7 @@ export class JoinTableReader implements TableReader<JoinTable> {
       keyCount,
       firsts,
       rows,
-      rowKeys: sharedCopy(this.#rowKeys),
+      rowCount,
       tailStarts: sharedCopy([...this.#tailStarts, this.#tails.length]),
       lineStarts: sharedCopy([...this.#lineStarts, this.#lines.length]),
       tails: sharedBytes(this.#tails.view()),

@@ -4,7 +4,10 @@ import { Heap, Pieces, SLACK } from '../ndjson/heap.ts'
 const CHUNK = 1 << 24
 const FIRST = 1 << 16
 /** What the stores of a thread may hold together. Addresses have 32 bits. */
-export const MOST_STORED_BYTES = 2.5 * (1 << 30)
+const MOST_STORED_BYTES = 2.5 * (1 << 30)
+
+/** What a stage may hold in the store, of its memory. Several sorters divide it. */
+export const storedBytes = (memoryBytes: number): number => Math.min(memoryBytes, MOST_STORED_BYTES)
 
 let shared: Heap | undefined
 /**

@@ -1,6 +1,6 @@
 import type { RecordBatch } from '../core/batch.ts'
 import type { SpillFile } from '../core/operator.ts'
-import { MOST_STORED_BYTES } from './arena.ts'
+import { storedBytes } from './arena.ts'
 import { Entries, EntriesCursor } from './entries.ts'
 import { MergeCursor, RunReader, RunWriter, type Cursor } from './runs.ts'
 
@@ -29,7 +29,7 @@ export class ExternalSorter {
   readonly #levels: SpillFile[][] = []
 
   constructor(options: ExternalSorterOptions) {
-    this.#options = { ...options, memoryBytes: Math.min(options.memoryBytes, MOST_STORED_BYTES) }
+    this.#options = { ...options, memoryBytes: storedBytes(options.memoryBytes) }
   }
 
   /** How often what was held has gone to disk. */
