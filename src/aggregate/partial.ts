@@ -1,4 +1,5 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
+import { BeckError } from '../core/errors.ts'
 import { latin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
 import { type AggregateState, NONE, type Numbers } from './aggregate.ts'
@@ -33,8 +34,8 @@ export class PartialLines {
   readonly #set: AggregateSet
   readonly #field: number
   readonly #context: StageContext
-  /** The columns that each part's state has, with their kind. */
-  readonly #shape: Readonly<Record<string, Readonly<Record<string, 'number' | 'string'>>>>
+  /** The columns that each part's state has: their kind, and whether a group has exactly one entry there. */
+  readonly #shape: Readonly<Record<string, Readonly<Record<string, { kind: 'number' | 'string'; single: boolean }>>>>
   /** Of the batch at hand, by row. */
   #states: (SetState | undefined)[] = []
   /** Positions of the next line begin here. */
@@ -44,11 +45,15 @@ export class PartialLines {
     this.#set = set
     this.#field = field
     this.#context = context
+    set.reserve(1)
     this.#shape = Object.fromEntries(
-      Object.entries(set.exportSlots(new Uint32Array(0))).map(([id, columns]) => [
+      Object.entries(set.exportSlots(Uint32Array.of(0))).map(([id, columns]) => [
         id,
         Object.fromEntries(
-          Object.entries(columns).map(([name, column]) => [name, Array.isArray(column) ? 'string' : 'number'] as const),
+          Object.entries(columns).map(([name, column]) => [
+            name,
+            { kind: Array.isArray(column) ? 'string' : 'number', single: column.length === 1 } as const,
+          ]),
         ),
       ]),
     )
@@ -80,9 +85,13 @@ export class PartialLines {
     const fits = shape.every(([id, columns]) => {
       const part = state[id]
       if (typeof part !== 'object' || part === null) return false
-      return Object.entries(columns).every(([name, kind]) => {
+      return Object.entries(columns).every(([name, { kind, single }]) => {
         const column = (part as Record<string, unknown>)[name]
-        return Array.isArray(column) && column.every((value) => typeof value === kind)
+        return (
+          Array.isArray(column) &&
+          (!single || column.length === 1) &&
+          column.every((value) => typeof value === kind && (kind === 'string' || Number.isFinite(value)))
+        )
       })
     })
     return fits ? (state as SetState) : undefined
@@ -92,7 +101,18 @@ export class PartialLines {
     for (let row = 0; row < batch.count; row++) {
       const state = this.#states[row]
       if (!state || slots[row] === NONE) continue
-      this.#set.importSlots(this.#shifted(state), slots.slice(row, row + 1))
+      try {
+        this.#set.importSlots(this.#shifted(state), slots.slice(row, row + 1))
+      } catch (error) {
+        if (error instanceof BeckError) throw error
+        // Some of it may be in already, so it cannot be left out as a bad record.
+        const { file, line } = batch.locate(row)
+        throw new BeckError(
+          'bad-input',
+          { place: `${file}:${line}:1`, problem: `this partial state is damaged: ${(error as Error).message}` },
+          { cause: error },
+        )
+      }
     }
     return 0
   }
