@@ -177,6 +177,7 @@ export class SimulatedEnv implements Env {
     return [at, name]
   }
   private find(path: string): Node {
+    if (path === '/') return this.disk.root
     const [folder, name] = this.split(path)
     const node = folder.entries.get(name)
     if (!node) throw failure('ENOENT', path)

@@ -4,7 +4,7 @@ import { GroupMember } from '../../src/log/groups.ts'
 import { ProducerSession } from '../../src/log/producer.ts'
 import { Store } from '../../src/log/store.ts'
 import { alterTopic, createTopic } from '../../src/log/topics.ts'
-import { Disk, type SimulatedEnv } from '../crash/simulated-disk.ts'
+import { Crash, Disk, type SimulatedEnv } from '../crash/simulated-disk.ts'
 
 const open = (env: SimulatedEnv): Store => Store.open('/store', { env, create: true })
 const line = (text: string): { lines: Uint8Array[]; count: number } => ({
@@ -91,6 +91,21 @@ describe('tails', () => {
       '00000000000000000000',
       '00000000000000000001',
     ])
+  })
+
+  test('what a dead process left behind is cut off and removed', () => {
+    const { disk, env, store } = withTopic(2)
+    store.transact(true, (transaction) => transaction.append('t/0', line('first')))
+    expect(() =>
+      store.transact(true, (transaction) => {
+        transaction.append('t/0', line('not committed'))
+        transaction.append('t/1', line('nor this'))
+        env.kill()
+      }),
+    ).toThrow(Crash)
+    const other = open(disk.process())
+    expect(other.env.list('/store/topics/t/1')).toEqual([])
+    expect(disk.files().get('/store/topics/t/0/00000000000000000000.ndjson')?.content.toString()).toBe('"first"\n')
   })
 
   test('committed bytes that are missing are told, and nothing is written', () => {
