@@ -7,7 +7,7 @@ import { timeOptions } from '../src/join/time-options.ts'
 
 export const dedupe: CommandSpec = {
   name: 'dedupe',
-  summary: 'keeps one record per key',
+  summary: 'Keep one record per key',
   description:
     'The first record of each key leaves at once, in order, byte for byte. Keys are equal as JSON values: 1 is 1.0, and a missing key is null. ' +
     'With --within a key is new again when that time has passed since its last record that was kept.',
