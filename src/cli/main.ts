@@ -96,7 +96,13 @@ async function runCommand(
       return addOutcomes(outcome, await main)
     }
     case 'partitions':
-      return (await import('../pipeline/partitions.ts')).runPartitions(stage, args.files, settings, progress)
+      return (await import('../pipeline/partitions.ts')).runPartitions(
+        stage,
+        args.files,
+        settings,
+        (line) => terminal.say(line),
+        progress,
+      )
     case 'pair':
       return (await import('../pipeline/pair.ts')).runPair(stage, args.files, settings, progress)
     case 'decoder':

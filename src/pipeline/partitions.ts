@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
+import split2 from 'split2'
 import type { PartitionStage } from '../core/spec.ts'
 import { BeckError } from '../core/errors.ts'
+import { escapeControls } from '../core/excerpt.ts'
 import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { OutputFolder, partName } from './output-folder.ts'
@@ -11,11 +13,12 @@ import { SpillFolder } from './spill.ts'
 
 type Spill = ReturnType<SpillFolder['create']>
 
-/** Runs a stage whose output comes in partitions. @throws BeckError, ReaderGone */
+/** Runs a stage whose output comes in partitions. `say` shows people what processes write to stderr. @throws BeckError, ReaderGone */
 export async function runPartitions(
   stage: PartitionStage,
   files: readonly string[],
   settings: RunSettings,
+  say: (line: string) => void,
   progress?: Progress,
 ): Promise<Outcome> {
   const output = new Output()
@@ -29,7 +32,7 @@ export async function runPartitions(
       await readInputs(scanner, files, (batch) => partitioner.processBatch(batch), read)
       if (stage.exec !== undefined) {
         const inputs = spillPartitions(stage.partitions, settings.tmp, (write) => partitioner.onEnd(write))
-        await runProcesses(stage.exec, inputs, settings, (partition, result) => {
+        await runProcesses(stage.exec, inputs, settings, say, (partition, result) => {
           const file = folder?.create(partName(partition))
           copyOut(result, (bytes) => (file ?? output).write(bytes))
           file?.finish()
@@ -87,6 +90,7 @@ async function runProcesses(
   command: string,
   inputs: readonly Spill[],
   { workers, tmp }: RunSettings,
+  say: (line: string) => void,
   take: (partition: number, result: Spill) => void,
 ): Promise<void> {
   const folder = new SpillFolder(tmp)
@@ -101,10 +105,14 @@ async function runProcesses(
       const input = inputs[partition]!
       await new Promise<void>((resolve, reject) => {
         const child = spawn('sh', ['-c', command], {
-          stdio: [input.handle.fd, result.handle.fd, 'inherit'],
+          stdio: [input.handle.fd, result.handle.fd, 'pipe'],
           env: { ...process.env, BECK_PARTITION: String(partition), BECK_PARTITIONS: String(inputs.length) },
         })
         running.add(child)
+        // Several run at once: each line says whose it is.
+        child.stderr
+          ?.pipe(split2())
+          .on('data', (line: string) => say(`partition ${partition}: ${escapeControls(line)}`))
         child.once('error', reject)
         child.once('close', (code, signal) => {
           running.delete(child)
