@@ -5,7 +5,7 @@ import type { Arguments, CommandSpec, EpochSink, PipelineStart, SinkContext, Sin
 import { type Acks, Appender, type AppendPlan } from '../src/log/appender.ts'
 import { KeyHash } from '../src/log/key-hash.ts'
 import { checkName } from '../src/log/layout.ts'
-import { announceSink, checkRun, commitEpoch, isRunning, withoutSink } from '../src/log/pipelines.ts'
+import { announceSink, checkRun, commitEpoch, ownerIsAlive, withoutSink } from '../src/log/pipelines.ts'
 import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { prepareTopic } from '../src/log/topics.ts'
@@ -204,7 +204,7 @@ function refuseWithoutFrames(store: Store): void {
       pipeline.group === processGroup() &&
       owner.boot === identity.boot &&
       Math.abs(Number(owner.start) - Number(identity.start)) < TOGETHER_TICKS
-    if (!(isRunning(store, pipeline) ? isUpstream(owner.pid) : together)) continue
+    if (!(ownerIsAlive(store, pipeline) ? isUpstream(owner.pid) : together)) continue
     throw new BeckError('frames', {
       problem: `this pipe begins with consume --group ${name} and delivers exactly once, but its control frames do not arrive here; nothing is appended`,
       hint: 'grep, head, jq and other programs swallow them: between consume and append only beck commands can stand, as beck filter in place of grep',

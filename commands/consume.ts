@@ -132,6 +132,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         drain: args.options['drain'] === true,
         checkpointMs: parseDuration(option('checkpoint') ?? '1s', '--checkpoint').ms,
         wait: args.options['no-wait'] !== true,
+        sessionMs,
         policy,
       } as const
       return await new EpochSource(store, plan, io.say).run()
@@ -181,7 +182,7 @@ function levelOption(options: Arguments['options']): 'exactly-once' | 'at-least-
     throw new BeckError('usage', { problem: `--${given[0]} and --${given[1]} do not go together`, hint: 'choose one' })
   }
   const level = given[0] === 'at-most-once' ? undefined : given[0]
-  const alone = level ? ['member', 'assign', 'session-timeout'] : ['checkpoint', 'drain', 'no-wait']
+  const alone = level ? ['member', 'assign'] : ['checkpoint', 'drain', 'no-wait']
   const wrong = alone.find((flag) => options[flag] !== undefined)
   if (wrong !== undefined) {
     throw new BeckError('bad-option', {

@@ -92,7 +92,7 @@ function lag(store: Store, name: string): number {
 function summary(store: Store, name: string, state: PipelineState): Record<string, unknown> {
   return {
     pipeline: name,
-    running: isRunning(store, state),
+    running: isRunning(store, name),
     generation: state.generation,
     epoch: state.epoch,
     committed: formatTime(state.at),
@@ -110,7 +110,7 @@ function describe(store: Store, name: string, io: ToolIo): void {
   const state = known(store, name)
   line(io, {
     ...summary(store, name, state),
-    process: isRunning(store, state) ? state.owner.pid : null,
+    process: isRunning(store, name) ? state.owner.pid : null,
     stages: state.stages,
     state: (state.handles as readonly (StateHandle | null)[]).map(
       (handle) => handle && { file: handle.file, bytes: handle.bytes },

@@ -20,6 +20,8 @@ export interface PipelineState {
   readonly owner: Identity
   /** The owner's process group, where that can be told. */
   readonly group?: number
+  /** Without a sign of life for so long, others may take over. */
+  readonly sessionMs?: number
   /** When the epoch was committed. Milliseconds since the Unix epoch. */
   readonly at: number
   /** The commands of the pipe. */
@@ -33,9 +35,50 @@ export const pipelineOf = (store: Store, name: string): PipelineState | undefine
   // Written by this file alone.
   store.state.handles.get(name) as PipelineState | undefined
 
-/** Whether a run of the pipeline may still be at work: its process is not proven dead. */
-export const isRunning = (store: Store, pipeline: PipelineState | undefined): boolean =>
-  pipeline !== undefined && store.env.alive(pipeline.owner) !== 'dead'
+/** Whether a run of the pipeline may still be at work: its process is not proven dead, and has not been silent for too long. */
+export function isRunning(store: Store, name: string): boolean {
+  const pipeline = pipelineOf(store, name)
+  if (!pipeline || store.env.alive(pipeline.owner) === 'dead') return false
+  if (pipeline.sessionMs === undefined) return true
+  const beat = translate(store.folder, () => readSmallFile(store.env, beatFile(store, name, pipeline.generation)))
+  return !(store.env.now() - Number(beat?.toString('latin1') || pipeline.at) > pipeline.sessionMs)
+}
+
+/** Whether the process that began a run is there, however silent. */
+export const ownerIsAlive = (store: Store, { owner }: PipelineState): boolean => store.env.alive(owner) !== 'dead'
+
+const beatFile = (store: Store, name: string, generation: number): string =>
+  `${layout.state(store.folder, name)}/beat.${generation}`
+
+/** A sign of life of a run with a session timeout. */
+export function beat(store: Store, name: string, generation: number): void {
+  const { env, folder } = store
+  translate(folder, () => {
+    const path = beatFile(store, name, generation)
+    if (env.kind(path) === undefined) replaceFile(store, name, 'beat.', path, '')
+    const fd = env.open(path, 'write')
+    try {
+      writeAll(env, fd, Buffer.from(String(env.now())), 0)
+    } finally {
+      env.close(fd)
+    }
+  })
+}
+
+/** A small file in a pipeline's folder, in the place of others whose names begin alike. Not synced: it speaks of living processes. */
+function replaceFile({ env, folder }: Store, name: string, prefix: string, path: string, text: string): void {
+  ensureFolder(env, layout.states(folder))
+  ensureFolder(env, layout.state(folder, name))
+  for (const file of env.list(layout.state(folder, name))) {
+    if (file.startsWith(prefix)) removeIfThere(env, `${layout.state(folder, name)}/${file}`)
+  }
+  const fd = env.open(path, 'create')
+  try {
+    writeAll(env, fd, Buffer.from(text), 0)
+  } finally {
+    env.close(fd)
+  }
+}
 
 /**
  * Starts a run: moves the generation on, so that nothing of an earlier run can commit any more, and says where the pipeline stands.
@@ -47,26 +90,29 @@ export function startRun(
   store: Store,
   name: string,
   begin: ReadonlyMap<PartitionName, Offset>,
-  group: number | undefined,
+  { group, sessionMs }: { readonly group: number | undefined; readonly sessionMs?: number | undefined },
 ): { readonly started: boolean; readonly pipeline: PipelineState } {
   return store.transact(true, (transaction) => {
     const before = pipelineOf(store, name)
-    if (before && isRunning(store, before)) return { started: false, pipeline: before }
+    if (before && isRunning(store, name)) return { started: false, pipeline: before }
     refuseWhileLive(store, name, 'start the pipeline again; or give it a --group of its own')
     const known = store.state.group(name).offsets
     const missing = [...begin].filter(([partition]) => !known.has(partition))
     if (missing.length > 0) transaction.offsets(name, Object.fromEntries(missing))
+    const { epoch = 0, at = transaction.at, stages = [], handles = [] } = before ?? {}
     const pipeline: PipelineState = {
-      epoch: 0,
-      at: transaction.at,
-      stages: [],
-      handles: [],
-      ...before,
+      epoch,
+      at,
+      stages,
+      handles,
       generation: (before?.generation ?? 0) + 1,
       owner: store.env.identity,
       ...(group !== undefined && { group }),
+      ...(sessionMs !== undefined && { sessionMs }),
     }
     transaction.handles(name, pipeline)
+    // Before the line says that there is a timeout.
+    if (sessionMs !== undefined) beat(store, name, pipeline.generation)
     return { started: true, pipeline }
   })
 }
@@ -74,7 +120,7 @@ export function startRun(
 /** @throws BeckError store, while a pipeline reads for the group */
 export function refuseWhileRunning(store: Store, name: string): void {
   const pipeline = pipelineOf(store, name)
-  if (!pipeline || !isRunning(store, pipeline)) return
+  if (!pipeline || !isRunning(store, name)) return
   throw new BeckError('store', {
     problem: `the group "${name}" is read by a pipeline that delivers exactly once (process ${pipeline.owner.pid})`,
     hint: 'give this reader a --group of its own',
@@ -134,7 +180,7 @@ export function checkRun(
 export function resetPipeline(store: Store, transaction: Transaction, name: string): PipelineState {
   const before = pipelineOf(store, name)
   if (!before) throw new BeckError('store', { problem: `there is no pipeline "${name}"` })
-  if (isRunning(store, before)) {
+  if (isRunning(store, name)) {
     throw new BeckError('store', {
       problem: `the pipeline "${name}" is running (process ${before.owner.pid})`,
       hint: 'stop it first',
@@ -150,20 +196,9 @@ const sinkFile = (store: Store, name: string, generation: number): string =>
 
 /** Says that this process commits for a run: so its source learns that the frames arrive, and when nobody is left to commit. */
 export function announceSink(store: Store, name: string, generation: number): void {
-  const { env, folder } = store
-  translate(folder, () => {
-    ensureFolder(env, layout.states(folder))
-    ensureFolder(env, layout.state(folder, name))
-    for (const file of env.list(layout.state(folder, name))) {
-      if (file.startsWith('sink.')) removeIfThere(env, `${layout.state(folder, name)}/${file}`)
-    }
-    const fd = env.open(sinkFile(store, name, generation), 'create')
-    try {
-      writeAll(env, fd, Buffer.from(JSON.stringify(env.identity)), 0)
-    } finally {
-      env.close(fd)
-    }
-  })
+  translate(store.folder, () =>
+    replaceFile(store, name, 'sink.', sinkFile(store, name, generation), JSON.stringify(store.env.identity)),
+  )
 }
 
 /** Whether the process that commits for a run is there; undefined while none has said so. */

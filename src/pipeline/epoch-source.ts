@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { BeckError } from '../core/errors.ts'
 import { Follower } from '../log/follow.ts'
 import { partitionName } from '../log/layout.ts'
-import { checkRun, isRunning, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
+import { beat, checkRun, isRunning, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
 import type { ReadPolicy } from '../log/reader.ts'
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
@@ -26,6 +26,8 @@ export interface EpochPlan {
   readonly checkpointMs: number
   /** When another run is at work: wait for its end, or leave. */
   readonly wait: boolean
+  /** Others may take over when this run hangs for so long. */
+  readonly sessionMs: number | undefined
   readonly policy: ReadPolicy
 }
 
@@ -47,6 +49,7 @@ export class EpochSource {
   private generation = 0
   private started = 0
   private lastCare = 0
+  private lastBeat = 0
   /** `end` is written. */
   private ended = false
 
@@ -71,7 +74,10 @@ export class EpochSource {
   private async claim(): Promise<PipelineState | undefined> {
     const { store, plan } = this
     for (let told = false; ;) {
-      const { started, pipeline } = startRun(store, plan.group, this.offsets(plan.from), processGroup())
+      const { started, pipeline } = startRun(store, plan.group, this.offsets(plan.from), {
+        group: processGroup(),
+        sessionMs: plan.sessionMs,
+      })
       if (started) return pipeline
       const who = `the pipeline "${plan.group}" is run by process ${pipeline.owner.pid}`
       if (!plan.wait) {
@@ -80,7 +86,7 @@ export class EpochSource {
       }
       if (!told) this.say(`${who}: waiting to take over`)
       told = true
-      while (isRunning(store, pipeline)) await this.follower.wait(CARE_MS)
+      while (isRunning(store, plan.group)) await this.follower.wait(CARE_MS)
     }
   }
 
@@ -188,6 +194,10 @@ export class EpochSource {
     store.refresh()
     checkRun(store, { name: plan.group, generation: this.generation })
     this.output.alive()
+    if (plan.sessionMs !== undefined && now - this.lastBeat >= plan.sessionMs / 4) {
+      this.lastBeat = now
+      beat(store, plan.group, this.generation)
+    }
     this.watchSink('open')
   }
 

@@ -48,13 +48,13 @@ const takeOver = (store: Store): void => {
 
 test('an epoch is committed once, with its offsets, and by the last run alone', () => {
   const store = open()
-  expect(startRun(store, 'p', new Map([['t/0', 4]]), undefined)).toMatchObject({
+  expect(startRun(store, 'p', new Map([['t/0', 4]]), { group: undefined })).toMatchObject({
     started: true,
     pipeline: { generation: 1, epoch: 0, handles: [] },
   })
   expect(store.state.group('p').offsets.get('t/0')).toBe(4)
   // It is this living process that reads.
-  expect(startRun(store, 'p', new Map(), undefined).started).toBe(false)
+  expect(startRun(store, 'p', new Map(), { group: undefined }).started).toBe(false)
   expect(commit(store, epoch(1))).toBe(true)
   expect(commit(store, epoch(1))).toBe(false)
   expect(failure(() => commit(store, epoch(3)))).toMatchObject({ exit: 4 })
@@ -76,7 +76,7 @@ test('an epoch is committed once, with its offsets, and by the last run alone', 
 
 test('a running pipeline keeps its state, and its earlier runs stay fenced after a reset', () => {
   const store = open()
-  startRun(store, 'p', new Map(), undefined)
+  startRun(store, 'p', new Map(), { group: undefined })
   const reset = (): unknown => store.transact(true, (transaction) => resetPipeline(store, transaction, 'p'))
   expect(failure(reset).message).toContain('is running')
   store.transact(true, (transaction) => {
@@ -90,7 +90,7 @@ test('a running pipeline keeps its state, and its earlier runs stay fenced after
 
 test('a sink says that it is there', () => {
   const store = open()
-  startRun(store, 'p', new Map(), undefined)
+  startRun(store, 'p', new Map(), { group: undefined })
   expect(sinkIsAlive(store, 'p', 1)).toBeUndefined()
   expect(withoutSink(store).map(([name]) => name)).toEqual(['p'])
   announceSink(store, 'p', 1)

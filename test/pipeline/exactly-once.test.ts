@@ -104,6 +104,24 @@ describe('consume --exactly-once', () => {
     expect(await numbers(folder)).toEqual(upTo(6))
   })
 
+  test('a pipeline that is stopped is taken over, and commits nothing when it goes on', async () => {
+    const folder = await folderWith(5)
+    const line = 'beck consume in -g g --exactly-once --session-timeout 1s --checkpoint 50ms'
+    const { exit, stderr } = await run(
+      folder,
+      `set -m; ${line} --follow | beck filter true | beck append out & sleep 2
+       kill -STOP %1; seq 5 9 | beck map '{n: r}' | beck append in
+       ${line} | beck append out || exit 70
+       seq 10 11 | beck map '{n: r}' | beck append in
+       kill -CONT %1; wait %1; echo "first $?" >&2
+       ${line} | beck append out`,
+    )
+    expect(exit, stderr).toBe(0)
+    expect(stderr).toContain('a later run of pipeline "g" has taken over')
+    expect(stderr).toContain('first 4')
+    expect(await numbers(folder)).toEqual(upTo(12))
+  })
+
   test('plain readers and pipelines do not share a group', async () => {
     const folder = await folderWith(5)
     const { stderr } = await run(
