@@ -13,18 +13,28 @@ export class Members {
   read(bytes: Uint8Array, start: number, end: number): boolean {
     this.count = 0
     if (bytes[start] !== OPEN) return false
+    let { nameStart, nameEnd, valueEnd } = this
+    let count = 0
     for (let at = start + 1; ;) {
-      while (at < end && bytes[at] !== QUOTE && bytes[at] !== CLOSE) at++
-      if (at >= end || bytes[at] === CLOSE) return true
-      const nameEnd = skipString(bytes, at, end)
-      let value = nameEnd
-      while (value < end && (bytes[value] === COLON || bytes[value]! <= SPACE)) value++
-      const valueEnd = skipValue(bytes, value, end)
-      if (this.count === this.nameStart.length) this.#grow()
-      this.nameStart[this.count] = at
-      this.nameEnd[this.count] = nameEnd
-      this.valueEnd[this.count++] = valueEnd
-      at = valueEnd
+      let byte = bytes[at]
+      while (at < end && byte !== QUOTE && byte !== CLOSE) byte = bytes[++at]
+      if (at >= end || byte === CLOSE) {
+        this.count = count
+        return true
+      }
+      if (count === nameStart.length) {
+        this.#grow()
+        ;({ nameStart, nameEnd, valueEnd } = this)
+      }
+      nameStart[count] = at
+      at = skipString(bytes, at, end)
+      nameEnd[count] = at
+      while (at < end && (bytes[at] === COLON || bytes[at]! <= SPACE)) at++
+      byte = bytes[at]
+      if (byte === QUOTE) at = skipString(bytes, at, end)
+      else if (byte === OPEN || byte === OPEN_ARRAY) at = skipBrackets(bytes, at, end)
+      else while (at < end && bytes[at] !== COMMA && bytes[at] !== CLOSE && bytes[at]! > SPACE) at++
+      valueEnd[count++] = at
     }
   }
 
@@ -50,18 +60,14 @@ function skipString(bytes: Uint8Array, at: number, end: number): number {
   return end
 }
 
-function skipValue(bytes: Uint8Array, at: number, end: number): number {
+/** The end of the object or array that begins at `at`. */
+function skipBrackets(bytes: Uint8Array, at: number, end: number): number {
   let depth = 0
   for (let p = at; p < end; p++) {
     const byte = bytes[p]!
-    if (byte === QUOTE) {
-      p = skipString(bytes, p, end) - 1
-      if (depth === 0) return p + 1
-    } else if (byte === OPEN || byte === OPEN_ARRAY) depth++
-    else if (byte === CLOSE || byte === CLOSE_ARRAY) {
-      if (depth === 0) return p
-      if (--depth === 0) return p + 1
-    } else if (depth === 0 && (byte === COMMA || byte <= SPACE)) return p
+    if (byte === QUOTE) p = skipString(bytes, p, end) - 1
+    else if (byte === OPEN || byte === OPEN_ARRAY) depth++
+    else if ((byte === CLOSE || byte === CLOSE_ARRAY) && --depth === 0) return p + 1
   }
   return end
 }
