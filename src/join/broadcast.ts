@@ -107,13 +107,10 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     this.#keys.import(keys)
   }
 
-  /** Rows that the kernel leaves are done one by one. */
+  /** From the first row that the kernel leaves on, a batch is done here: where names clash once they mostly go on to. */
   #joinFast(kernel: KernelTable, batch: RecordBatch, ids: Uint32Array, out: Collector): void {
-    for (let row = 0; ; row++) {
-      row = kernel.splice(batch, ids, row, (lines) => out.emit(lines))
-      if (row === batch.count) return
-      this.#join(batch, ids, out, row, row + 1)
-    }
+    const row = kernel.splice(batch, ids, (lines) => out.emit(lines))
+    if (row < batch.count) this.#join(batch, ids, out, row, batch.count)
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {

@@ -47,12 +47,12 @@ export class KernelTable {
     return address
   }
 
-  /** Joins rows from `from` on and hands the lines on; returns the first row that is not done, when there is nothing to hand on any more. */
-  splice(batch: RecordBatch, ids: Uint32Array, from: number, emit: (lines: Uint8Array) => void): number {
-    if (!(batch instanceof WasmBatch)) return from
+  /** Joins rows and hands the lines on; returns the first row that is not for the kernel. */
+  splice(batch: RecordBatch, ids: Uint32Array, emit: (lines: Uint8Array) => void): number {
+    if (!(batch instanceof WasmBatch)) return 0
     const { bytes, kernel } = this.#heap
     const { address, spans } = batch.block
-    for (let row = from; ;) {
+    for (let row = 0; ;) {
       row = kernel.splice(
         address,
         spans,

@@ -1,0 +1,31 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, expect, it } from 'vitest'
+import { shell, temporaryFolder } from '../shell.ts'
+
+const folder = temporaryFolder()
+/** Large enough for a second thread. */
+beforeAll(() => {
+  const lines = Array.from(
+    { length: 300_000 },
+    (_, n) => `{"k":${(n * 7919) % 90_001},"n":${n},"pad":"${'.'.repeat(90)}"}\n`,
+  )
+  writeFileSync(join(folder, 'left'), lines.join(''))
+  const right = Array.from(
+    { length: 60_000 },
+    (_, n) => `{"k":${n * 2},${n % 9 ? '' : `"n":${n},`}"name":"number ${n}"}\n`,
+  )
+  writeFileSync(join(folder, 'right'), right.join(''))
+})
+
+it.each(['--type left', '--type full', '--type anti', '--nest r'])(
+  'join %s: one answer, whatever reads it',
+  async (options) => {
+    const run = async (command: string): Promise<Buffer> =>
+      (await shell(command, { cwd: folder, timeoutMs: 60_000 })).stdout
+    const one = await run(`beck join right --on k ${options} --workers 1 left`)
+    expect(one.length).toBeGreaterThan(0)
+    expect((await run(`beck join right --on k ${options} --workers 2 left`)).equals(one)).toBe(true)
+    expect((await run(`beck join right --on k ${options} --memory 16MiB < left`)).equals(one)).toBe(true)
+  },
+)
