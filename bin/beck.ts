@@ -19,6 +19,11 @@ const spawn: Spawn = (task) =>
     trackUnmanagedFds: false,
   })
 
+// Every function has a constructor that makes text into code, with all of Node in reach. Expressions have no business there.
+for (const made of [() => {}, function* () {}, async () => {}, async function* () {}]) {
+  Object.defineProperty(Object.getPrototypeOf(made), 'constructor', { value: undefined })
+}
+
 const task = BECK_IMAGE?.task
 if (task) {
   void work(task)

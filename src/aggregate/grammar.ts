@@ -72,7 +72,7 @@ function defaultName(functionName: string, values: readonly Value[], code: reado
   if (first?.kind === 'expression' || code.length > 0) {
     throw new BeckError('bad-program', {
       problem: `"${text.trim()}" needs a name`,
-      hint: `write for example x = ${text.trim()}`,
+      hint: /\(\s*\*\s*\)$/.test(text) ? 'to count records write count' : `write for example x = ${text.trim()}`,
     })
   }
   const of = first === undefined ? '' : first.kind === 'field' ? `_${first.path.join('_')}` : `_${first.json}`
