@@ -4,8 +4,8 @@ import type { Collector, MergeableOperator, Problem, StageContext } from '../cor
 import { type Growing, heap } from '../ndjson/heap.ts'
 import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
 import { KernelTable } from './kernel-table.ts'
-import { Shapes } from './shapes.ts'
-import { Splicer, type SpliceRules } from './splice.ts'
+import { type Shape, Shapes } from './shapes.ts'
+import { mayHoldName, Splicer, type SpliceRules } from './splice.ts'
 import type { JoinTable, JoinType } from './table.ts'
 
 /** Output is handed on in pieces of about this size. */
@@ -58,6 +58,9 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   readonly #safePoint: boolean
   /** The hot path, where there is one. */
   readonly #kernel: KernelTable | undefined
+  /** The same for left records with names that clash; the one in `#wanted` is made before the next batch. */
+  readonly #variants = new Map<number, KernelTable | undefined>()
+  #wanted = 0
   #mask = new Uint8Array(0)
 
   constructor(options: BroadcastOptions, table: JoinTable, context: StageContext) {
@@ -97,6 +100,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   /** Called before each batch by the kernel's memory, which may grow then only. */
   ensure(rows: number, bytes: number): void {
     this.#forgetStrangers()
+    if (this.#wanted !== 0) this.#makeVariant(this.#wanted)
     ;(this.#keys as WasmKeyTable).ensure(rows, bytes)
   }
 
@@ -107,10 +111,60 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     this.#keys.import(keys)
   }
 
-  /** From the first row that the kernel leaves on, a batch is done here: where names clash once they mostly go on to. */
   #joinFast(kernel: KernelTable, batch: RecordBatch, ids: Uint32Array, out: Collector): void {
-    const row = kernel.splice(batch, ids, (lines) => out.emit(lines))
-    if (row < batch.count) this.#join(batch, ids, out, row, batch.count)
+    const { count } = batch
+    const emit = (lines: Uint8Array): void => out.emit(lines)
+    let row = kernel.splice(batch, ids, 0, count, emit)
+    if (row === count) return
+    // Runs of rows whose names clash alike. Where names begin with the prefix, each row is looked at.
+    const odd = mayHoldName(batch.bytes, this.#options.rules.prefix)
+    while (row < count) {
+      const clash = this.#clashOf(batch, row)
+      let end = row + 1
+      while (end < count && this.#clashOf(batch, end) === clash) end++
+      const table = clash === 0 ? kernel : odd ? undefined : this.#variants.get(clash)
+      if (clash !== 0 && !this.#variants.has(clash) && this.#variants.size < MOST_VARIANTS) this.#wanted = clash
+      const done = table ? table.splice(batch, ids, row, end, emit) : row
+      // A row that the kernel leaves, or all of them.
+      const to = table ? Math.min(done + 1, end) : end
+      if (done < end) this.#join(batch, ids, out, done, to)
+      row = done < end ? to : end
+    }
+  }
+
+  /** Which of the names that may clash the row has: a bit each, and one that no variant has for the name of `--nest`. */
+  #clashOf({ spans, stride }: RecordBatch, row: number): number {
+    const { clashFields, nestField } = this.#options
+    const at = row * stride + 3
+    let bits = nestField !== undefined && spans[at + 2 * nestField] !== 0 ? NESTED : 0
+    for (let bit = 0; bit < clashFields!.length; bit++) if (spans[at + 2 * clashFields![bit]!] !== 0) bits |= 1 << bit
+    return bits
+  }
+
+  /** The table with other names, for left records that have those of `clash`: so that clashes cost nothing a record. */
+  #makeVariant(clash: number): void {
+    this.#wanted = 0
+    if (clash >= NESTED) return
+    const { tails, tailStarts, rowCount, names } = this.#table
+    const taken = names.filter((_, bit) => (clash & (1 << bit)) !== 0)
+    const left: Shape = {
+      id: -clash,
+      names: taken,
+      has: new Set(taken),
+      spelt: new Uint8Array(0),
+      ends: new Uint32Array(0),
+    }
+    const into = new ByteBuffer(tails.length + (tails.length >> 2))
+    const starts = new Uint32Array(rowCount + 1)
+    for (let row = 0; row < rowCount; row++) {
+      this.#renamedTail(into, tailStarts[row]!, tailStarts[row + 1]!, left)
+      starts[row + 1] = into.length
+    }
+    const table = { ...this.#table, tails: into.view(), tailStarts: starts }
+    const { type } = this.#options
+    const keepsLeft = type === 'left' || type === 'full'
+    const fits = KernelTable.fits(table)
+    this.#variants.set(clash, fits ? new KernelTable(table, keepsLeft, this.#keepsRight, []) : undefined)
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {
@@ -198,11 +252,15 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
 
   /** Appends a tail with members renamed that the left record has too. */
   #clashingTail({ bytes, spans, stride }: RecordBatch, row: number, partner: number): void {
-    const { tails, tailStarts } = this.#table
-    const start = tailStarts[partner]!
-    const end = tailStarts[partner + 1]!
+    const { tailStarts } = this.#table
+    const left = this.#shapes.read(bytes, spans[row * stride]!, spans[row * stride + 1]!)
+    this.#renamedTail(this.#out, tailStarts[partner]!, tailStarts[partner + 1]!, left)
+  }
+
+  #renamedTail(into: ByteBuffer, start: number, end: number, left: Shape | undefined): void {
+    const { tails } = this.#table
     if (tails[start] !== COMMA) {
-      this.#out.copy(tails, start, end)
+      into.copy(tails, start, end)
       return
     }
     // With a brace for its comma, and without its line end, a tail is a record again.
@@ -210,8 +268,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     right.length = 0
     right.byte(OPEN)
     right.copy(tails, start + 1, end - 1)
-    const left = this.#shapes.read(bytes, spans[row * stride]!, spans[row * stride + 1]!)
-    this.#splicer.tail(this.#out, right.bytes, 0, right.length, left)
+    this.#splicer.tail(into, right.bytes, 0, right.length, left)
   }
 
   #reject(batch: RecordBatch, row: number, out: Collector, problem: string, hint?: string): void {
@@ -238,7 +295,10 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
 
   /** What the kernel has marked. */
   #takeMatched(): void {
-    if (this.#kernel && this.#keepsRight) this.mergeState({ matched: this.#kernel.matched(this.#matched.length) })
+    if (!this.#kernel || !this.#keepsRight) return
+    for (const kernel of [this.#kernel, ...this.#variants.values()]) {
+      if (kernel) this.mergeState({ matched: kernel.matched(this.#matched.length) })
+    }
   }
 
   exportState(): BroadcastState {
@@ -250,6 +310,10 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   }
 }
 
+/** Tables with other names that are kept. */
+const MOST_VARIANTS = 4
+/** Beyond the bits of MOST_NAMES. */
+const NESTED = 1 << 20
 const COMMA = 0x2c
 const OPEN = 0x7b
 const NOT_AN_OBJECT = 'only objects can be joined'

@@ -47,18 +47,18 @@ export class KernelTable {
     return address
   }
 
-  /** Joins rows and hands the lines on; returns the first row that is not for the kernel. */
-  splice(batch: RecordBatch, ids: Uint32Array, emit: (lines: Uint8Array) => void): number {
-    if (!(batch instanceof WasmBatch)) return 0
+  /** Joins the rows `from`..`to` and hands the lines on; returns the first row that is not for the kernel. */
+  splice(batch: RecordBatch, ids: Uint32Array, from: number, to: number, emit: (lines: Uint8Array) => void): number {
+    if (!(batch instanceof WasmBatch)) return from
     const { bytes, kernel } = this.#heap
     const { address, spans } = batch.block
-    for (let row = 0; ;) {
+    for (let row = from; ;) {
       row = kernel.splice(
         address,
         spans,
         4 * batch.stride,
         row,
-        batch.count,
+        to,
         ids.byteOffset,
         this.#words,
         this.#out,
@@ -66,7 +66,7 @@ export class KernelTable {
       )
       const length = kernel.copiedBytes()
       if (length > 0) emit(bytes.subarray(this.#out, this.#out + length))
-      if (length === 0 || row === batch.count) return row
+      if (length === 0 || row === to) return row
     }
   }
 

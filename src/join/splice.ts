@@ -145,3 +145,10 @@ export class Splicer {
     return true
   }
 }
+
+/** Whether the text could hold a member's name that begins with `prefix`: false is certain. */
+export function mayHoldName(bytes: Uint8Array, prefix: string): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  // Letters can only be spelt otherwise as \u0041.
+  return text.includes(JSON.stringify(prefix).slice(0, -1)) || text.includes(/^\w*$/.test(prefix) ? '\\u' : '\\')
+}

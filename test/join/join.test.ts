@@ -70,7 +70,12 @@ it('gives the same in the kernel', async () => {
   await assert(
     asyncProperty(tuple(rows('l'), rows('r'), constantFrom(...TYPES)), async ([left, right, type]) => {
       const options = { on: 'k', type }
-      const got = await runStage(join, lines(left), { options, table: lines(right), cuts: [90], scanner: 'wasm' })
+      const got = await runStage(join, lines(left), {
+        options,
+        table: lines(right),
+        cuts: [40, 80, 120, 160, 200, 240],
+        scanner: 'wasm',
+      })
       expect(got.output).toBe(lines(nested(left, right, type, undefined)))
     }),
     { numRuns: 40 },
