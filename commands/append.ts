@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { realpathSync } from 'node:fs'
 import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, EpochSink, PipelineStart, SinkContext, SinkStage } from '../src/core/spec.ts'
@@ -165,7 +165,7 @@ function epochSink(
           hint: 'leave it out: nothing is written twice',
         })
       }
-      if (resolve(store.folder) !== pipeline.store) {
+      if (realpathSync(store.folder) !== realpathSync(pipeline.store)) {
         throw new BeckError('bad-option', {
           option: '--store',
           problem: `the pipe reads from the store ${pipeline.store}, and output and offsets can be one only in one store`,

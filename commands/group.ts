@@ -4,6 +4,7 @@ import { suggest } from '../src/core/suggest.ts'
 import { assign, type Strategy } from '../src/log/assignors.ts'
 import { evict, isLive, liveMembers, noSuchMember, refuseWhileLive } from '../src/log/groups.ts'
 import { checkName, partitionName, splitPartitionName } from '../src/log/layout.ts'
+import { refuseWithPipeline } from '../src/log/pipelines.ts'
 import { offsetAt, parsePosition } from '../src/log/positions.ts'
 import type { Group, Offset, PartitionName } from '../src/log/state.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
@@ -195,12 +196,12 @@ function reset(store: Store, [name = '', ...topics]: readonly string[], options:
     const now = store.state.groups.get(name)?.offsets.get(partition) ?? state?.start ?? 0
     return Math.min(Math.max(now + Number(shift), state?.start ?? 0), state?.next ?? 0)
   }
-  refuseWhileLive(store, name, `run beck group reset ${name} again`)
+  refuseWhileUsed(store, name, `run beck group reset ${name} again`)
   const targets = new Map(names.map((partition) => [partition, targetOf(partition)]))
   const before = new Map(store.state.groups.get(name)?.offsets)
   if (options['execute'] === true) {
     store.transact(true, (transaction) => {
-      refuseWhileLive(store, name, `run beck group reset ${name} again`)
+      refuseWhileUsed(store, name, `run beck group reset ${name} again`)
       transaction.offsets(name, Object.fromEntries(targets))
     })
   }
@@ -211,10 +212,16 @@ function reset(store: Store, [name = '', ...topics]: readonly string[], options:
   if (options['execute'] !== true) io.say('nothing was changed: add --execute to do it')
 }
 
+/** Members read by these offsets, and so do pipelines, whose state belongs to them. */
+function refuseWhileUsed(store: Store, name: string, what: string): void {
+  refuseWhileLive(store, name, what)
+  refuseWithPipeline(store, name, what)
+}
+
 function remove(store: Store, [name = '']: readonly string[]): void {
   groupOf(store, name)
   store.transact(true, (transaction) => {
-    refuseWhileLive(store, name, `run beck group delete ${name} again`)
+    refuseWhileUsed(store, name, `run beck group delete ${name} again`)
     transaction.membership(name, null)
   })
 }

@@ -127,6 +127,23 @@ export function refuseWhileRunning(store: Store, name: string): void {
   })
 }
 
+/** Offsets and state go together: others cannot move the ones alone. @throws BeckError store, while a pipeline runs or keeps state */
+export function refuseWithPipeline(store: Store, name: string, what: string): void {
+  const pipeline = pipelineOf(store, name)
+  if (!pipeline) return
+  if (isRunning(store, name)) {
+    throw new BeckError('store', {
+      problem: `the group "${name}" is read by a pipeline that delivers exactly once (process ${pipeline.owner.pid})`,
+      hint: `stop it, then ${what}`,
+    })
+  }
+  if (pipeline.handles.every((handle) => handle === null)) return
+  throw new BeckError('store', {
+    problem: `the pipeline "${name}" keeps state (as open windows) that goes with these offsets: with others, records would count twice or not at all`,
+    hint: `forget the state first: beck pipeline reset ${name} --execute; then ${what}`,
+  })
+}
+
 /** What belongs to one epoch beside its output. */
 export interface EpochCommit {
   readonly name: string

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { fstatSync } from 'node:fs'
+import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator } from '../core/operator.ts'
 import type { OperatorStage, Sink } from '../core/spec.ts'
 import { realEnv } from '../log/env.ts'
@@ -15,7 +16,6 @@ import {
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
 import { readSnapshot, type StatePlace, writeSnapshot } from './snapshot.ts'
-import { BeckError } from '../core/errors.ts'
 
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {

@@ -33,7 +33,7 @@ describe('consume --exactly-once', () => {
     const line = 'beck consume in -g g --exactly-once | beck filter true | beck append out'
     for (const more of [10, 10, 14]) {
       await add(folder, 10, more)
-      const { exit, stderr } = await run(folder, line)
+      const { exit, stderr } = await run(folder, more === 14 ? line.replace('exactly', 'at-least') : line)
       expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
       if (more === 10) expect(await numbers(folder)).toEqual(upTo(10))
     }
@@ -217,6 +217,19 @@ describe('state', () => {
     expect(stderr).toContain(problem)
     expect(stderr).toContain('beck pipeline reset g --execute')
     expect(await results(folder)).toEqual([10, 10])
+  })
+
+  test("a group's offsets do not move under the state that goes with them", async () => {
+    const folder = await folderWith(25)
+    await run(folder, hours())
+    for (const line of ['beck group reset g --to earliest --execute', 'beck group delete g']) {
+      const { exit, stderr } = await run(folder, line)
+      expect(exit).toBe(3)
+      expect(stderr).toContain('beck pipeline reset g --execute')
+    }
+    const all = `beck pipeline reset g --execute && beck group reset g --to earliest --execute && ${hours('--drain')}`
+    expect((await run(folder, all)).exit).toBe(0)
+    expect(await results(folder)).toEqual([10, 10, 10, 10, 5])
   })
 
   test('beck pipeline shows it', async () => {
