@@ -159,6 +159,7 @@ const plain: Record<string, string> = {
   EACCES: 'permission denied',
   EPERM: 'not permitted',
   EISDIR: 'is a directory, not a file',
+  EEXIST: 'is there already',
   EROFS: 'is on a read-only file system',
   EIO: 'input/output error: the device could not read or write',
   EMFILE: 'too many open files: raise the limit with ulimit -n',

@@ -114,7 +114,7 @@ export class IntervalJoin implements PairOperator {
       const watermark = this.#watermarks[port]
       if (time - delayMs > watermark) this.#watermarks[port] = time - delayMs
       if (watermark > time + upperMs - lowerMs) {
-        context.count(port === 0 ? 'late: dropped left records' : 'late: dropped right records', 1)
+        context.count(port === 0 ? 'late on the left: dropped' : 'late on the right: dropped', 1)
         continue
       }
       const problem = this.#problem(batch, row, port)

@@ -100,8 +100,8 @@ describe('join --within', () => {
           const lateLeft = allLeft.length - ls.length
           const lateRight = allRight.length - rs.length
           expect(got.counts).toEqual({
-            ...(lateRight > 0 && { 'late: dropped right records': lateRight }),
-            ...(lateLeft > 0 && { 'late: dropped left records': lateLeft }),
+            ...(lateRight > 0 && { 'late on the right: dropped': lateRight }),
+            ...(lateLeft > 0 && { 'late on the left: dropped': lateLeft }),
           })
           const expected = lines(found.sort(byOrder).map(({ row }) => row))
           // A record later than the delay can still count, but its rows may be after later ones.
