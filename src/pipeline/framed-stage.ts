@@ -41,11 +41,6 @@ export class OperatorFrames implements FrameTaker {
     this.#output = output
   }
 
-  /** The input has frames, so that its end is not simply the end. */
-  get used(): boolean {
-    return this.#order !== undefined
-  }
-
   start(frame: StartFrame): number {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage

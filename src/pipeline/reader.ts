@@ -24,8 +24,8 @@ export interface ReaderSettings {
   readonly afterBlock?: (source: ByteSource) => void
   /** Called after each block with its records, bad ones too. */
   readonly onRecords?: (count: number) => void
-  /** Who takes the control frames of standard input. Without it a stream that has some is refused. */
-  readonly frames?: FrameTaker
+  /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
+  readonly frames?: () => Promise<FrameTaker>
 }
 
 /** What a stage does at control frames. All records before a frame have been processed. */
@@ -65,7 +65,7 @@ export async function readInputs(
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
         if (!settings.frames) throw unwelcome('this command cannot take part in it yet')
-        return await readFramed(scanner, source, settings.frames, process, settings)
+        return await readFramed(scanner, source, await settings.frames(), process, settings)
       }
       if ((await readInput(scanner, source, origin, process, settings)) === 'done') return
     } finally {

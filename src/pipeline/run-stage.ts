@@ -5,9 +5,8 @@ import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
-import { OperatorFrames, SinkFrames } from './framed-stage.ts'
 import { lookForFrames } from './frame-source.ts'
-import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
+import { type FrameTaker, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 
@@ -30,7 +29,11 @@ export async function runOperator(
     const scanner = openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const operator = stage.open(context)
-    const frames = new OperatorFrames(operator, stage, settings, { out, output: framed })
+    let frames: FrameTaker | undefined
+    const loadFrames = async (): Promise<FrameTaker> => {
+      const { OperatorFrames } = await import('./framed-stage.ts')
+      return (frames = new OperatorFrames(operator, stage, settings, { out, output: framed }))
+    }
     const timer =
       stage.timers &&
       setInterval(() => {
@@ -40,12 +43,13 @@ export async function runOperator(
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
         ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
-        frames,
+        frames: loadFrames,
       })
     } finally {
       clearInterval(timer as NodeJS.Timeout)
     }
-    if (!frames.used) operator.onEnd?.(out)
+    // With frames, the last barrier says whether this end is the end of all.
+    if (!frames) operator.onEnd?.(out)
   })
 }
 
@@ -85,7 +89,7 @@ export async function runSink(
       await readInputs(scanner, files, process, {
         ...readerSettings(settings, bad, output, true, progress),
         onIdle: () => sink.onIdle(),
-        frames: new SinkFrames(sink, settings),
+        frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
       })
       check()
       sink.onEnd()
