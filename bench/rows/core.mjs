@@ -8,8 +8,9 @@ export default [
       beck: `beck reduce 'count, avg(latency_ms)' --by path "$CLICKS"`,
       DuckDB: { sql: 'SELECT path, count(*) AS count, avg(latency_ms) AS avg_latency_ms FROM $CLICKS GROUP BY path' },
       jq: {
-        tenth: `jq -cn 'reduce inputs as $r ({}; .[$r.path].count += 1 | .[$r.path].sum += $r.latency_ms) | to_entries[]
-                        | {path: .key, count: .value.count, avg_latency_ms: (.value.sum / .value.count)}' "$CLICKS"`,
+        tenth: `jq -cn 'reduce inputs as $r ({}; setpath([$r.path]; (getpath([$r.path]) // [0, 0])
+                        | [.[0] + 1, .[1] + $r.latency_ms])) | to_entries[]
+                        | {path: .key, count: .value[0], avg_latency_ms: (.value[1] / .value[0])}' "$CLICKS"`,
       },
       Miller: {
         tenth: `mlr --ijsonl --ojsonl stats1 -a count,mean -f latency_ms -g path then \\

@@ -28,6 +28,7 @@ export default [
   },
   {
     name: 'join',
+    work: 'join users.ndjson --on user_id',
     sides: {
       beck: 'beck join "$USERS" --on user_id "$CLICKS"',
       DuckDB: { sql: 'FROM $CLICKS AS clicks JOIN $USERS AS users USING (user_id)' },
