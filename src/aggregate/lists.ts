@@ -60,15 +60,7 @@ export class Lists implements Aggregate {
 
   /** The slot's entries in the order of the records. */
   #entries(slot: number): number[] {
-    const entries: number[] = []
-    let last = Number.NEGATIVE_INFINITY
-    let ordered = true
-    for (let entry = this.#lists.first(slot); entry !== NONE; entry = this.#lists.after(entry)) {
-      entries.push(entry)
-      ordered &&= this.#positions[entry]! >= last
-      last = this.#positions[entry]!
-    }
-    return ordered ? entries : entries.sort((a, b) => this.#positions[a]! - this.#positions[b]!)
+    return this.#lists.ordered(slot, this.#positions)
   }
 
   list(slot: number): string {

@@ -98,15 +98,7 @@ export class SlotCounts {
 
   /** The slot's entries in order of their positions, or as they came while none was set. */
   entries(slot: number): number[] {
-    const entries: number[] = []
-    let last = Number.NEGATIVE_INFINITY
-    let ordered = true
-    for (let entry = this.#lists.first(slot); entry !== NONE; entry = this.#lists.after(entry)) {
-      entries.push(entry)
-      ordered &&= this.#positions[entry]! >= last
-      last = this.#positions[entry]!
-    }
-    return ordered ? entries : entries.sort((a, b) => this.#positions[a]! - this.#positions[b]!)
+    return this.#lists.ordered(slot, this.#positions)
   }
 
   clear(slot: number): void {

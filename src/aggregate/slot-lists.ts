@@ -66,4 +66,17 @@ export class SlotLists {
     this.#size -= this.#lengths[slot]!
     this.#lengths[slot] = 0
   }
+
+  /** The slot's entries by their positions; those of equal position as they were appended. O(entries) when they are in order. */
+  ordered(slot: number, positions: Float64Array): number[] {
+    const entries: number[] = []
+    let last = Number.NEGATIVE_INFINITY
+    let inOrder = true
+    for (let entry = this.first(slot); entry !== NONE; entry = this.after(entry)) {
+      entries.push(entry)
+      inOrder &&= positions[entry]! >= last
+      last = positions[entry]!
+    }
+    return inOrder ? entries : entries.sort((a, b) => positions[a]! - positions[b]!)
+  }
 }
