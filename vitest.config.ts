@@ -18,5 +18,6 @@ export default defineConfig({
     pool: 'threads',
     hookTimeout: 60_000,
     maxConcurrency: 4,
+    maxWorkers: 2,
   },
 })
