@@ -66,7 +66,7 @@ const commands: readonly { name: string; before: readonly string[][]; args: read
 ]
 
 describe.skipIf(!hasStrace)('system calls fail or kill', () => {
-  test.each(commands)('$name', { timeout: 600_000 }, ({ before, args }) => {
+  test.each(commands)('$name', { timeout: full ? 7_200_000 : 600_000 }, ({ before, args }) => {
     const reset = (): void => {
       rmSync(env.BECK_STORE, { recursive: true, force: true })
       for (const words of before) expect(run(words)).toMatchObject({ status: 0 })
