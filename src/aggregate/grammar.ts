@@ -131,6 +131,9 @@ function signature(name: string, { parameters, optional = 0 }: AggregateFunction
   return list.length ? `${name}(${list.join(', ')})` : `no arguments`
 }
 
+/** Of `top` and `histogram`: a result stays a record that fits in memory. */
+const MAX_COUNT = 100_000
+
 function parseConstant(
   name: string,
   definition: AggregateFunction,
@@ -138,11 +141,12 @@ function parseConstant(
   text: string,
 ): number | string {
   const value = jsonOf(text)
-  if (parameter === 'count' ? Number.isInteger(value) && (value as number) > 0 : typeof value === 'string') {
-    return value as number | string
+  if (parameter === 'text' && typeof value === 'string') return value
+  if (parameter === 'count' && typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= MAX_COUNT) {
+    return value
   }
   throw new BeckError('bad-program', {
-    problem: `${text} is not ${parameter === 'count' ? 'a whole number from 1' : 'a text in double quotes'}`,
+    problem: `${text} is not ${parameter === 'count' ? `a whole number from 1 to ${MAX_COUNT}` : 'a text in double quotes'}`,
     hint: `write ${signature(name, definition).replace('n)', '10)').replace('"text"', '", "').replace(/[[\]]/g, '')}`,
   })
 }
