@@ -142,7 +142,13 @@ function parseConstant(
 ): number | string {
   const value = jsonOf(text)
   if (parameter === 'text' && typeof value === 'string') return value
-  if (parameter === 'count' && typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= MAX_COUNT) {
+  if (
+    parameter === 'count' &&
+    typeof value === 'number' &&
+    Number.isInteger(value) &&
+    value > 0 &&
+    value <= MAX_COUNT
+  ) {
     return value
   }
   throw new BeckError('bad-program', {
