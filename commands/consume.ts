@@ -7,6 +7,7 @@ import { GroupMember } from '../src/log/groups.ts'
 import { refuseWhileRunning } from '../src/log/pipelines.ts'
 import type { ReadPolicy } from '../src/log/reader.ts'
 import { checkName } from '../src/log/layout.ts'
+import { onCorrupt } from '../src/log/options.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { topicOf } from '../src/log/topics.ts'
 
@@ -67,13 +68,7 @@ export const consume: CommandSpec = {
       default: 'fail',
       description: 'when retention was faster than the group',
     },
-    {
-      flag: 'on-corrupt',
-      value: 'WHAT',
-      choices: ['fail', 'skip'],
-      default: 'fail',
-      description: 'what to do about damaged records',
-    },
+    onCorrupt,
   ],
   common: ['store'],
   cost: { time: 'O(bytes read)', memory: 'O(partitions)' },

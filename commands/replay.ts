@@ -3,6 +3,7 @@ import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec
 import { Follower } from '../src/log/follow.ts'
 import { partitionName } from '../src/log/layout.ts'
 import { LineOutput } from '../src/log/line-output.ts'
+import { onCorrupt } from '../src/log/options.ts'
 import { offsetAt, parsePosition, type Position } from '../src/log/positions.ts'
 import { PartitionReader, type ReadPolicy } from '../src/log/reader.ts'
 import { Replay, type ReplayPlan } from '../src/log/replay.ts'
@@ -32,13 +33,7 @@ export const replay: CommandSpec = {
     { flag: 'limit', value: 'N', description: 'stop after N records' },
     { flag: 'meta', description: 'lines of {"topic","partition","offset","time","key","value"}' },
     { flag: 'speed', value: 'FACTOR', description: "the events' own pauses, 10x as fast; max: none", default: 'max' },
-    {
-      flag: 'on-corrupt',
-      value: 'WHAT',
-      choices: ['fail', 'skip'],
-      default: 'fail',
-      description: 'what to do about damaged records',
-    },
+    onCorrupt,
   ],
   common: ['store'],
   cost: { time: 'O(bytes read)', memory: 'O(partitions)' },
