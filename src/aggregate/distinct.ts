@@ -75,7 +75,9 @@ export class Distinct implements Aggregate {
   }
 
   bytes(slots: number): number {
-    return this.#counts.bytes(slots) + VALUE_BYTES * (this.#values.size + this.#spellings.size)
+    // Those that may be left over when all slots are empty do not count: who spills for their sake would never be done.
+    const values = Math.max(0, this.#values.size - WORTH_CLEARING)
+    return this.#counts.bytes(slots) + VALUE_BYTES * (values + this.#spellings.size)
   }
 
   merge(into: number, from: number): void {

@@ -211,7 +211,8 @@ export class GroupBy implements MergeableOperator<GroupState> {
         let deeper: SpilledGroups | undefined
         for (const groups of partition) {
           this.#absorb(table, groups)
-          if (!this.#isFull(table)) continue
+          // One group alone cannot be parted: its pieces are put together here, however large it is.
+          if (!this.#isFull(table) || (!deeper && table.size === 1)) continue
           deeper ??= from.deeper()
           if (deeper) this.#spill(table, deeper)
         }

@@ -138,6 +138,8 @@ describe('however little memory there is', () => {
     const spilled = await runReduce(program, lines, little)
     expect(spilled.lines).toEqual(whole.lines)
     expect(spilled.spillFiles).toBeGreaterThan(64 * 2)
+    // Parted until they fit, and no further.
+    expect(spilled.spillFiles).toBeLessThan(5 * 3001)
     expect(spilled.openSpillFiles).toBe(0)
   })
 
