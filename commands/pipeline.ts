@@ -6,7 +6,7 @@ import { checkName } from '../src/log/layout.ts'
 import { isRunning, pipelineOf, type PipelineState, resetPipeline } from '../src/log/pipelines.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import type { StateHandle } from '../src/pipeline/frames.ts'
-import { removeSnapshots } from '../src/pipeline/snapshot.ts'
+import { filesOf, removeSnapshots } from '../src/pipeline/snapshot.ts'
 
 type Action = (store: Store, name: string, io: ToolIo, execute: boolean) => void
 
@@ -76,9 +76,10 @@ function known(store: Store, name: string): PipelineState {
   })
 }
 
+const bytesOf = (handle: StateHandle | null): number => filesOf(handle).reduce((sum, { bytes }) => sum + bytes, 0)
 /** Bytes of its committed state. */
 const stateBytes = ({ handles }: PipelineState): number =>
-  (handles as readonly (StateHandle | null)[]).reduce((sum, handle) => sum + (handle?.bytes ?? 0), 0)
+  (handles as readonly (StateHandle | null)[]).reduce((sum, handle) => sum + bytesOf(handle), 0)
 
 /** Records of the topics it reads that are not committed. */
 function lag(store: Store, name: string): number {
@@ -113,7 +114,7 @@ function describe(store: Store, name: string, io: ToolIo): void {
     process: isRunning(store, name) ? state.owner.pid : null,
     stages: state.stages,
     state: (state.handles as readonly (StateHandle | null)[]).map(
-      (handle) => handle && { file: handle.file, bytes: handle.bytes },
+      (handle) => handle && { file: handle.file, files: filesOf(handle).length, bytes: bytesOf(handle) },
     ),
     offsets: Object.fromEntries(store.state.group(name).offsets),
   })

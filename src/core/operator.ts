@@ -25,8 +25,11 @@ export interface Operator<Delta = unknown> {
   onWatermark?(watermark: EventTime, out: Collector): void
   onTimer?(now: ProcessingTime, out: Collector): void
   onEnd?(out: Collector): void
-  /** What changed since the last barrier (all of it the first time), immutable; and back, in order. */
-  snapshot?(): Delta
+  /**
+   * Everything (`whole`), or what changed since the last snapshot or `restore`, which may be everything, too (see `OperatorStage.snapshots`).
+   * As V8's serializer takes it; it is written before the operator goes on. And back, in order: one at a time is in memory.
+   */
+  snapshot?(whole: boolean): Delta
   restore?(deltas: Iterable<Delta>): void
 }
 

@@ -104,8 +104,12 @@ export interface OperatorStage {
    */
   readonly parallel?: 'stateless' | 'merge' | 'ordered'
   openPart?(context: StageContext): PartOperator
-  /** `snapshot` and `restore` of the operator hold all that it knows. Without it, and unless 'stateless', exactly-once pipes are refused. */
-  readonly snapshots?: boolean
+  /**
+   * `snapshot` and `restore` of the operator hold all that it knows. Without it, and unless 'stateless', exactly-once pipes are refused.
+   * true: a snapshot holds everything, each time. 'changes': only when asked for the whole, else what changed. 'appends': always just what
+   * was added, as a log; it is never asked for the whole (`sort`: its records).
+   */
+  readonly snapshots?: boolean | 'changes' | 'appends'
   /** Asks for onTimer, so the input must be read without blocking the thread. */
   readonly timers?: boolean
 }

@@ -15,18 +15,19 @@ import {
 } from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
-import { readSnapshot, type StatePlace, writeSnapshot } from './snapshot.ts'
+import { type Snapshots, type StatePlace, StageState } from './snapshot.ts'
 
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {
   readonly #operator: Operator
-  readonly #keeps: 'nothing' | 'state' | undefined
+  readonly #keeps: 'nothing' | Snapshots | undefined
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FramedOutput
   #order: FrameOrder | undefined
   /** How many stages before this one keep state. */
   #before = 0
+  #state: StageState | undefined
 
   constructor(
     operator: Operator,
@@ -35,7 +36,7 @@ export class OperatorFrames implements FrameTaker {
     { out, output }: { readonly out: Collector; readonly output: FramedOutput },
   ) {
     this.#operator = operator
-    this.#keeps = parallel === 'stateless' ? 'nothing' : snapshots ? 'state' : undefined
+    this.#keeps = parallel === 'stateless' ? 'nothing' : snapshots || undefined
     this.#settings = settings
     this.#out = out
     this.#output = output
@@ -49,8 +50,8 @@ export class OperatorFrames implements FrameTaker {
     }
     refuseSideOutputs(this.#settings)
     refuseFileOutput(name)
-    const keeps = this.#keeps === 'state'
-    const position = keeps ? this.#restore(frame) : 0
+    const keeps = this.#keeps !== 'nothing'
+    const position = this.#keeps === 'nothing' ? 0 : this.#restore(frame, this.#keeps)
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states
     this.#output.frame({ ...frame, stages: [...frame.stages, name], states: frame.states + (keeps ? 1 : 0) })
@@ -58,17 +59,25 @@ export class OperatorFrames implements FrameTaker {
   }
 
   /** Takes up what an earlier run has kept. Returns how much input that has seen. */
-  #restore(frame: StartFrame): number {
+  #restore(frame: StartFrame, snapshots: Snapshots): number {
     const { name, options } = this.#settings.stage
+    const state = new StageState(placeOf(frame), `${frame.states}-${name}`, digest(options), snapshots)
+    this.#state = state
     const handle = frame.handles[frame.states]
     if (handle === undefined && frame.epoch > 0) throw otherState(frame, `it has no state for beck ${name}`)
     if (!handle) return 0
-    const own = digest(options)
-    if (handle.options !== own) throw otherState(frame, `the options of beck ${name} were different`)
-    // As `barrier` has written it: the CRC was checked.
-    const kept = readSnapshot(placeOf(frame), handle) as Kept
-    this.#operator.restore?.([kept.state])
-    return kept.position
+    if (handle.options !== digest(options)) throw otherState(frame, `the options of beck ${name} were different`)
+    let position = 0
+    const states = function* (): Generator<unknown> {
+      for (const block of state.read(handle)) {
+        // As `barrier` has written it: the CRC was checked.
+        const kept = block as Kept
+        position = kept.position
+        yield kept.state
+      }
+    }
+    this.#operator.restore?.(states())
+    return position
   }
 
   watermark(frame: WatermarkFrame): void {
@@ -80,22 +89,21 @@ export class OperatorFrames implements FrameTaker {
   barrier(frame: BarrierFrame, records: number, position: number): void {
     this.#take(frame, records)
     if (frame.drain) this.#operator.onEnd?.(this.#out)
-    const handles = this.#keeps === 'state' ? [...frame.handles, this.#snapshot(frame, position)] : frame.handles
+    const handles = this.#state ? [...frame.handles, this.#snapshot(frame, position, this.#state)] : frame.handles
     this.#output.frame({ ...frame, handles, records: this.#output.takeCount() })
   }
 
-  #snapshot(frame: BarrierFrame, position: number): StateHandle | null {
+  #snapshot(frame: BarrierFrame, position: number, state: StageState): StateHandle | null {
     const { start } = this.#order as FrameOrder
-    const { name, options } = this.#settings.stage
+    const { name } = this.#settings.stage
     if (frame.handles.length !== this.#before) {
       throw new BeckError('frames', {
         problem: `barrier ${frame.epoch} came to ${name} with the state of ${frame.handles.length} stages, and ${this.#before} before it keep some`,
       })
     }
     if (frame.drain) return null
-    const kept: Kept = { position, state: this.#operator.snapshot?.() }
     const at = { generation: start.generation, epoch: frame.epoch }
-    return writeSnapshot(placeOf(start), `${this.#before}-${name}`, at, digest(options), kept)
+    return state.write(at, (whole): Kept => ({ position, state: this.#operator.snapshot?.(whole) }))
   }
 
   end(frame: EndFrame, records: number): 'stay' {

@@ -17,13 +17,18 @@ const DATA_END = Buffer.from(']\n')
 /** How often a record may count. */
 export type Level = 'exactly-once' | 'at-least-once'
 
-/** What a stateful stage has kept: a snapshot, by its file in the pipeline's folder. */
-export interface StateHandle {
+/** A file in the pipeline's folder of state. */
+export interface StateFile {
   readonly file: string
   readonly bytes: number
   readonly crc: number
+}
+/** What a stateful stage has kept: a snapshot, by its file. */
+export interface StateHandle extends StateFile {
   /** Says which command line the state belongs to. */
   readonly options: string
+  /** The files that it adds to, oldest first; none when it holds everything. */
+  readonly chain?: readonly StateFile[]
 }
 
 /** Opens the stream. Each stage adds itself before it hands it on. */
@@ -142,17 +147,18 @@ const isCount: Check = (value) => Number.isSafeInteger(value) && (value as numbe
 const isFlag: Check = (value) => typeof value === 'boolean'
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-const isHandle: Check = (value) =>
-  value === null ||
-  (isRecord(value) &&
-    isText(value['file']) &&
-    isCount(value['bytes']) &&
-    isCount(value['crc']) &&
-    isText(value['options']))
 const isListOf =
   (check: Check): Check =>
   (value) =>
     Array.isArray(value) && value.every(check)
+const isFile: Check = (value) =>
+  isRecord(value) && isText(value['file']) && isCount(value['bytes']) && isCount(value['crc'])
+const isHandle: Check = (value) =>
+  value === null ||
+  (isRecord(value) &&
+    isFile(value) &&
+    isText(value['options']) &&
+    (value['chain'] === undefined || isListOf(isFile)(value['chain'])))
 
 /** What each kind of frame must have. Further members are of later versions, and are left alone. */
 const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> = {

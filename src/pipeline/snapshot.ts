@@ -1,19 +1,31 @@
 import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { ensureFolder, type Env, errnoOf, readSmallFile, removeIfThere, writeAll } from '../log/env.ts'
+import { ensureFolder, type Env, errnoOf, named, readSmallFile, removeIfThere, writeAll } from '../log/env.ts'
 import { layout } from '../log/layout.ts'
 import { translate } from '../log/store.ts'
-import type { StateHandle } from './frames.ts'
+import type { StateFile, StateHandle } from './frames.ts'
 
 /**
  * Files of what stages keep: `state/<pipeline>/<stage>/<generation>-<epoch>.snap`, made exclusively, and synced with the folders that
  * lead to them before the barrier goes on. The barrier carries a handle with length and CRC; a file counts only through the handle in
  * a line of the journal.
  *
- *     "beck snapshot 1\n"  what the operator said, by V8's serializer
+ *     "beck snapshot 2\n"  block block …       block: length u48 · what the operator said, by V8's serializer
+ *
+ * A file is never changed. What a stage knows is a chain of them, which the handle lists: the first holds everything as of its epoch,
+ * each later one what changed since the one before. A checkpoint writes what changed; once that adds up to what the first file holds,
+ * everything is written anew. Many small files in a row are put into one, block by block, so that a chain has some 7 of each size.
+ *
+ *     epochs 1…9     [everything 1] [2] [3] [4] [5] [6] [7] [8]  + 9  →  [everything 1] [2 3 4 5 6 7 8 9]
  */
-const HEAD = Buffer.from('beck snapshot 1\n')
+const HEAD = Buffer.from('beck snapshot 2\n')
+const LENGTH = 6
+/** What is smaller than this is written whole each time. */
+const SMALL_BYTES = 1 << 18
+/** So many files in a row that are no larger than the newest become one, unless that has more bytes than this. */
+const FAN = 8
+const MOST_FOLDED_BYTES = 64 << 20
 
 /** Where a pipeline's state is. */
 export interface StatePlace {
@@ -22,16 +34,95 @@ export interface StatePlace {
   readonly pipeline: string
 }
 
-/** Keeps a stage's state of an epoch. @throws BeckError disk-full, store, frames */
-export function writeSnapshot(
+/** How an operator makes snapshots: see `OperatorStage`. */
+export type Snapshots = true | 'changes' | 'appends'
+
+/** The state of one stage over one run: what it has kept, and the next epochs. */
+export class StageState {
+  readonly #place: StatePlace
+  readonly #stage: string
+  readonly #options: string
+  readonly #snapshots: Snapshots
+  #chain: readonly StateFile[] = []
+
+  /** @param stage the name of its folder @param options says which command line the state belongs to */
+  constructor(place: StatePlace, stage: string, options: string, snapshots: Snapshots) {
+    this.#place = place
+    this.#stage = stage
+    this.#options = options
+    this.#snapshots = snapshots
+  }
+
+  /** What was committed, oldest first; one file is in memory at a time. @throws BeckError frames, when a file is not what was committed */
+  *read(handle: StateHandle): Generator<unknown> {
+    this.#chain = [...(handle.chain ?? []), fileOf(handle)]
+    for (const file of this.#chain) {
+      for (const block of blocksOf(readFile(this.#place, file))) yield deserialize(block)
+    }
+  }
+
+  /**
+   * Keeps the state of an epoch.
+   * @param take gives everything, or what changed since it was last asked
+   * @throws BeckError disk-full, store, frames
+   */
+  write(at: { readonly generation: number; readonly epoch: number }, take: (whole: boolean) => unknown): StateHandle {
+    const whole = this.#isWholeDue()
+    const state = serialize(take(whole))
+    const kept = whole ? 0 : this.#keepFrom(LENGTH + state.length)
+    const folded = whole ? [] : this.#chain.slice(kept).map((file) => readFile(this.#place, file).subarray(HEAD.length))
+    const length = Buffer.alloc(LENGTH)
+    length.writeUIntLE(state.length, 0, LENGTH)
+    const name = `${this.#stage}/${at.generation}-${at.epoch}.snap`
+    const file = writeFile(this.#place, this.#stage, name, [HEAD, ...folded, length, state])
+    const chain = this.#chain.slice(0, kept)
+    this.#chain = [...chain, file]
+    return { ...file, options: this.#options, ...(chain.length > 0 && { chain }) }
+  }
+
+  #isWholeDue(): boolean {
+    if (this.#snapshots === 'appends') return false
+    const [first, ...changes] = this.#chain
+    if (this.#snapshots === true || !first || first.bytes < SMALL_BYTES) return true
+    return total(changes) >= first.bytes
+  }
+
+  /** How many files of the chain stay as they are: the ones after them go into the next. */
+  #keepFrom(bytes: number): number {
+    const floor = this.#snapshots === 'appends' ? 0 : 1
+    let from = this.#chain.length
+    for (let sum = bytes; ;) {
+      let first = from
+      while (first > floor && (this.#chain[first - 1] as StateFile).bytes <= 2 * sum) first--
+      const more = total(this.#chain.slice(first, from))
+      if (from - first < FAN - 1 || sum + more > MOST_FOLDED_BYTES) return from
+      sum += more
+      from = first
+    }
+  }
+}
+
+const total = (files: readonly StateFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0)
+const fileOf = ({ file, bytes, crc }: StateFile): StateFile => ({ file, bytes, crc })
+
+/** All files of a handle. */
+export const filesOf = (handle: StateHandle | null): readonly StateFile[] =>
+  handle ? [...(handle.chain ?? []), fileOf(handle)] : []
+
+function* blocksOf(file: Buffer): Generator<Buffer> {
+  for (let at = HEAD.length; at < file.length;) {
+    const end = at + LENGTH + file.readUIntLE(at, LENGTH)
+    yield file.subarray(at + LENGTH, end)
+    at = end
+  }
+}
+
+function writeFile(
   { env, store, pipeline }: StatePlace,
   stage: string,
-  at: { readonly generation: number; readonly epoch: number },
-  options: string,
-  state: unknown,
-): StateHandle {
-  const bytes = Buffer.concat([HEAD, serialize(state)])
-  const file = `${stage}/${at.generation}-${at.epoch}.snap`
+  file: string,
+  parts: readonly Uint8Array[],
+): StateFile {
   const folder = layout.state(store, pipeline)
   return translate(store, () => {
     let parent = store
@@ -39,15 +130,24 @@ export function writeSnapshot(
       if (ensureFolder(env, path)) env.syncFolder(parent)
       parent = path
     }
-    const fd = create(env, `${folder}/${file}`)
+    const path = `${folder}/${file}`
+    const fd = create(env, path)
+    let bytes = 0
+    let crc = 0
     try {
-      writeAll(env, fd, bytes, 0)
-      env.sync(fd)
+      named(path, () => {
+        for (const part of parts) {
+          writeAll(env, fd, part, bytes)
+          bytes += part.length
+          crc = crc32(part, crc)
+        }
+        env.sync(fd)
+      })
     } finally {
       env.close(fd)
     }
     env.syncFolder(parent)
-    return { file, bytes: bytes.length, crc: crc32(bytes), options }
+    return { file, bytes, crc }
   })
 }
 
@@ -63,26 +163,23 @@ function create(env: Env, path: string): number {
   }
 }
 
-/** What a stage has kept. @throws BeckError frames, when the file is not what was committed */
-export function readSnapshot({ env, store, pipeline }: StatePlace, handle: StateHandle): unknown {
-  const path = `${layout.state(store, pipeline)}/${handle.file}`
+function readFile({ env, store, pipeline }: StatePlace, { file, bytes: length, crc }: StateFile): Buffer {
+  const path = `${layout.state(store, pipeline)}/${file}`
   const bytes = translate(store, () => readSmallFile(env, path))
   const damage = !bytes
     ? 'is not there'
-    : bytes.length !== handle.bytes
-      ? `has ${bytes.length} bytes in place of ${handle.bytes}`
-      : crc32(bytes) !== handle.crc
+    : bytes.length !== length
+      ? `has ${bytes.length} bytes in place of ${length}`
+      : crc32(bytes) !== crc
         ? 'is damaged: its CRC is wrong'
         : !HEAD.equals(bytes.subarray(0, HEAD.length))
           ? 'was written by another version of beck'
           : undefined
-  if (!bytes || damage !== undefined) {
-    throw new BeckError('frames', {
-      problem: `the committed state ${path} ${damage}; nothing is committed`,
-      hint: `restore the file from a backup; or begin anew without it: beck pipeline reset ${pipeline} --execute, and beck group reset ${pipeline} --to earliest --execute to read everything again`,
-    })
-  }
-  return deserialize(bytes.subarray(HEAD.length))
+  if (bytes && damage === undefined) return bytes
+  throw new BeckError('frames', {
+    problem: `the committed state ${path} ${damage}; nothing is committed`,
+    hint: `restore the file from a backup; or begin anew without it: beck pipeline reset ${pipeline} --execute, and beck group reset ${pipeline} --to earliest --execute to read everything again`,
+  })
 }
 
 /** After a commit, under the store's lock: removes snapshots that no committed line reaches and no run can still commit. */
@@ -91,7 +188,8 @@ export function removeSnapshots(
   committed: { readonly generation: number; readonly epoch: number; readonly handles: readonly unknown[] },
 ): void {
   const folder = layout.state(store, pipeline)
-  const kept = new Set((committed.handles as readonly (StateHandle | null)[]).map((handle) => handle?.file))
+  const handles = committed.handles as readonly (StateHandle | null)[]
+  const kept = new Set(handles.flatMap(filesOf).map(({ file }) => file))
   for (const stage of env.list(folder)) {
     if (env.kind(`${folder}/${stage}`) !== 'folder') continue
     for (const name of env.list(`${folder}/${stage}`)) {

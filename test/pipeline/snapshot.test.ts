@@ -1,0 +1,108 @@
+import * as fc from 'fast-check'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { realEnv } from '../../src/log/env.ts'
+import type { StateHandle } from '../../src/pipeline/frames.ts'
+import { filesOf, removeSnapshots, type Snapshots, StageState } from '../../src/pipeline/snapshot.ts'
+import { temporaryFolder } from '../shell.ts'
+
+const placeIn = (store: string) => ({ env: realEnv, store, pipeline: 'p' })
+const kinds: readonly Snapshots[] = [true, 'changes', 'appends']
+
+/** Something with state: texts by number. Those that are as long as a page make files that are not small. */
+class Shelf {
+  texts = new Map<number, string>()
+  changed = new Set<number>()
+  put(key: number, text: string): void {
+    this.texts.set(key, text)
+    this.changed.add(key)
+  }
+  snapshot(whole: boolean): (readonly [number, string])[] {
+    const entries = whole ? [...this.texts] : [...this.changed].map((key) => [key, this.texts.get(key) as string] as const)
+    this.changed.clear()
+    return entries
+  }
+  restore(states: Iterable<unknown>): void {
+    for (const state of states) for (const [key, text] of state as [number, string][]) this.texts.set(key, text)
+  }
+}
+
+test.each(kinds)('what comes back is what was there, over restarts and removals (%s)', (kind) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ puts: fc.array(fc.nat(30)), pages: fc.nat(40), restart: fc.boolean(), commit: fc.boolean() }), {
+        minLength: 1,
+        maxLength: 40,
+      }),
+      (steps) => {
+        const place = placeIn(temporaryFolder())
+        let shelf = new Shelf()
+        let state = new StageState(place, '0-x', 'o', kind)
+        let committed: StateHandle | null = null
+        let expected = new Map<number, string>()
+        let generation = 1
+        let epoch = 0
+        for (const { puts, pages, restart, commit } of steps) {
+          for (const key of puts) shelf.put(key, `${epoch}-${key}`.padEnd(pages * 1024, 'x'))
+          const handle = state.write({ generation, epoch: ++epoch }, (whole) => shelf.snapshot(whole || kind === true))
+          if (commit) {
+            removeSnapshots(place, { generation, epoch, handles: [handle] })
+            committed = handle
+            expected = new Map(shelf.texts)
+          }
+          if (!restart) continue
+          epoch = committed ? Number(committed.file.split('-').at(-1)!.replace('.snap', '')) : 0
+          generation++
+          shelf = new Shelf()
+          state = new StageState(place, '0-x', 'o', kind)
+          if (committed) shelf.restore(state.read(committed))
+          expect(shelf.texts).toEqual(expected)
+        }
+      },
+    ),
+    { numRuns: 25 },
+  )
+})
+
+test('a checkpoint writes what changed, and a chain stays short', () => {
+  const place = placeIn(temporaryFolder())
+  const state = new StageState(place, '0-x', 'o', 'changes')
+  const shelf = new Shelf()
+  for (let key = 0; key < 1000; key++) shelf.put(key, 'x'.repeat(1000))
+  const first = state.write({ generation: 1, epoch: 1 }, (whole) => shelf.snapshot(whole))
+  let written = 0
+  let most = 0
+  for (let epoch = 2; epoch <= 300; epoch++) {
+    for (let key = 0; key < 10; key++) shelf.put((epoch * 10 + key) % 1000, 'y'.repeat(1000))
+    const handle = state.write({ generation: 1, epoch }, (whole) => shelf.snapshot(whole))
+    removeSnapshots(place, { generation: 1, epoch, handles: [handle] })
+    written += handle.bytes
+    most = Math.max(most, filesOf(handle).length)
+    for (const { file } of filesOf(handle)) expect(existsSync(join(place.store, 'state/p', file))).toBe(true)
+  }
+  expect(most).toBeGreaterThan(7)
+  expect(most).toBeLessThan(20)
+  // 300 checkpoints of 1 %: as they come, folded twice, and all of it three times over.
+  expect(written).toBeLessThan(10 * first.bytes)
+})
+
+test('one flipped bit, anywhere in the chain, is found', () => {
+  const place = placeIn(temporaryFolder())
+  const state = new StageState(place, '0-x', 'o', 'appends')
+  const handles = ['a', 'b', 'c'].map((text, at) => state.write({ generation: 1, epoch: at + 1 }, () => text))
+  const last = handles.at(-1) as StateHandle
+  const read = (): unknown[] => [...new StageState(place, '0-x', 'o', 'appends').read(last)]
+  expect(read()).toEqual(['a', 'b', 'c'])
+  for (const { file, bytes } of filesOf(last)) {
+    const path = join(place.store, 'state/p', file)
+    const good = readFileSync(path)
+    for (let bit = 0; bit < 8 * bytes; bit++) {
+      const bad = Buffer.from(good)
+      bad[bit >> 3]! ^= 1 << (bit & 7)
+      writeFileSync(path, bad)
+      expect(read).toThrow('its CRC is wrong')
+    }
+    writeFileSync(path, good)
+  }
+})
