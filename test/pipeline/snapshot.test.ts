@@ -19,7 +19,9 @@ class Shelf {
     this.changed.add(key)
   }
   snapshot(whole: boolean): (readonly [number, string])[] {
-    const entries = whole ? [...this.texts] : [...this.changed].map((key) => [key, this.texts.get(key) as string] as const)
+    const entries = whole
+      ? [...this.texts]
+      : [...this.changed].map((key) => [key, this.texts.get(key) as string] as const)
     this.changed.clear()
     return entries
   }
@@ -31,10 +33,13 @@ class Shelf {
 test.each(kinds)('what comes back is what was there, over restarts and removals (%s)', (kind) => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ puts: fc.array(fc.nat(30)), pages: fc.nat(40), restart: fc.boolean(), commit: fc.boolean() }), {
-        minLength: 1,
-        maxLength: 40,
-      }),
+      fc.array(
+        fc.record({ puts: fc.array(fc.nat(30)), pages: fc.nat(40), restart: fc.boolean(), commit: fc.boolean() }),
+        {
+          minLength: 1,
+          maxLength: 40,
+        },
+      ),
       (steps) => {
         const place = placeIn(temporaryFolder())
         let shelf = new Shelf()
