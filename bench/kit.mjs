@@ -11,9 +11,10 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -54,6 +55,46 @@ export function users() {
   return file
 }
 
+const made = new Map()
+/** A file in the working folder, made when first asked for. */
+function once(name, make) {
+  if (!made.has(name)) {
+    made.set(name, join(scratch, name))
+    make(made.get(name))
+  }
+  return made.get(name)
+}
+
+/** The same records, the second half first. */
+export const shifted = (file = clicks()) =>
+  once(`shifted-${basename(file)}`, (out) => {
+    const halves = '{ tail -n +$((half + 1)) "$1"; head -n $half "$1"; } > "$2"'
+    execFileSync('sh', ['-c', `half=$(($(wc -l < "$1") / 2)); ${halves}`, 'sh', file, out])
+  })
+
+/** 10,000,000 records, or `part` of them, each with a key of its own, in no order. */
+export const sessions = (part = 1) =>
+  once(`sessions-${part}.ndjson`, (out) => {
+    const fd = openSync(out, 'w')
+    const records = 10_000_000 * part
+    for (let i = 0; i < records; ) {
+      let chunk = ''
+      for (const end = Math.min(records, i + 10_000); i < end; i++) {
+        // An odd factor permutes the 32-bit numbers.
+        const key = (Math.imul(i, 0x9e3779b1) >>> 0).toString(16).padStart(8, '0')
+        chunk += `{"session":"s${key}","at":${1767225600000 + i},"n":${i % 10}}\n`
+      }
+      writeSync(fd, chunk)
+    }
+    closeSync(fd)
+  })
+
+/** Gives the space of `shifted` and `sessions` back. */
+export function forget() {
+  for (const file of made.values()) rmSync(file)
+  made.clear()
+}
+
 /** Is this program on the PATH? */
 export const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`], { env }).status === 0
 
@@ -62,11 +103,12 @@ export const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`],
  * @returns its time in ms
  */
 export function run(line, { file = clicks(), output = '/dev/null', more = {} } = {}) {
+  const inputs = { CLICKS: file, INPUT: file, USERS: users(), ...(line.includes('$SHIFTED') && { SHIFTED: shifted(file) }) }
   const out = openSync(output, 'w')
   const start = performance.now()
   const { status } = spawnSync('sh', ['-c', line], {
     cwd: scratch,
-    env: { ...env, CLICKS: file, USERS: users(), ...more },
+    env: { ...env, ...inputs, ...more },
     stdio: ['ignore', out, 'inherit'],
   })
   const ms = performance.now() - start
@@ -75,10 +117,13 @@ export function run(line, { file = clicks(), output = '/dev/null', more = {} } =
   return ms
 }
 
-/** Runs a query in a DuckDB of its own. @returns the time of the query alone, in ms */
-export function query(sql, { file = clicks(), output = '/dev/null' } = {}) {
-  const statement = `COPY (${sql.replaceAll('$CLICKS', `read_ndjson('${file}')`).replaceAll('$USERS', `read_ndjson('${users()}')`)}) TO '${output}' (FORMAT json)`
-  return Number(execFileSync(process.execPath, [join(here, 'peers/duckdb.mjs'), statement], { env, encoding: 'utf8' }))
+/** Runs a query in a DuckDB of its own, perhaps with a limit of its memory. @returns the time of the query alone, in ms */
+export function query(sql, { file = clicks(), output = '/dev/null', memory } = {}) {
+  const tables = { $CLICKS: () => file, $INPUT: () => file, $USERS: users, $SHIFTED: () => shifted(file) }
+  const from = sql.replaceAll(/\$[A-Z]+/g, (name) => `read_ndjson('${tables[name]()}')`)
+  const words = [join(here, 'peers/duckdb.mjs'), `COPY (${from}) TO '${output}' (FORMAT json)`]
+  if (memory) words.push(memory, scratch)
+  return Number(execFileSync(process.execPath, words, { env, encoding: 'utf8' }))
 }
 
 /** Peak resident memory of the first process of a line, in MB (10⁶ bytes). */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Usage: npm run bench [-- NAME…]: measures beck beside its peers, and keeps the result in bench/results/<date>.json.
-// With names, only the rows whose name or area contains one. See bench/README.md.
+// With names, only the rows whose name or area contains one; rows that take minutes by their whole area alone. See bench/README.md.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
@@ -22,15 +22,17 @@ if (!existsSync(join(here, 'node_modules')))
 
 const wanted = process.argv.slice(2)
 const rows = []
+/** Rows that take minutes are named by their area. */
+const chooses = (word, area, { name, long }) => (long ? word === area : `${area} ${name}`.includes(word))
 for (const file of readdirSync(join(here, 'rows')).toSorted()) {
   const area = file.replace('.mjs', '')
   for (const row of (await import(`./rows/${file}`)).default)
-    if (wanted.length === 0 || wanted.some((word) => `${area} ${row.name}`.includes(word))) rows.push({ area, ...row })
+    if (wanted.length === 0 ? !row.long : wanted.some((word) => chooses(word, area, row))) rows.push({ area, ...row })
 }
 
 /** A side of a row as a measurement. Slow tools get a tenth of the data; their time is scaled. */
 function measurement(side, options) {
-  if (side.sql) return () => kit.query(side.sql, options)
+  if (side.sql) return () => kit.query(side.sql, { memory: side.memory, ...options })
   if (side.tenth) return () => kit.run(side.tenth, { file: kit.clicks(tenth), ...options }) / (options ? 1 : tenth)
   return () => {
     if (side.before) kit.run(side.before, options)
@@ -46,25 +48,26 @@ const present = (sides) =>
     .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
 
 /** Throws when the sides do not agree. */
-function compareOutputs(sides, order) {
+function compareOutputs(sides, order, input) {
   const outputs = present(sides).map(([name, side]) => {
     const output = join(kit.scratch, name)
-    measurement(side, { file: kit.clicks(tenth), output })()
+    measurement(side, { file: kit[input](tenth), output })()
     return output
   })
   for (const other of outputs.slice(1)) compare(outputs[0], other, { order })
 }
 
-async function measure({ sides, bar, order, compare: compared = sides, once, ...row }) {
+async function measure({ sides, bar, order, compare: compared = sides, once, input = 'clicks', ...row }) {
   if (row.measure) {
     const value = await row.measure(kit)
     return { value, met: value <= bar.most }
   }
-  if (compared) compareOutputs(compared, order)
+  if (compared) compareOutputs(compared, order, input)
   if (once) kit.run(once)
   const all = present(sides)
   const slow = ([, side]) => side.tenth !== undefined
-  const measurements = (list) => Object.fromEntries(list.map(([name, side]) => [name, measurement(side)]))
+  const whole = input === 'clicks' ? undefined : { file: kit[input]() }
+  const measurements = (list) => Object.fromEntries(list.map(([name, side]) => [name, measurement(side, whole)]))
   const runs = {
     ...kit.inTurn(rounds, { node: () => kit.run('node -e 0'), ...measurements(all.filter((one) => !slow(one))) }),
     ...kit.inTurn(1, measurements(all.filter(slow))),
@@ -110,7 +113,7 @@ for (const row of rows) {
   })
   if (!outcome) continue
   const { area, name, unit, bar } = row
-  const work = row.work ?? row.sides.beck.replaceAll(/^beck | "\$CLICKS"/g, '')
+  const work = row.work ?? row.sides.beck.replaceAll(/^beck | "\$(CLICKS|INPUT)"/g, '')
   const measured = { area, name, work, unit, bar, ...outcome }
   const known = result.rows.findIndex((other) => other.area === area && other.name === name)
   result.rows.splice(known < 0 ? result.rows.length : known, known < 0 ? 0 : 1, measured)
