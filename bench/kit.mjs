@@ -77,7 +77,7 @@ export const sessions = (part = 1) =>
   once(`sessions-${part}.ndjson`, (out) => {
     const fd = openSync(out, 'w')
     const records = 10_000_000 * part
-    for (let i = 0; i < records; ) {
+    for (let i = 0; i < records;) {
       let chunk = ''
       for (const end = Math.min(records, i + 10_000); i < end; i++) {
         // An odd factor permutes the 32-bit numbers.
@@ -103,7 +103,12 @@ export const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`],
  * @returns its time in ms
  */
 export function run(line, { file = clicks(), output = '/dev/null', more = {} } = {}) {
-  const inputs = { CLICKS: file, INPUT: file, USERS: users(), ...(line.includes('$SHIFTED') && { SHIFTED: shifted(file) }) }
+  const inputs = {
+    CLICKS: file,
+    INPUT: file,
+    USERS: users(),
+    ...(line.includes('$SHIFTED') && { SHIFTED: shifted(file) }),
+  }
   const out = openSync(output, 'w')
   const start = performance.now()
   const { status } = spawnSync('sh', ['-c', line], {

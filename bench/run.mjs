@@ -47,11 +47,12 @@ const present = (sides) =>
     .map(([name, side]) => [name, typeof side === 'string' ? { line: side } : side])
     .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
 
+const inputs = { clicks: kit.clicks, sessions: kit.sessions }
 /** Throws when the sides do not agree. */
 function compareOutputs(sides, order, input) {
   const outputs = present(sides).map(([name, side]) => {
     const output = join(kit.scratch, name)
-    measurement(side, { file: kit[input](tenth), output })()
+    measurement(side, { file: inputs[input](tenth), output })()
     return output
   })
   for (const other of outputs.slice(1)) compare(outputs[0], other, { order })
@@ -66,7 +67,7 @@ async function measure({ sides, bar, order, compare: compared = sides, once, inp
   if (once) kit.run(once)
   const all = present(sides)
   const slow = ([, side]) => side.tenth !== undefined
-  const whole = input === 'clicks' ? undefined : { file: kit[input]() }
+  const whole = input === 'clicks' ? undefined : { file: inputs[input]() }
   const measurements = (list) => Object.fromEntries(list.map(([name, side]) => [name, measurement(side, whole)]))
   const runs = {
     ...kit.inTurn(rounds, { node: () => kit.run('node -e 0'), ...measurements(all.filter((one) => !slow(one))) }),
