@@ -29,9 +29,14 @@ if (task) {
   void work(task)
 } else {
   // The only place that exits. All output is written synchronously, so nothing is cut off.
-  void main(process.argv.slice(2), { version: BECK_VERSION, registry: commands, spawn }).then((code) =>
-    process.exit(code),
-  )
+  const host = { version: BECK_VERSION, registry: commands, spawn, command: ownCommand() }
+  void main(process.argv.slice(2), host).then((code) => process.exit(code))
+}
+
+/** What starts this program again: Node and the file, or the single executable. */
+function ownCommand(): string[] {
+  const file = process.getBuiltinModule('node:sea').isSea() ? undefined : process.argv[1]
+  return file === undefined ? [process.execPath] : [process.execPath, file]
 }
 
 async function work(task: WorkerTask): Promise<void> {

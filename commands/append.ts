@@ -62,6 +62,7 @@ export const append: CommandSpec = {
         'beck append flights fixtures/flights.ndjson --producer import && beck append flights fixtures/flights.ndjson --producer import',
     },
   ],
+  place: 'last',
   create: createStage,
 }
 

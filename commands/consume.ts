@@ -80,6 +80,7 @@ export const consume: CommandSpec = {
         'beck append visits fixtures/flights.ndjson && beck consume visits --group report --limit 2 && beck consume visits -g report | beck reduce count',
     },
   ],
+  place: 'first',
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
 }
 

@@ -61,6 +61,7 @@ export const group: CommandSpec = {
         '{"member":"a","partitions":[["t",0],["t",3]]}\n{"member":"b","partitions":[["t",1]]}\n{"member":"c","partitions":[["t",2]]}\n',
     },
   ],
+  place: 'first',
   create: (args) => {
     const [name = '', ...words] = args.program
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined

@@ -36,6 +36,7 @@ export const pipeline: CommandSpec = {
         'beck window count --tumbling 1h --time date --delay 120d | beck append hours && beck pipeline list',
     },
   ],
+  place: 'first',
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
 }
 

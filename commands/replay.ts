@@ -49,6 +49,7 @@ export const replay: CommandSpec = {
         'beck append hits fixtures/flights.ndjson --time date && beck replay hits --from 2001-01-14T20:00:00Z --to 2001-01-14T21:00:00Z --limit 3',
     },
   ],
+  place: 'first',
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
 }
 

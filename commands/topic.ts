@@ -87,6 +87,7 @@ export const topic: CommandSpec = {
       command: 'beck append visits fixtures/flights.ndjson && beck topic verify visits',
     },
   ],
+  place: 'first',
   create: (args) => {
     const [name = '', target] = args.program
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined

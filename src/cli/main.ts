@@ -15,10 +15,12 @@ export interface Host {
   readonly version: string
   readonly registry: Registry
   readonly spawn: Spawn
+  /** Words that start this program again. */
+  readonly command: readonly string[]
 }
 
 /** Runs one command line. Prints errors; returns the exit code and never exits. */
-export async function main(argv: readonly string[], host: Host): Promise<ExitCode> {
+export async function main(argv: readonly string[], host: Host): Promise<number> {
   const [name, ...words] = argv
   const terminal = new Terminal(argv)
   let where = 'beck'
@@ -40,6 +42,8 @@ export async function main(argv: readonly string[], host: Host): Promise<ExitCod
     const parsed = parseCommandLine(spec, words)
     if (parsed === 'help') return print((await import('./help.ts')).commandHelp(spec))
     const outcome = await runCommand(spec, parsed, host, terminal)
+    // The exit code of a pipeline is that of its stages.
+    if (typeof outcome === 'number') return outcome
     if (outcome) terminal.report(where, outcome)
     return Exit.ok
   } catch (error) {
@@ -62,7 +66,7 @@ async function runCommand(
   { args, values }: Parsed,
   host: Host,
   terminal: Terminal,
-): Promise<Outcome | undefined> {
+): Promise<Outcome | number | undefined> {
   const options = runSettings(values, process.env)
   const stage: Stage = await spec.create(args)
   const inputs = inputsOf(spec, stage, args)
@@ -123,6 +127,8 @@ async function runCommand(
         terminal.toolIo(),
         progress,
       )
+    case 'job':
+      return (await import('../run/job.ts')).runJob(stage, host)
     case 'tool':
       await stage.run(terminal.toolIo())
       return undefined
@@ -131,7 +137,7 @@ async function runCommand(
 
 /** What a command reads: its files, else standard input, and its table. */
 function inputsOf(spec: CommandSpec, stage: Stage, { files }: Parsed['args']): string[] {
-  const main = spec.files && stage.role !== 'tool' ? (files.length > 0 ? files : ['-']) : []
+  const main = spec.files && stage.role !== 'tool' && stage.role !== 'job' ? (files.length > 0 ? files : ['-']) : []
   return stage.role === 'table' || stage.role === 'pair' ? [...main, stage.table] : [...main]
 }
 

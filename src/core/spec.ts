@@ -25,6 +25,11 @@ export interface CommandSpec {
   readonly cost: { readonly time: string; readonly memory: string }
   readonly errors?: readonly ErrorCode[]
   readonly examples: readonly Example[]
+  /**
+   * Of commands whose `create` opens something, or says nothing about what they do: `first` begins a pipeline (it reads no records),
+   * `last` ends one (it gives none out).
+   */
+  readonly place?: 'first' | 'last'
   /** Checks the arguments and makes the stage. Called once per worker. @throws BeckError usage */
   create(args: Arguments): Stage | Promise<Stage>
 }
@@ -92,6 +97,8 @@ export type Stage =
   | SinkStage
   /** Does its own input and output (`topic list`, `replay` …). */
   | ToolStage
+  /** A pipeline of other commands (`run`, `explain`). */
+  | JobStage
 
 export interface OperatorStage {
   readonly role: 'operator'
@@ -112,6 +119,8 @@ export interface OperatorStage {
   readonly snapshots?: boolean | 'changes' | 'appends'
   /** Asks for onTimer, so the input must be read without blocking the thread. */
   readonly timers?: boolean
+  /** What it forwards are records of its input, in their order, and it emits nothing else. */
+  readonly selects?: boolean
 }
 
 /** A stage that reads a table whole before its input: what is in the table decides what the input is read for. */
@@ -264,4 +273,13 @@ export interface ToolIo {
   /** A line for people on stderr. */
   say(line: string): void
   readonly terminal: { readonly stdout: boolean; readonly stderr: boolean; readonly columns: number }
+}
+
+/** What the command line runs with all that it knows of the other commands. */
+export interface JobStage {
+  readonly role: 'job'
+  readonly action: 'run' | 'explain'
+  /** A pipeline, or the name of a file of one. */
+  readonly job: string
+  readonly args: Arguments
 }
