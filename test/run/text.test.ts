@@ -13,7 +13,9 @@ const parse = (text: string): PipelineText => parsePipeline({ name: 'text', text
 const shape = ({ stages }: PipelineText): unknown[] =>
   stages.map(({ name, words }) => [
     name,
-    ...words.flatMap((word) => (word.kind === 'text' ? (word.files ?? [word.text]) : [shape(word.pipeline)])),
+    ...words.flatMap((word): readonly unknown[] =>
+      word.kind === 'text' ? (word.files ?? [word.text]) : [shape(word.pipeline)],
+    ),
   ])
 const wordsOf = (text: string, folder = '.'): string[] => {
   const [stage] = parsePipeline({ name: 'text', text: `x ${text}`, folder }).stages
