@@ -8,7 +8,7 @@ import { checkName } from '../src/log/layout.ts'
 import { announceSink, checkRun, commitEpoch, ownerIsAlive, withoutSink } from '../src/log/pipelines.ts'
 import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
-import { prepareTopic } from '../src/log/topics.ts'
+import { plannedTopic, prepareTopic } from '../src/log/topics.ts'
 import { removeSnapshots } from '../src/pipeline/snapshot.ts'
 import { isUpstream, processGroup } from '../src/pipeline/upstream.ts'
 
@@ -83,9 +83,9 @@ async function createStage(args: Arguments): Promise<SinkStage> {
   }
   // What is read depends on what the topic remembers, so the store is opened before the first byte.
   const folder = await folderOf(option('store'), args.files)
-  const store = Store.open(folder, { create: true })
+  let store = Store.isThere(folder) ? Store.open(folder) : undefined
   const acks = (option('acks') ?? 'batch') as Acks
-  const config = prepareTopic(store, topic, given, acks !== 'none')
+  const config = plannedTopic(store, topic, given)
   if (partition !== undefined && partition >= config.partitions) {
     throw new BeckError('bad-option', {
       option: '--partition',
@@ -102,7 +102,18 @@ async function createStage(args: Arguments): Promise<SinkStage> {
     role: 'sink',
     reads: projection.paths,
     open(context: SinkContext) {
-      store.onSay(context.say)
+      store?.onSay(context.say)
+      const begin = (): Store => {
+        store ??= Store.open(folder, { create: true, say: context.say })
+        const { partitions, key, time } = prepareTopic(store, topic, given, acks !== 'none')
+        if (partitions !== config.partitions || key !== config.key || time !== config.time) {
+          throw new BeckError('store', {
+            problem: `the settings of the topic "${topic}" were changed while this command started; nothing was appended`,
+            hint: 'run the command again',
+          })
+        }
+        return store
+      }
       const plan: AppendPlan = {
         topic,
         partitions: config.partitions,
@@ -112,15 +123,15 @@ async function createStage(args: Arguments): Promise<SinkStage> {
         ...(timeIndex !== undefined && { timeField: { index: timeIndex, name: config.time as string } }),
         ...(sequenceIndex !== undefined && { sequenceField: { index: sequenceIndex, name: sequence as string } }),
         ...(producerId !== undefined && {
-          producer: new ProducerSession(store, topic, producerId, sequence !== undefined),
+          producer: (opened: Store) => new ProducerSession(opened, topic, producerId, sequence !== undefined),
         }),
       }
-      const appender = new Appender(store, plan, context)
-      const epochs = epochSink(store, appender, producerId)
+      const appender = new Appender(begin, plan, context)
+      const epochs = epochSink(begin, appender, producerId)
       let checked = args.files.length > 0
       return {
         processBatch(batch) {
-          if (!checked && !epochs.started) refuseWithoutFrames(store)
+          if (!checked && !epochs.started && store) refuseWithoutFrames(store)
           checked = true
           appender.processBatch(batch)
         },
@@ -128,11 +139,10 @@ async function createStage(args: Arguments): Promise<SinkStage> {
         onTimer: (now) => appender.onTimer(now),
         onEnd() {
           appender.end()
-          const repeats = plan.producer?.repeats ?? 0
-          if (repeats > 0) context.count('written before, skipped:', repeats)
+          if (appender.repeats > 0) context.count('written before, skipped:', appender.repeats)
           if (context.terminal.stderr) context.count(`appended to ${topic}:`, appender.written)
         },
-        close: () => store.close(),
+        close: () => store?.close(),
         epochs,
       }
     },
@@ -148,17 +158,17 @@ async function folderOf(option: string | undefined, files: readonly string[]): P
 
 /** Commits what an exactly-once pipe brings, with its offsets and state, as one line of the journal. */
 function epochSink(
-  store: Store,
+  begin: () => Store,
   appender: Appender,
   producer: string | undefined,
 ): EpochSink & { readonly started: boolean } {
   let run: PipelineStart | undefined
+  let store: Store
   return {
     get started() {
       return run !== undefined
     },
     start(pipeline) {
-      run = pipeline
       if (producer !== undefined) {
         throw new BeckError('bad-option', {
           option: '--producer',
@@ -166,6 +176,8 @@ function epochSink(
           hint: 'leave it out: nothing is written twice',
         })
       }
+      store = begin()
+      run = pipeline
       if (realpathSync(store.folder) !== realpathSync(pipeline.store)) {
         throw new BeckError('bad-option', {
           option: '--store',

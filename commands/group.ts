@@ -1,8 +1,9 @@
+import { type Action, chooseAction } from '../src/cli/actions.ts'
 import { BeckError } from '../src/core/errors.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
 import { suggest } from '../src/core/suggest.ts'
 import { assign, type Strategy } from '../src/log/assignors.ts'
-import { evict, isLive, liveMembers, noSuchMember, refuseWhileLive } from '../src/log/groups.ts'
+import { evict, isLive, liveMembers, noSuchMember, refuseWhileLive, topicsOf } from '../src/log/groups.ts'
 import { checkName, partitionName, splitPartitionName } from '../src/log/layout.ts'
 import { refuseWithPipeline } from '../src/log/pipelines.ts'
 import { offsetAt, parsePosition } from '../src/log/positions.ts'
@@ -11,9 +12,16 @@ import { Store, storeFolder } from '../src/log/store.ts'
 import { topicOf } from '../src/log/topics.ts'
 
 type Options = Arguments['options']
-type Action = (store: Store, words: readonly string[], options: Options, io: ToolIo) => void
+type Run = (store: Store, words: readonly string[], options: Options, io: ToolIo) => void
 
-const actions: Readonly<Record<string, Action>> = { list, describe, reset, delete: remove, evict: evictMember, plan }
+const actions: Readonly<Record<string, Action<Run>>> = {
+  list: { run: list, words: 0 },
+  describe: { run: describe, words: 1 },
+  reset: { run: reset, words: Infinity, options: ['to', 'shift', 'execute'] },
+  delete: { run: remove, words: 1 },
+  evict: { run: evictMember, words: 2, options: ['execute'] },
+  plan: { run: plan, words: Infinity, options: ['members', 'assign'] },
+}
 
 export const group: CommandSpec = {
   name: 'group',
@@ -64,15 +72,7 @@ export const group: CommandSpec = {
   place: 'first',
   create: (args) => {
     const [name = '', ...words] = args.program
-    const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-    if (!action) {
-      const suggestion = suggest(name, Object.keys(actions))
-      throw new BeckError('usage', {
-        problem: `there is no action "${name}"`,
-        suggestion,
-        hint: suggestion ? undefined : `the actions are ${Object.keys(actions).join(', ')}`,
-      })
-    }
+    const action = chooseAction('group', actions, args, group.options)
     if (action !== list && words.length === 0) {
       throw new BeckError('usage', {
         problem: `which ${action === plan ? 'topic' : 'group'}?`,
@@ -106,11 +106,11 @@ function groupOf(store: Store, name: string): Group {
   })
 }
 
-/** Partitions that a group has to do with: those of its offsets and those of its members. */
+/** Partitions that a group has to do with: those of its offsets and those of its members' topics. */
 function partitionsOf(store: Store, { offsets, membership }: Group): PartitionName[] {
-  const names = new Set<PartitionName>([...offsets.keys(), ...Object.keys(membership.targets)])
+  const names = new Set<PartitionName>(offsets.keys())
   // Of a topic of which one partition counts, all do.
-  for (const topic of new Set([...names].map((name) => splitPartitionName(name)[0]))) {
+  for (const topic of new Set([...topicsOf(membership), ...[...names].map((name) => splitPartitionName(name)[0])])) {
     for (const p of store.state.topics.get(topic)?.partitions.keys() ?? []) names.add(partitionName(topic, p))
   }
   return [...names].filter((name) => store.state.partition(name)).sort(byPartition)

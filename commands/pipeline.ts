@@ -1,3 +1,4 @@
+import { type Action, chooseAction } from '../src/cli/actions.ts'
 import { BeckError } from '../src/core/errors.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
 import { suggest } from '../src/core/suggest.ts'
@@ -8,9 +9,13 @@ import { Store, storeFolder } from '../src/log/store.ts'
 import type { StateHandle } from '../src/pipeline/frames.ts'
 import { filesOf, removeSnapshots } from '../src/pipeline/snapshot.ts'
 
-type Action = (store: Store, name: string, io: ToolIo, execute: boolean) => void
+type Run = (store: Store, name: string, io: ToolIo, execute: boolean) => void
 
-const actions: Readonly<Record<string, Action>> = { list, describe, reset }
+const actions: Readonly<Record<string, Action<Run>>> = {
+  list: { run: list, words: 0 },
+  describe: { run: describe, words: 1 },
+  reset: { run: reset, words: 1, options: ['execute'] },
+}
 
 export const pipeline: CommandSpec = {
   name: 'pipeline',
@@ -40,17 +45,10 @@ export const pipeline: CommandSpec = {
   create: (args) => ({ role: 'tool', run: (io) => run(args, io) }) satisfies ToolStage,
 }
 
-async function run({ program, options }: Arguments, io: ToolIo): Promise<void> {
+async function run(args: Arguments, io: ToolIo): Promise<void> {
+  const { program, options } = args
   const [word = '', name] = program
-  const action = Object.hasOwn(actions, word) ? actions[word] : undefined
-  if (!action) {
-    const suggestion = suggest(word, Object.keys(actions))
-    throw new BeckError('usage', {
-      problem: `there is no action "${word}"`,
-      suggestion,
-      hint: suggestion ? undefined : `the actions are ${Object.keys(actions).join(', ')}`,
-    })
-  }
+  const action = chooseAction('pipeline', actions, args, pipeline.options)
   if (action !== list && name === undefined) {
     throw new BeckError('usage', { problem: 'which pipeline?', hint: `write beck pipeline ${word} NAME` })
   }

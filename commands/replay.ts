@@ -2,7 +2,7 @@ import { BeckError } from '../src/core/errors.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
 import { Follower } from '../src/log/follow.ts'
 import { partitionName } from '../src/log/layout.ts'
-import { LineOutput } from '../src/log/line-output.ts'
+import { OutputBehind } from '../src/log/line-output.ts'
 import { onCorrupt } from '../src/log/options.ts'
 import { offsetAt, parsePosition, type Position } from '../src/log/positions.ts'
 import { PartitionReader, type ReadPolicy } from '../src/log/reader.ts'
@@ -139,22 +139,25 @@ function countRecords(store: Store, starts: ReadonlyMap<PartitionName, Offset>, 
 }
 
 async function copy(store: Store, plan: ReplayPlan, io: ToolIo): Promise<void> {
-  const output = new LineOutput(io)
+  const output = new OutputBehind(io)
   const source = new Replay(store, plan)
   const follower = plan.until || plan.limit === 0 ? undefined : new Follower(store)
   try {
     while (!source.done) {
       const step = source.next()
       if (step && 'lines' in step) {
-        if (!output.write(step.lines)) return
+        if (!(await output.write(step.lines))) return
         continue
       }
-      if (!output.flush()) return
+      if (!(await output.flush())) return
       if (step) await sleep(step.waitMs)
       else if (follower) await follower.wait()
       else return
     }
-    output.flush()
+    await output.flush()
+  } catch (error) {
+    await output.flush() // what came before the error
+    throw error
   } finally {
     follower?.stop()
     source.close()

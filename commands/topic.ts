@@ -1,9 +1,9 @@
+import { type Action, chooseAction } from '../src/cli/actions.ts'
 import { parseLength } from '../src/core/duration.ts'
 import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import { parseSize } from '../src/core/size.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
-import { suggest } from '../src/core/suggest.ts'
 import { partitionName } from '../src/log/layout.ts'
 import { offsetAt, parsePosition } from '../src/log/positions.ts'
 import type { ReadPolicy } from '../src/log/reader.ts'
@@ -13,17 +13,28 @@ import { Store, storeFolder } from '../src/log/store.ts'
 import { alterTopic, createTopic, deleteTopic, topicOf } from '../src/log/topics.ts'
 
 type Options = Arguments['options']
-type Action = (store: Store, topic: string, options: Options, io: ToolIo) => void | Promise<void>
+type Run = (store: Store, topic: string, options: Options, io: ToolIo) => void | Promise<void>
 
-const actions: Readonly<Record<string, Action>> = {
-  list,
-  create,
-  describe,
-  delete: remove,
-  truncate,
-  compact,
-  verify,
-  alter,
+const settings = [
+  'partitions',
+  'by',
+  'time',
+  'retain',
+  'retain-bytes',
+  'segment',
+  'compact',
+  'tombstone',
+  'tombstone-keep',
+] as const
+const actions: Readonly<Record<string, Action<Run>>> = {
+  list: { run: list, words: 0 },
+  create: { run: create, words: 1, options: settings },
+  describe: { run: describe, words: 1 },
+  delete: { run: remove, words: 1 },
+  truncate: { run: truncate, words: 1, options: ['before'] },
+  compact: { run: compact, words: 1 },
+  verify: { run: verify, words: 1 },
+  alter: { run: alter, words: 1, options: settings },
 }
 
 export const topic: CommandSpec = {
@@ -90,14 +101,7 @@ export const topic: CommandSpec = {
   place: 'first',
   create: (args) => {
     const [name = '', target] = args.program
-    const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-    if (!action) {
-      throw new BeckError('usage', {
-        problem: `there is no action "${name}"`,
-        suggestion: suggest(name, Object.keys(actions)),
-        hint: suggest(name, Object.keys(actions)) ? undefined : `the actions are ${Object.keys(actions).join(', ')}`,
-      })
-    }
+    const action = chooseAction('topic', actions, args, topic.options)
     if (action !== list && target === undefined) {
       throw new BeckError('usage', { problem: 'which topic?', hint: `name one: beck topic ${name} TOPIC` })
     }

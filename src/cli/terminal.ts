@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
 import { escapeControls } from '../core/excerpt.ts'
 import type { ToolIo } from '../core/spec.ts'
-import { writeAll } from '../pipeline/descriptor.ts'
+import { writeAll, writeBehind } from '../pipeline/descriptor.ts'
 import type { Progress } from '../pipeline/run-stage.ts'
 import type { Outcome } from '../pipeline/settings.ts'
 import type { ByteSource } from '../pipeline/source.ts'
@@ -92,6 +92,7 @@ export class Terminal {
   toolIo(): ToolIo {
     return {
       write: (bytes) => writeAll(1, typeof bytes === 'string' ? Buffer.from(bytes) : bytes, 'standard output'),
+      writeBehind: (bytes) => writeBehind(1, bytes, 'standard output'),
       say: (line) => {
         if (!this.#quiet) this.say(line)
       },

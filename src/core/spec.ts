@@ -270,6 +270,8 @@ export interface ToolStage {
 export interface ToolIo {
   /** Standard output: short writes, EAGAIN and EPIPE are handled. Returns false when the reader has gone. */
   write(bytes: Uint8Array | string): boolean
+  /** The same beside this thread; nothing else may be written, and the bytes must hold, until it resolves. */
+  writeBehind(bytes: Uint8Array): Promise<boolean>
   /** A line for people on stderr. */
   say(line: string): void
   readonly terminal: { readonly stdout: boolean; readonly stderr: boolean; readonly columns: number }

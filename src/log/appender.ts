@@ -28,7 +28,8 @@ export interface AppendPlan {
   /** Index of the time field among the stage's reads. */
   readonly timeField?: { readonly index: number; readonly name: string }
   readonly sequenceField?: { readonly index: number; readonly name: string }
-  readonly producer?: ProducerSession
+  /** Made when the first record is there. */
+  readonly producer?: (store: Store) => ProducerSession
 }
 
 /** Records of one partition that wait for their commit. Its memory is used again and again. */
@@ -88,11 +89,16 @@ class Pending {
   }
 }
 
-/** Takes batches of records and commits them to a topic. A commit holds the records of all partitions since the last one. */
+/**
+ * Takes batches of records and commits them to a topic. A commit holds the records of all partitions since the last one. Store and topic
+ * are made with the first record, or at the end: an input that cannot be read leaves nothing behind.
+ */
 export class Appender {
   /** Records committed. */
   written = 0
-  private readonly store: Store
+  private readonly begin: () => Store
+  private begun: Store | undefined
+  private producer: ProducerSession | undefined
   private readonly plan: AppendPlan
   private readonly context: StageContext
   /** By partition. */
@@ -105,23 +111,38 @@ export class Appender {
   private unsynced = false
   private lastSync: number
   /** Counts records without a key, over all runs: where they go does not depend on how they were batched. */
-  private spread: number
+  private spread = 0
   /** Bytes that one commit may hold. */
-  private readonly most: number
+  private most = DEFAULT_SEGMENT_BYTES
   private readonly groupBytes: number
   /** Commits come from outside, an epoch at a time. */
   private holding = false
 
-  constructor(store: Store, plan: AppendPlan, context: StageContext) {
-    this.store = store
+  /** @param begin gives the store, with the topic in it */
+  constructor(begin: () => Store, plan: AppendPlan, context: StageContext) {
+    this.begin = begin
     this.plan = plan
     this.context = context
-    this.spread = store.state.topics.get(plan.topic)?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
-    this.most = store.state.topics.get(plan.topic)?.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     // A commit to many partitions costs two files each: then more is worth waiting for.
     this.groupBytes = Math.max(GROUP_BYTES, plan.partitions * 4096)
     this.lastSync = context.now()
+  }
+
+  private get store(): Store {
+    if (this.begun) return this.begun
+    const { plan } = this
+    const store = this.begin()
+    const topic = store.state.topics.get(plan.topic)
+    this.spread = topic?.partitions.reduce((sum, { next }) => sum + next, 0) ?? 0
+    this.most = topic?.config.segmentBytes ?? DEFAULT_SEGMENT_BYTES
+    this.producer = plan.producer?.(store)
     applyRetention(store, plan.topic)
+    return (this.begun = store)
+  }
+
+  /** Records that were written by an earlier run. */
+  get repeats(): number {
+    return this.producer?.repeats ?? 0
   }
 
   processBatch(batch: RecordBatch): void {
@@ -153,6 +174,7 @@ export class Appender {
   /** Rows of a batch, cut so that no commit holds more than fits into a segment. */
   private add(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
     if (from >= to) return
+    void this.store
     if (this.holding) return this.take(batch, from, to, times, sequences)
     const { spans, stride } = batch
     const bytes = (spans[(to - 1) * stride + 1] as number) - (spans[from * stride] as number)
@@ -174,8 +196,7 @@ export class Appender {
   }
 
   private take(batch: RecordBatch, from: number, to: number, times?: Float64Array, sequences?: Float64Array): void {
-    const { plan } = this
-    const { producer } = plan
+    const { plan, producer } = this
     let mask: Uint8Array | undefined
     if (producer && sequences) {
       mask = new Uint8Array(batch.count)
@@ -298,8 +319,7 @@ export class Appender {
     sync: boolean,
     { more, beside }: { more?: Uint8Array | undefined; beside?: (transaction: Transaction) => boolean },
   ): void {
-    const { store, plan } = this
-    const { producer } = plan
+    const { store, plan, producer } = this
     const before = this.segments()
     store.transact(sync, (transaction) => {
       if (beside && !beside(transaction)) return
@@ -346,8 +366,9 @@ export class Appender {
 
   /** At the end of the input. @throws BeckError fenced */
   end(): void {
+    void this.store
     this.settle()
-    this.plan.producer?.end()
+    this.producer?.end()
   }
 }
 

@@ -44,8 +44,13 @@ function withMembers(state: StoreState, old: Membership, members: readonly Membe
     const owner = old.owners[name]
     owners[name] = stays(owner) ? (owner as string) : (targets[name] as string)
   }
-  return { generation: old.generation + 1, strategy, members, owners, targets }
+  const left = members.length > 0 ? undefined : topicsOf(old)
+  return { generation: old.generation + 1, strategy, members, owners, targets, ...(left && { topics: left }) }
 }
+
+/** What a group reads: the topics of its members, or of those it had. */
+export const topicsOf = ({ members, topics = [] }: Membership): readonly string[] =>
+  members.length > 0 ? [...new Set(members.flatMap((member) => member.topics))] : topics
 
 /** A member of a group: this process's part of it. */
 export class GroupMember {

@@ -48,7 +48,9 @@ export class PartitionReader {
   private readonly policy: ReadPolicy
   private open: Open | undefined
   private slot: number | undefined
-  private buffer: Buffer = Buffer.allocUnsafe(0)
+  /** Two in turn: while one is written out, the other is read into. */
+  private readonly buffers: [Buffer, Buffer] = [Buffer.alloc(0), Buffer.alloc(0)]
+  private turn: 0 | 1 = 0
 
   constructor(store: Store, name: PartitionName, offset: Offset, policy: ReadPolicy) {
     this.store = store
@@ -85,7 +87,7 @@ export class PartitionReader {
     })
   }
 
-  /** Reads the records of the batch that `peek` gave, and passes it. The bytes hold until the next call. Undefined: damaged and skipped. */
+  /** Reads the records of the batch that `peek` gave, and passes it. The bytes hold until the call after the next. Undefined: damaged and skipped. */
   take(part: BatchPart): Buffer | undefined {
     return translate(this.store.folder, () => {
       const { batch } = part
@@ -102,7 +104,7 @@ export class PartitionReader {
 
   /**
    * Reads as many whole batches as lie side by side, for copying them through at once: their bytes in order of offset. Only for a
-   * reader of one partition. Undefined at the end. The bytes hold until the next call.
+   * reader of one partition. Undefined at the end. The bytes hold until the call after the next.
    */
   takeRun(until: Offset): { bytes: Buffer; count: number } | undefined {
     const first = this.peek(until)
@@ -267,9 +269,13 @@ export class PartitionReader {
   }
 
   private load(position: number, length: number): Buffer {
-    if (this.buffer.length < length)
-      this.buffer = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * this.buffer.length, RUN_BYTES)))
-    const bytes = this.buffer.subarray(0, length)
+    this.turn = this.turn === 0 ? 1 : 0
+    let buffer = this.buffers[this.turn]
+    if (buffer.length < length)
+      this.buffers[this.turn] = buffer = Buffer.allocUnsafeSlow(
+        Math.max(length, Math.min(2 * buffer.length, RUN_BYTES)),
+      )
+    const bytes = buffer.subarray(0, length)
     return bytes.subarray(0, readAll(this.store.env, (this.open as Open).records, bytes, position))
   }
 

@@ -50,7 +50,7 @@ export class Replay {
     this.queue = this.steps()
   }
 
-  /** Undefined: nothing (more) to read now. The lines hold until the next call. */
+  /** Undefined: nothing (more) to read now. The lines hold until the call after the next. */
   next(): Step {
     return this.queue.next().value as Step
   }

@@ -65,6 +65,8 @@ export interface Membership {
   readonly owners: Readonly<Record<PartitionName, string>>
   /** Who shall: differs from `owners` until a living owner has let go. */
   readonly targets: Readonly<Record<PartitionName, string>>
+  /** Of a group without members: the topics of those it had, so that its lag can be told before it has committed anything. */
+  readonly topics?: readonly string[]
 }
 export interface Group {
   membership: Membership

@@ -82,6 +82,11 @@ export class Store {
     })
   }
 
+  /** Whether there is a store. @throws BeckError store, when it is one that this beck must not touch */
+  static isThere(folder: string): boolean {
+    return translate(folder, () => isStore(realEnv, folder))
+  }
+
   /** Where to tell people things from now on. */
   onSay(say: (line: string) => void): void {
     this.say = say

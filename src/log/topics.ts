@@ -28,12 +28,7 @@ export function topicOf(store: Store, name: string): Topic {
  */
 export function createTopic(store: Store, transaction: Transaction, name: string, config: TopicConfig): void {
   checkName('topic', name)
-  if (!Number.isInteger(config.partitions) || config.partitions < 1 || config.partitions > MAX_PARTITIONS) {
-    throw new BeckError('bad-option', {
-      option: '--partitions',
-      problem: `a topic has 1 to ${MAX_PARTITIONS} partitions`,
-    })
-  }
+  checkPartitions(config.partitions)
   const { env, folder } = store
   const path = layout.topic(folder, name)
   if (hasRecords(env, path)) {
@@ -44,6 +39,14 @@ export function createTopic(store: Store, transaction: Transaction, name: string
   writeConfig(store, name, config)
   env.syncFolder(layout.topics(folder))
   transaction.topic(name, config)
+}
+
+function checkPartitions(partitions: number): void {
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= MAX_PARTITIONS) return
+  throw new BeckError('bad-option', {
+    option: '--partitions',
+    problem: `a topic has 1 to ${MAX_PARTITIONS} partitions`,
+  })
 }
 
 /** Changes settings; partitions can only become more. */
@@ -117,15 +120,9 @@ function removeTree(env: Env, path: string): void {
  * The settings of a topic that is about to be written to: made when it is not there; a key or time field that it has none of yet is
  * remembered. @throws BeckError bad-option, when something else was asked for than the topic has
  */
-export function prepareTopic(
-  store: Store,
-  name: string,
-  given: { partitions?: number | undefined; key?: string | undefined; time?: string | undefined },
-  sync: boolean,
-): TopicConfig {
+export function prepareTopic(store: Store, name: string, given: Given, sync: boolean): TopicConfig {
   const settled = store.state.topics.get(name)?.config
-  const config = settled && checkGiven(name, settled, given)
-  if (config && config === settled) return config
+  if (settled && checkGiven(name, settled, given) === settled) return settled
   return store.transact(sync, (transaction) => {
     const current = store.state.topics.get(name)?.config
     if (current) {
@@ -133,14 +130,34 @@ export function prepareTopic(
       if (changed !== current) alterTopic(store, transaction, name, changed)
       return changed
     }
-    const { partitions = 1, key, time } = given
-    const made: TopicConfig = { partitions, ...(key !== undefined && { key }), ...(time !== undefined && { time }) }
+    const made = newTopic(given)
     createTopic(store, transaction, name, made)
     return made
   })
 }
 
-function checkGiven(name: string, config: TopicConfig, given: Parameters<typeof prepareTopic>[2]): TopicConfig {
+/** The settings that `prepareTopic` will come to, with nothing changed yet. @param store undefined: there is none yet */
+export function plannedTopic(store: Store | undefined, name: string, given: Given): TopicConfig {
+  const settled = store?.state.topics.get(name)?.config
+  if (settled) return checkGiven(name, settled, given)
+  checkPartitions(given.partitions ?? 1)
+  return newTopic(given)
+}
+
+/** What a command line says about a topic that is written to. */
+interface Given {
+  readonly partitions?: number | undefined
+  readonly key?: string | undefined
+  readonly time?: string | undefined
+}
+
+const newTopic = ({ partitions = 1, key, time }: Given): TopicConfig => ({
+  partitions,
+  ...(key !== undefined && { key }),
+  ...(time !== undefined && { time }),
+})
+
+function checkGiven(name: string, config: TopicConfig, given: Given): TopicConfig {
   const { partitions, key, time } = given
   const differs = (option: string, what: string, now: unknown, hint: string): never => {
     throw new BeckError('bad-option', { option, problem: `the topic "${name}" has ${what} ${String(now)}`, hint })

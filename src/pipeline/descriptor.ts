@@ -1,4 +1,4 @@
-import { readSync, writeSync } from 'node:fs'
+import { readSync, write, writeSync } from 'node:fs'
 import { fileError } from '../core/errors.ts'
 
 /**
@@ -38,6 +38,26 @@ export function writeAll(fd: number, bytes: Uint8Array, name: string): boolean {
       if (code !== 'EAGAIN' && code !== 'EINTR') throw fileError(error, name)
     }
     sleep(waitMs)
+    waitMs = Math.min(waitMs * 2, 5)
+  }
+  return true
+}
+
+/** The same on the thread pool: this thread can do something else meanwhile. The bytes must hold until it resolves. */
+export async function writeBehind(fd: number, bytes: Uint8Array, name: string): Promise<boolean> {
+  let waitMs = 0.1
+  for (let at = 0; at < bytes.length;) {
+    const { error, wrote } = await new Promise<{ error: NodeJS.ErrnoException | null; wrote: number }>((resolve) =>
+      write(fd, bytes, at, bytes.length - at, null, (error, wrote) => resolve({ error, wrote })),
+    )
+    if (!error) {
+      at += wrote
+      waitMs = 0.1
+      continue
+    }
+    if (error.code === 'EPIPE') return false
+    if (error.code !== 'EAGAIN' && error.code !== 'EINTR') throw fileError(error, name)
+    await new Promise((resolve) => setTimeout(resolve, waitMs))
     waitMs = Math.min(waitMs * 2, 5)
   }
   return true
