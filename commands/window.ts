@@ -8,13 +8,15 @@ import { AlignedWindows } from '../src/window/aligned.ts'
 import { RowChecks } from '../src/window/checks.ts'
 import { EachAligned } from '../src/window/each.ts'
 import { speaksTwice, type Policy } from '../src/window/engine.ts'
+import { Slots } from '../src/window/ids.ts'
 import { Keys } from '../src/window/keys.ts'
 import { WindowOperator, type WindowTimes } from '../src/window/operator.ts'
 import { lengthOption, policyOptions, positiveOption, windowKind } from '../src/window/options.ts'
 import { FoldedWindows, WindowParts } from '../src/window/parts.ts'
 import { Records } from '../src/window/records.ts'
-import { aggregateResults } from '../src/window/results.ts'
+import { aggregateResults, type Results } from '../src/window/results.ts'
 import { SessionWindows } from '../src/window/sessions.ts'
+import { SpilledWindows } from '../src/window/spilled.ts'
 import { TimeColumn } from '../src/window/times.ts'
 
 type Options = Arguments['options']
@@ -85,9 +87,9 @@ export const window: CommandSpec = {
     },
     { flag: 'processing-time', description: 'the clock instead of --time' },
   ],
-  common: ['input', 'args', 'workers'],
+  common: ['input', 'args', 'workers', 'memory', 'tmp'],
   cost: { time: 'O(records)', memory: 'O(open windows × keys)' },
-  errors: ['bad-record', 'bad-program', 'bad-option'],
+  errors: ['bad-record', 'bad-program', 'bad-option', 'spill-full'],
   examples: [
     {
       says: 'Flights an hour from each airport, in order of departure',
@@ -200,7 +202,21 @@ export const window: CommandSpec = {
           return new WindowOperator(context, times, { checks, keys, content: records, engine, lateTo })
         }
         const content = plan.open(checks.context)
-        const parts = { content, keys, results: aggregateResults(keys, content, policy, speaksTwice(policy)) }
+        const slots = new Slots((slots) => content.reserve(slots))
+        const open = (keys: Keys): Results => aggregateResults(keys, content, policy, speaksTwice(policy))
+        const spilled =
+          plan.mergeable && !speaksTwice(policy)
+            ? new SpilledWindows(context, {
+                content,
+                slots,
+                keys,
+                open() {
+                  const keys = new Keys(context, keyFields, fields)
+                  return { keys, results: open(keys) }
+                },
+              })
+            : undefined
+        const parts = { content, keys, slots, results: open(keys), spilled }
         const engine =
           kind.kind === 'session'
             ? new SessionWindows(kind.gapMs, policy, delayMs, parts)

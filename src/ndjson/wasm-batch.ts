@@ -34,7 +34,7 @@ export interface WasmBlock {
 /** The fast batch: one call into the kernel per column. */
 export class WasmBatch implements RecordBatch {
   readonly count: number
-  readonly bytes: Buffer
+  private view: Buffer
   readonly spans: Uint32Array
   readonly stride: number
   /** For key tables. */
@@ -46,8 +46,15 @@ export class WasmBatch implements RecordBatch {
     this.block = block
     this.count = count
     this.stride = stride
-    this.bytes = heap.bytes.subarray(address, address + length)
+    this.view = heap.bytes.subarray(address, address + length)
     this.spans = heap.u32.subarray(spans >>> 2, (spans >>> 2) + count * stride)
+  }
+
+  /** Still there for bad lines when the stage, at its end with the batch, has made the memory grow. */
+  get bytes(): Buffer {
+    if (this.view.length > 0) return this.view
+    const { heap, address, length } = this.block
+    return (this.view = heap.bytes.subarray(address, address + length))
   }
 
   head(rows: number): RecordBatch {

@@ -6,10 +6,11 @@ import { Slots, SlotsByKey } from './ids.ts'
 import type { Keys } from './keys.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
 import type { Results, Standing } from './results.ts'
+import type { SpilledWindows } from './spilled.ts'
 
 interface Pane {
   readonly index: number
-  readonly slots: SlotsByKey
+  slots: SlotsByKey
 }
 
 interface AlignedParts {
@@ -20,6 +21,8 @@ interface AlignedParts {
   readonly slots?: Slots
   /** False: the keys of a window may come in any order. */
   readonly ordered?: boolean
+  /** For what does not fit the memory. Only where results come once. */
+  readonly spilled?: SpilledWindows | undefined
 }
 
 interface AlignedState {
@@ -51,6 +54,7 @@ export class AlignedWindows implements Engine {
   readonly #results: Results
   readonly #slots: Slots
   readonly #ordered: boolean
+  readonly #spilled: SpilledWindows | undefined
   /** By index. Freed when no window can need them. */
   readonly #open: Pane[] = []
   /** Windows before this one have fired. */
@@ -66,7 +70,14 @@ export class AlignedWindows implements Engine {
     panes: Panes,
     policy: Policy,
     delayMs: number,
-    { content, keys, results, slots = new Slots((slots) => content.reserve(slots)), ordered = true }: AlignedParts,
+    {
+      content,
+      keys,
+      results,
+      slots = new Slots((slots) => content.reserve(slots)),
+      ordered = true,
+      spilled,
+    }: AlignedParts,
   ) {
     this.#panes = panes
     this.#policy = policy
@@ -78,6 +89,7 @@ export class AlignedWindows implements Engine {
     this.#results = results
     this.#slots = slots
     this.#ordered = ordered
+    this.#spilled = spilled
   }
 
   process(batch: RecordBatch, rows: Rows, out: Collector): void {
@@ -173,6 +185,33 @@ export class AlignedWindows implements Engine {
     this.#results.flush()
   }
 
+  settle(out: Collector): void {
+    const spilled = this.#spilled
+    if (!spilled) return
+    spilled.settle(out)
+    if (!spilled.isFull) return
+    for (const pane of this.#open) this.#spill(spilled, pane)
+    this.#keys.clear()
+  }
+
+  #spill(spilled: SpilledWindows, pane: Pane): void {
+    spilled.write(pane.index, pane.slots.keys, pane.slots.slots)
+    pane.slots = new SlotsByKey()
+  }
+
+  /** Between batches: everything is in memory again. */
+  #takeBack(spilled: SpilledWindows): void {
+    for (const { pane: index, keys, set } of spilled.takeBack()) {
+      const pane = this.#paneAt(index)
+      const slots = this.#keys.takeIn(keys).map((key) => {
+        let slot = pane.slots.get(key)
+        if (slot < 0) pane.slots.set(key, (slot = this.#slots.take()))
+        return slot
+      })
+      this.#content.importSlots(set, slots)
+    }
+  }
+
   markKeys(marks: Uint8Array): void {
     for (const pane of this.#open) for (const key of pane.slots.keys) marks[key] = 1
     for (const keys of this.#standing.values()) for (const key of keys.keys()) marks[key] = 1
@@ -189,6 +228,7 @@ export class AlignedWindows implements Engine {
   }
 
   snapshot(): EngineState {
+    if (this.#spilled?.active) this.#takeBack(this.#spilled)
     const own: AlignedState = {
       panes: this.#open.map(({ index, slots }) => ({ index, keys: slots.keys, slots: slots.slots })),
       nextWindow: this.#nextWindow,
@@ -290,6 +330,7 @@ export class AlignedWindows implements Engine {
       if (!gone(lastWindow(this.#panes, pane.index))) break
       freed++
       for (const slot of pane.slots.slots) this.#release(slot)
+      this.#spilled?.forget(pane.index)
     }
     this.#open.splice(0, freed)
     for (const window of this.#standing.keys()) if (gone(window)) this.#standing.delete(window)
@@ -319,6 +360,16 @@ export class AlignedWindows implements Engine {
       const pane = this.#open[at] as Pane
       if (pane.index >= window + size) break
       own.push(pane)
+    }
+    // What is on disk cannot be put together while a batch is worked on; and results keep their order.
+    if (this.#spilled && (this.#spilled.waits || own.some(({ index }) => this.#spilled?.has(index)))) {
+      for (const pane of own) this.#spill(this.#spilled, pane)
+      this.#spilled.close(
+        this.#panes.startOf(window),
+        this.#endOf(window),
+        own.map(({ index }) => index),
+      )
+      return
     }
     const changed = this.#changed.get(window)
     const standing = this.#standing.get(window)

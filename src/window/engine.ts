@@ -1,3 +1,4 @@
+import type { SetState } from '../aggregate/set.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 
@@ -32,6 +33,14 @@ export interface Content {
   importSlots(state: unknown, mapping: Uint32Array): void
 }
 
+/** Aggregates as the content of windows: they can be handed to another thread, and spilled. */
+export interface AggregateContent extends Content {
+  exportSlots(slots: Uint32Array): SetState
+  importSlots(state: SetState, mapping: Uint32Array): void
+  /** About how much memory so many slots and what is in them hold. */
+  bytes(slots: number): number
+}
+
 /** The rows of a batch on their way through an engine. */
 export interface Rows {
   readonly times: Float64Array
@@ -53,6 +62,8 @@ export interface Engine {
   advance(watermark: EventTime, out: Collector): void
   /** Emits what has changed since it was last emitted (`emit: 'every'`). */
   emitChanged(out: Collector): void
+  /** Between batches: emits what had to wait for that, and writes to disk what is beyond the memory. */
+  settle?(out: Collector): void
   /** Marks the keys that are in use with 1; and gives them new ids. */
   markKeys(marks: Uint8Array): void
   renumberKeys(ids: Uint32Array): void

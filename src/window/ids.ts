@@ -59,6 +59,11 @@ export class Slots {
     this.#grow = grow
   }
 
+  /** How many are out. */
+  get used(): number {
+    return this.#size - this.#free.length
+  }
+
   take(): number {
     const free = this.#free.pop()
     if (free !== undefined) return free

@@ -6,6 +6,15 @@ import type { StageContext } from '../core/operator.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
 import type { Lines } from './lines.ts'
 
+/** A guess at what a key costs in the table beside twice its text. */
+const KEY_BYTES = 64
+/** Without `--by` there is one key, which is nothing. */
+const NO_KEYS: KeyTableState = {
+  bytes: new Uint8Array(0),
+  ends: new Uint32Array(0),
+  positions: Float64Array.of(0),
+}
+
 /** Sort keys of the first ids are kept: with few keys they are asked for again and again. */
 const REMEMBERED = 1024
 const SCRATCH = new ByteBuffer(256)
@@ -93,16 +102,53 @@ export class Keys {
   /** All keys, which are forgotten here; and keys of another table, with their ids here. */
   takeAll(): KeyTableState | undefined {
     const state = this.#table?.export()
-    this.#table?.clear()
-    this.#sortKeys = []
+    this.clear()
     return state
   }
+  /** Some keys, in this order. Moves nothing in memory: it may be asked for while a batch is worked on. */
+  pick(ids: readonly number[]): KeyTableState {
+    const table = this.#table
+    if (!table) return NO_KEYS
+    const parts = this.#parts
+    const bytes = new Uint8Array(ids.reduce((sum, id) => sum + table.textBytes(id), 0))
+    const ends = new Uint32Array(ids.length * parts)
+    let at = 0
+    ids.forEach((id, index) => {
+      for (let part = 0; part < parts; part++) {
+        ends[index * parts + part] = at = table.copyText(id, part, bytes, at)
+      }
+    })
+    return { bytes: bytes.subarray(0, at), ends, positions: Float64Array.from(ids, (id) => table.position(id)) }
+  }
+
+  /** How many parts a key has. */
+  get parts(): number {
+    return this.#parts
+  }
+
+  /** About how much memory the keys hold. A few stand for all: cheap. */
+  get bytes(): number {
+    const table = this.#table
+    if (!table) return 0
+    const { size } = table
+    const sample = Math.min(size, 16)
+    let characters = 0
+    for (let index = 0; index < sample; index++) characters += table.textBytes(Math.floor((index * size) / sample))
+    return size * (KEY_BYTES + (2 * characters) / Math.max(1, sample))
+  }
+
+  /** Forgets all keys. */
+  clear(): void {
+    this.#table?.clear()
+    this.#sortKeys = []
+  }
+
   /** All keys. */
   export(): KeyTableState | undefined {
     return this.#table?.export()
   }
   takeIn(state: KeyTableState): Uint32Array {
-    return (this.#table as KeyTable).import(state)
+    return this.#table ? this.#table.import(state) : new Uint32Array(state.positions.length)
   }
 
   /**

@@ -67,6 +67,7 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
     this.#lastInput = now
     this.#lastWatermark = engine.watermark
     // Last: what was handed out of the batch is no longer needed, should the table move.
+    engine.settle?.(out)
     const ids = keys.sweep((marks) => engine.markKeys(marks))
     if (ids) engine.renumberKeys(ids)
     if (error !== undefined) throw error
@@ -84,14 +85,20 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
   }
 
   onWatermark(watermark: EventTime, out: Collector): void {
+    this.#advance(watermark, out)
+  }
+
+  /** Between batches. */
+  #advance(watermark: EventTime, out: Collector): void {
     this.#parts.engine.advance(watermark, out)
+    this.#parts.engine.settle?.(out)
   }
 
   onTimer(now: ProcessingTime, out: Collector): void {
     const { processing, idleMs } = this.#times
-    if (processing) this.#parts.engine.advance(now as number, out)
+    if (processing) this.#advance(now as number, out)
     if (idleMs !== undefined && now - this.#lastInput >= idleMs) {
-      this.#parts.engine.advance(this.#lastWatermark + (now - this.#lastInput), out)
+      this.#advance(this.#lastWatermark + (now - this.#lastInput), out)
     }
     if (this.#times.everyMs !== undefined) this.#emitInTime(now, out)
   }
@@ -120,7 +127,7 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
   }
 
   onEnd(out: Collector): void {
-    this.#parts.engine.advance(Infinity, out)
+    this.#advance(Infinity, out)
     this.#parts.folded?.advance(Infinity, out)
   }
 }

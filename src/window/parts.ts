@@ -4,11 +4,12 @@ import type { KeyTableState, RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime, Part, PartOperator, StageContext } from '../core/operator.ts'
 import { AlignedWindows } from './aligned.ts'
 import type { RowChecks } from './checks.ts'
-import type { Content, Policy, Rows } from './engine.ts'
+import type { AggregateContent, Policy, Rows } from './engine.ts'
 import { Slots, SlotsByKey } from './ids.ts'
 import type { Keys } from './keys.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
 import type { Results } from './results.ts'
+import type { SpilledWindows } from './spilled.ts'
 
 /**
  * What a block of the input comes to, judged as if nothing came before it. That loses nothing: with `drop`, a record that its own block's
@@ -30,16 +31,10 @@ export interface WindowPart extends Part {
   readonly watermark: EventTime
 }
 
-/** What windows need of their aggregates to be made in parts. */
-interface PartContent extends Content {
-  exportSlots(slots: Uint32Array): SetState
-  importSlots(state: SetState, mapping: Uint32Array): void
-}
-
 /** Makes parts: runs the windows over a block alone, and takes their results as states. */
 export class WindowParts implements PartOperator<WindowPart> {
   readonly #checks: RowChecks
-  readonly #content: PartContent
+  readonly #content: AggregateContent
   readonly #keys: Keys
   readonly #context: StageContext
   readonly #panes: Panes
@@ -58,7 +53,7 @@ export class WindowParts implements PartOperator<WindowPart> {
     panes: Panes,
     policy: Policy,
     delayMs: number,
-    { checks, content, keys }: { readonly checks: RowChecks; readonly content: PartContent; readonly keys: Keys },
+    { checks, content, keys }: { readonly checks: RowChecks; readonly content: AggregateContent; readonly keys: Keys },
   ) {
     this.#context = context
     this.#checks = checks
@@ -163,28 +158,42 @@ const nowhere: Collector = { forward() {}, emit() {}, emitText() {} }
 interface OpenWindow {
   readonly start: EventTime
   readonly end: EventTime
-  readonly slots: SlotsByKey
+  slots: SlotsByKey
 }
 
 /** Folds parts in the order of the input, and emits what closes. */
 export class FoldedWindows {
   readonly #latenessMs: number
-  readonly #content: PartContent
+  readonly #content: AggregateContent
   readonly #keys: Keys
   readonly #results: Results
   readonly #slots: Slots
+  readonly #spilled: SpilledWindows | undefined
   readonly #open = new Map<EventTime, OpenWindow>()
   #watermark: EventTime = -Infinity
 
   constructor(
     { latenessMs }: Policy,
-    { content, keys, results }: { readonly content: PartContent; readonly keys: Keys; readonly results: Results },
+    {
+      content,
+      keys,
+      results,
+      slots,
+      spilled,
+    }: {
+      readonly content: AggregateContent
+      readonly keys: Keys
+      readonly results: Results
+      readonly slots: Slots
+      readonly spilled?: SpilledWindows | undefined
+    },
   ) {
     this.#latenessMs = latenessMs
     this.#content = content
     this.#keys = keys
     this.#results = results
-    this.#slots = new Slots((slots) => content.reserve(slots))
+    this.#slots = slots
+    this.#spilled = spilled
   }
 
   /** @returns how many records were late */
@@ -206,17 +215,35 @@ export class FoldedWindows {
       for (const { slots } of this.#open.values()) for (const key of slots.keys) marks[key] = 1
     })
     if (fresh) for (const { slots } of this.#open.values()) slots.renumber(fresh)
+    if (this.#spilled?.isFull) {
+      for (const window of this.#open.values()) this.#spill(this.#spilled, window)
+      this.#keys.clear()
+    }
     return late
+  }
+
+  #spill(spilled: SpilledWindows, window: OpenWindow): void {
+    spilled.write(window.end, window.slots.keys, window.slots.slots)
+    window.slots = new SlotsByKey()
   }
 
   advance(watermark: EventTime, out: Collector): void {
     if (watermark > this.#watermark) this.#watermark = watermark
     this.#results.open(out)
     const due = [...this.#open.values()].filter(({ end }) => this.#isOver(end))
-    for (const { start, end, slots } of due.sort((a, b) => a.end - b.end)) {
+    for (const window of due.sort((a, b) => a.end - b.end)) {
+      const { start, end, slots } = window
+      this.#open.delete(end)
+      if (this.#spilled?.has(end)) {
+        this.#results.flush()
+        this.#spill(this.#spilled, window)
+        this.#spilled.close(start, end, [end])
+        this.#spilled.forget(end)
+        this.#spilled.settle(out)
+        continue
+      }
       for (const key of this.#keys.sorted(slots.keys)) this.#results.emit(start, end, key, slots.get(key))
       for (const slot of slots.slots) this.#release(slot)
-      this.#open.delete(end)
     }
     this.#results.flush()
   }

@@ -2,14 +2,22 @@ import { expect, it } from 'vitest'
 import { array, assert, asyncProperty, constantFrom, integer, option, record } from 'fast-check'
 import type { FoldingOperator, Part, StageContext } from '../../src/core/operator.ts'
 import { createScanner } from '../../src/ndjson/index.ts'
+import { memorySpill } from '../sort/spill.ts'
 import { runWindow, windowStage } from './run.ts'
 
 /** Cuts the records into blocks, makes a part of each as a worker would, and folds them. */
-async function runInParts(program: string, flags: string, rows: readonly object[], blockRows: number) {
+async function runInParts(
+  program: string,
+  flags: string,
+  rows: readonly object[],
+  blockRows: number,
+  memoryBytes = 1 << 30,
+) {
   const stage = await windowStage(program, flags)
   expect(stage.parallel).toBe('ordered')
   const reads = { reads: stage.reads, strict: false }
   const ran = { lines: [] as string[], late: 0 }
+  const spills = memorySpill()
   const context = (scanner: ReturnType<typeof createScanner>): StageContext => ({
     reject(_batch, _row, { problem }) {
       throw new Error(problem)
@@ -18,11 +26,9 @@ async function runInParts(program: string, flags: string, rows: readonly object[
     now: () => 0,
     sideFile: () => ({ write() {} }),
     count: (_what, records) => void (ran.late += records),
-    memoryBytes: 1 << 30,
+    memoryBytes,
     workers: 2,
-    spill: () => {
-      throw new Error('windows do not spill')
-    },
+    spill: spills.spill,
   })
   const scanners = [0, 1].map(() => createScanner(reads, 'reference'))
   const workers = scanners.map((scanner) => stage.openPart!(context(scanner)))
@@ -80,15 +86,16 @@ it('blocks judged alone and folded come to what one thread does', async () => {
       array(item, { maxLength: 60 }),
       flags,
       integer({ min: 1, max: 20 }),
-      async (rows, flags, blockRows) => {
+      constantFrom(...Array.from({ length: 7 }, () => 1 << 30), 5000, 500),
+      async (rows, flags, blockRows, memoryBytes) => {
         const program = 'count, sum(n), avg(n), first(t), last(t), list(n), min(t), distinct(n)'
         const whole = await runWindow(program, flags, rows)
-        const parts = await runInParts(program, flags, rows, blockRows)
+        const parts = await runInParts(program, flags, rows, blockRows, memoryBytes)
         expect(parts.lines).toEqual(whole.lines)
         expect(parts.late).toBe(whole.late)
       },
     ),
-    { numRuns: 800 },
+    { numRuns: 600 },
   )
 })
 

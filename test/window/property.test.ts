@@ -22,9 +22,14 @@ const flagsOf = ({ kind, delay, lateness, late, emit }: OracleOptions): string =
     'gap' in kind ? `--session ${kind.gap}ms` : `--hopping ${kind.size}ms/${kind.advance}ms --offset ${kind.offset}ms`
   } --time t --time-unit ms --by k --delay ${delay}ms --lateness ${lateness}ms --late ${late} --emit ${emit} --late-to late`
 
-async function compare(list: readonly Item[], options: OracleOptions, rows: number): Promise<void> {
+async function compare(
+  list: readonly Item[],
+  options: OracleOptions,
+  rows: number,
+  memoryBytes = 1 << 30,
+): Promise<void> {
   const wanted = oracle(list, options)
-  const ran = await runWindow('count, s = sum(n)', flagsOf(options), list, { batchRows: rows })
+  const ran = await runWindow('count, s = sum(n)', flagsOf(options), list, { batchRows: rows, memoryBytes })
   expect(ran.lines).toEqual(wanted.lines)
   expect(ran.late).toBe(wanted.late.length)
   expect(ran.lateTo).toBe(wanted.late.map((item) => `${JSON.stringify(item)}\n`).join(''))
@@ -40,7 +45,7 @@ describe('windows do what keeping every record would do', () => {
       }),
       ...policy,
     })
-    await assert(asyncProperty(items, options, batchRows, compare), { numRuns: 700 })
+    await assert(asyncProperty(items, options, batchRows, constantFrom(1 << 30), compare), { numRuns: 700 })
   })
   it('tumbling alone, with offsets', async () => {
     const options = integer({ min: 1, max: 20 }).chain((size) =>
@@ -53,7 +58,7 @@ describe('windows do what keeping every record would do', () => {
         ...policy,
       }),
     )
-    await assert(asyncProperty(items, options, batchRows, compare), { numRuns: 500 })
+    await assert(asyncProperty(items, options, batchRows, constantFrom(1 << 30), compare), { numRuns: 500 })
   })
   it('sessions', async () => {
     const options = record({ kind: record({ gap: integer({ min: 1, max: 8 }) }), ...policy })
@@ -71,6 +76,51 @@ describe('windows do what keeping every record would do', () => {
         ),
       ),
       { numRuns: 1000 },
+    )
+  })
+})
+
+describe('however little memory there is', () => {
+  // Every batch is spilled, some are, none is.
+  const memory = constantFrom(0, 2000, 20_000)
+  it('tumbling and hopping', async () => {
+    const options = record({
+      kind: record({
+        size: integer({ min: 1, max: 24 }),
+        advance: integer({ min: 1, max: 12 }),
+        offset: constantFrom(0),
+      }),
+      ...policy,
+    })
+    await assert(asyncProperty(items, options, batchRows, memory, compare), { numRuns: 150 })
+  })
+
+  const PROGRAM =
+    'count, sum(n), avg(n), list(n), distinct(n), mode(k), p50(n), min(n), argmax(t, n), first(t), last(t), var(n), top(n, 2)'
+  const kinds = constantFrom('--tumbling 7ms', '--hopping 12ms/4ms', '--hopping 10ms/3ms', '--session 4ms')
+  it('all aggregates, with keys or without, and nothing is left open', async () => {
+    await assert(
+      asyncProperty(
+        items,
+        kinds,
+        constantFrom('', '--by k', '--by k,n'),
+        record(policy),
+        batchRows,
+        memory,
+        constantFrom('reference' as const, 'wasm' as const),
+        async (list, kind, by, { delay, lateness, late, emit }, rows, memoryBytes, scanner) => {
+          const flags = `${kind} --time t --time-unit ms ${by} --delay ${delay}ms --lateness ${lateness}ms --late ${late} --emit ${emit}`
+          const whole = await runWindow(PROGRAM, flags, list, { batchRows: rows })
+          const spilled = await runWindow(PROGRAM, flags, list, { batchRows: rows, memoryBytes, scanner })
+          expect(spilled.lines).toEqual(whole.lines)
+          // And at the same time.
+          expect(spilled.after).toEqual(whole.after)
+          expect(spilled.late).toBe(whole.late)
+          expect(whole.spillFiles).toBe(0)
+          expect(spilled.openSpillFiles).toBe(0)
+        },
+      ),
+      { numRuns: 150 },
     )
   })
 })

@@ -1,7 +1,8 @@
 import { window } from '../../commands/window.ts'
 import type { Operator, StageContext } from '../../src/core/operator.ts'
 import type { OperatorStage } from '../../src/core/spec.ts'
-import { createScanner } from '../../src/ndjson/index.ts'
+import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
+import { memorySpill } from '../sort/spill.ts'
 
 /** What comes to the operator, in order: a record (an object, or a line as text), a watermark from upstream, the clock, the end. */
 export type Step = object | string | { readonly watermark: number } | { readonly clock: number }
@@ -14,6 +15,9 @@ export interface Ran {
   readonly late: number
   readonly lateTo: string
   readonly rejected: string[]
+  /** Spill files that were made, and those still open at the end. */
+  readonly spillFiles: number
+  readonly openSpillFiles: number
 }
 
 /**
@@ -24,12 +28,29 @@ export async function runWindow(
   program: string,
   flags: string,
   steps: readonly Step[],
-  { batchRows = Infinity, end = true, deadLetters = false, clock = 0, onLine = (_line: string): void => {} } = {},
+  {
+    batchRows = Infinity,
+    end = true,
+    deadLetters = false,
+    clock = 0,
+    memoryBytes = 1 << 30,
+    scanner: which = 'reference' as ScannerName,
+    onLine = (_line: string): void => {},
+  } = {},
 ): Promise<Ran> {
   const stage = await windowStage(program, flags)
-  const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
+  const scanner = createScanner({ reads: stage.reads, strict: false }, which)
+  const spills = memorySpill()
   let now = clock
-  const ran = { lines: [] as string[], after: [] as number[], late: 0, lateTo: '', rejected: [] as string[] }
+  const ran = {
+    lines: [] as string[],
+    after: [] as number[],
+    late: 0,
+    lateTo: '',
+    rejected: [] as string[],
+    spillFiles: 0,
+    openSpillFiles: 0,
+  }
   const context: StageContext = {
     reject(batch, row, { problem }) {
       if (!deadLetters) throw new Error(problem)
@@ -43,11 +64,9 @@ export async function runWindow(
     now: () => now,
     sideFile: () => ({ write: (lines) => void (ran.lateTo += Buffer.from(lines).toString()) }),
     count: (_what, records) => void (ran.late += records),
-    memoryBytes: 1 << 30,
+    memoryBytes,
     workers: 1,
-    spill: () => {
-      throw new Error('windows do not spill')
-    },
+    spill: spills.spill,
   }
   const operator: Operator = stage.open(context)
   const out = {
@@ -92,6 +111,8 @@ export async function runWindow(
   }
   feed()
   if (end) operator.onEnd?.(out)
+  ran.spillFiles = spills.made
+  ran.openSpillFiles = spills.open
   return ran
 }
 
