@@ -4,6 +4,7 @@ import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-pa
 import type { StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { timeReader, type TimeUnit } from '../src/core/time.ts'
+import { ReferenceKeyTable } from '../src/ndjson/reference-keys.ts'
 import { AlignedWindows } from '../src/window/aligned.ts'
 import { RowChecks } from '../src/window/checks.ts'
 import { EachAligned } from '../src/window/each.ts'
@@ -16,6 +17,7 @@ import { FoldedWindows, WindowParts } from '../src/window/parts.ts'
 import { Records } from '../src/window/records.ts'
 import { aggregateResults, type Results } from '../src/window/results.ts'
 import { SessionWindows } from '../src/window/sessions.ts'
+import { SpillingContent } from '../src/window/spilled-content.ts'
 import { SpilledWindows } from '../src/window/spilled.ts'
 import { TimeColumn } from '../src/window/times.ts'
 
@@ -88,7 +90,11 @@ export const window: CommandSpec = {
     { flag: 'processing-time', description: 'the clock instead of --time' },
   ],
   common: ['input', 'args', 'workers', 'memory', 'tmp'],
-  cost: { time: 'O(records)', memory: 'O(open windows × keys)' },
+  cost: {
+    time: 'O(records)',
+    memory:
+      'O(open windows × keys), at most --memory: the rest is spilled; with sessions and revised results keys and bounds stay',
+  },
   errors: ['bad-record', 'bad-program', 'bad-option', 'spill-full'],
   examples: [
     {
@@ -194,18 +200,21 @@ export const window: CommandSpec = {
         const { checks, keys } = openInput(context)
         const { delayMs } = times
         if (!plan) {
-          const records = new Records(windowField)
+          const records = new Records(windowField, context)
           const engine =
             kind.kind === 'session'
               ? new SessionWindows(kind.gapMs, policy, delayMs, { keys, content: records, results: records })
               : new EachAligned(kind.panes, policy.latenessMs, delayMs, windowField)
           return new WindowOperator(context, times, { checks, keys, content: records, engine, lateTo })
         }
-        const content = plan.open(checks.context)
+        const set = plan.open(checks.context)
+        const inPlace = kind.kind === 'session' || speaksTwice(policy)
+        const aside = { ...checks.context, keyTable: (fields: readonly number[]) => new ReferenceKeyTable(fields) }
+        const content = inPlace && plan.mergeable ? new SpillingContent(set, () => plan.open(aside), context) : set
         const slots = new Slots((slots) => content.reserve(slots))
         const open = (keys: Keys): Results => aggregateResults(keys, content, policy, speaksTwice(policy))
         const spilled =
-          plan.mergeable && !speaksTwice(policy)
+          plan.mergeable && !inPlace
             ? new SpilledWindows(context, {
                 content,
                 slots,

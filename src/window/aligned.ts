@@ -186,6 +186,7 @@ export class AlignedWindows implements Engine {
   }
 
   settle(out: Collector): void {
+    this.#content.settle?.(this.#slots, () => this.#open.flatMap(({ slots }) => slots.slots))
     const spilled = this.#spilled
     if (!spilled) return
     spilled.settle(out)

@@ -1,6 +1,7 @@
 import type { SetState } from '../aggregate/set.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
+import type { Slots } from './ids.ts'
 
 /** What becomes of data that comes after its window's result. */
 export interface Policy {
@@ -31,6 +32,11 @@ export interface Content {
   /** What some slots hold, as `structuredClone` takes it; and back, into empty slots. */
   exportSlots(slots: Uint32Array): unknown
   importSlots(state: unknown, mapping: Uint32Array): void
+  /**
+   * Between batches: writes to disk what is beyond the memory. Slots stay in use.
+   * @param inUse all slots in use, those that are needed soon together
+   */
+  settle?(slots: Slots, inUse: () => readonly number[]): void
 }
 
 /** Aggregates as the content of windows: they can be handed to another thread, and spilled. */

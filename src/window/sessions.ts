@@ -174,6 +174,21 @@ export class SessionWindows implements Engine {
     this.#results.flush()
   }
 
+  settle(): void {
+    this.#content.settle?.(this.#slots, () =>
+      sortedBy(this.#live(), (session) => this.#bounds[2 * session + 1] as number),
+    )
+  }
+
+  /** All that are kept. */
+  #live(): number[] {
+    const live: number[] = []
+    this.#key.forEach((key, session) => {
+      if (key >= 0) live.push(session)
+    })
+    return live
+  }
+
   markKeys(marks: Uint8Array): void {
     for (const key of this.#key) if (key >= 0) marks[key] = 1
   }
@@ -191,9 +206,7 @@ export class SessionWindows implements Engine {
   }
 
   snapshot(): EngineState {
-    const live: number[] = []
-    for (let session = 0; session < this.#key.length; session++)
-      if ((this.#key[session] as number) >= 0) live.push(session)
+    const live = this.#live()
     const own: SessionState = {
       sessions: live.map((session) => ({
         start: this.#bounds[2 * session] as number,

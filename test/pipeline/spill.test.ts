@@ -12,7 +12,10 @@ const tmp = join(folder, 'tmp')
 beforeAll(() => {
   execFileSync(process.execPath, [join(root, 'scripts/build.mjs'), '--if-stale'], { stdio: 'ignore' })
   mkdirSync(tmp)
-  const lines = Array.from({ length: 60_000 }, (_, n) => `{"k":${(n * 7919) % 60_013},"pad":"${'.'.repeat(60)}"}\n`)
+  const lines = Array.from(
+    { length: 60_000 },
+    (_, n) => `{"k":${(n * 7919) % 60_013},"t":${n},"pad":"${'.'.repeat(60)}"}\n`,
+  )
   writeFileSync(input, lines.join(''))
 })
 
@@ -34,6 +37,10 @@ const COMMANDS = [
   'dedupe --by k',
   'reduce count --by k',
   `join ${input} --on k --merge`,
+  'window count,max(k) --time t --time-unit s --tumbling 20000s --by k',
+  'window count,max(k) --time t --time-unit s --hopping 20000s/10000s --delay 5000s --by k',
+  'window list(k),last(pad) --time t --time-unit s --session 5h --by k',
+  'window each --time t --time-unit s --session 1h --by k',
 ]
 
 describe.each(COMMANDS)('%s', (command) => {
@@ -59,17 +66,45 @@ describe.each(COMMANDS)('%s', (command) => {
   })
 
   it('gives the same in little memory, from a file and from a pipe', async () => {
-    const all = (await shell(`beck ${command} ${input}`, { cwd: folder })).stdout
-    const small = `beck ${command} --memory 500KB --tmp ${tmp}`
+    const quoted = command.replace(/\S+\(.*\)/, "'$&'")
+    const all = (await shell(`beck ${quoted} ${input}`, { cwd: folder })).stdout
+    const small = `beck ${quoted} --memory 500KB --tmp ${tmp}`
     expect(all.length).toBeGreaterThan(0)
     expect((await shell(`${small} ${input}`, { cwd: folder })).stdout.equals(all)).toBe(true)
     expect((await shell(`cat ${input} | ${small}`, { cwd: folder })).stdout.equals(all)).toBe(true)
   })
 })
 
-it('says where there is no space left, and how much is needed', async () => {
+describe('one giant key', () => {
+  const same = join(folder, 'same.ndjson')
+  beforeAll(() => writeFileSync(same, readFileSync(input, 'utf8').replaceAll(/"k":\d+/g, '"k":"the one"')))
+  it.each([
+    'sort --by k',
+    'shuffle --by k --partitions 3',
+    'dedupe --by k --keep last',
+    'reduce list(t),count_distinct(t) --by k',
+    'join other --on k --merge --nest o',
+    'window list(t),count_distinct(t) --time t --time-unit s --tumbling 1d --by k',
+    'window list(t),count_distinct(t) --time t --time-unit s --session 1h --by k',
+    'window each --time t --time-unit s --session 1h --by k',
+  ])('%s', async (command) => {
+    writeFileSync(join(folder, 'other'), '{"k":"the one","o":1}\n{"k":"another"}\n')
+    const all = (await shell(`beck ${command.replace(/\S+\(.*\)/, "'$&'")} same.ndjson`, { cwd: folder })).stdout
+    const small = `beck ${command.replace(/\S+\(.*\)/, "'$&'")} --memory 500KB --tmp ${tmp}`
+    const got = await shell(`cat same.ndjson | ${small}`, { cwd: folder })
+    expect(got.exit, got.stderr).toBe(0)
+    expect(all.length).toBeGreaterThan(0)
+    expect(got.stdout.equals(all)).toBe(true)
+  })
+})
+
+it.each([
+  'sort --by k --memory 2MB',
+  'window count --time t --time-unit s --tumbling 20000s --by k --memory 2MB',
+  'window each --time t --time-unit s --session 1d --by k --memory 2MB',
+])('%s says where there is no space left, and how much is needed', async (command) => {
   // 100 blocks of 1 KiB a file: the system answers a larger one as it does a full disk.
-  const got = await shell(`ulimit -f 100; beck sort --by k --memory 2MB --tmp ${tmp} < ${input}`, { cwd: folder })
+  const got = await shell(`ulimit -f 100; beck ${command} --tmp ${tmp} < ${input} > /dev/null`, { cwd: folder })
   expect(got.exit).toBe(3)
   expect(got.stderr).toMatch(
     new RegExp(

@@ -117,11 +117,44 @@ describe('however little memory there is', () => {
           expect(spilled.after).toEqual(whole.after)
           expect(spilled.late).toBe(whole.late)
           expect(whole.spillFiles).toBe(0)
+          if (memoryBytes === 0 && list.length > whole.late) expect(spilled.spillFiles).toBeGreaterThan(0)
           expect(spilled.openSpillFiles).toBe(0)
         },
       ),
       { numRuns: 150 },
     )
+  })
+
+  it('each with sessions: the records themselves', async () => {
+    const dense = array(record({ t: integer({ min: 0, max: 60 }), k: constantFrom(1, 2), n: integer() }), {
+      maxLength: 60,
+    })
+    await assert(
+      asyncProperty(
+        dense,
+        integer({ min: 1, max: 9 }),
+        constantFrom(0, 5, 100),
+        batchRows,
+        memory,
+        async (list, gap, delay, rows, memoryBytes) => {
+          const flags = `--session ${gap}ms --time t --time-unit ms --by k --delay ${delay}ms`
+          const whole = await runWindow('each', flags, list, { batchRows: rows })
+          const spilled = await runWindow('each', flags, list, { batchRows: rows, memoryBytes })
+          expect(spilled.lines).toEqual(whole.lines)
+          expect(spilled.after).toEqual(whole.after)
+          expect(spilled.openSpillFiles).toBe(0)
+        },
+      ),
+      { numRuns: 100 },
+    )
+  })
+  it('a session of more records than are written together', async () => {
+    const list = Array.from({ length: 3000 }, (_, t) => ({ t, k: t % 3 === 0 ? 1 : 2 }))
+    const flags = '--session 5ms --time t --time-unit ms --by k --delay 50ms'
+    const whole = await runWindow('each', flags, list, { batchRows: 700 })
+    const spilled = await runWindow('each', flags, list, { batchRows: 700, memoryBytes: 100_000 })
+    expect(spilled.lines).toEqual(whole.lines)
+    expect(spilled.spillFiles).toBeGreaterThan(0)
   })
 })
 
