@@ -1,7 +1,7 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseLength } from '../src/core/duration.ts'
 import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
-import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
+import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
 import { timeOptions } from '../src/join/time-options.ts'
 
@@ -74,7 +74,8 @@ export const dedupe: CommandSpec = {
         })
       }
       const { DedupeApproximate } = await import('../src/dedupe/approximate.ts')
-      return { role: 'operator', reads, open: (context) => new DedupeApproximate({ fields, dupesTo }, rate, context) }
+      const open: OperatorStage['open'] = (context) => new DedupeApproximate({ fields, dupesTo }, rate, context)
+      return { role: 'operator', reads, selects: true, open }
     }
     if (options['within'] !== undefined) {
       const { DedupeBursts } = await import('../src/dedupe/bursts.ts')

@@ -44,6 +44,7 @@ export const filter: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
+      selects: true,
       open: (context) => new FilterOperator(expression, context),
       ...(!expression.usesIndex && { parallel: 'stateless' as const }),
     }

@@ -53,6 +53,7 @@ export const map: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
+      selects: plan.kind === 'same',
       open: (context) => new MapOperator(plan, flat, context),
       ...(!usesIndex(resolved) && { parallel: 'stateless' as const }),
     }

@@ -16,9 +16,9 @@ export const run: CommandSpec = {
     {
       flag: 'mode',
       value: 'MODE',
-      choices: ['pipes'],
-      default: 'pipes',
-      description: 'pipes: a process a stage',
+      choices: ['fused', 'pipes'],
+      default: 'fused',
+      description: 'fused: in one process. pipes: a process a stage, as in a shell',
     },
     { flag: 'print-shell', description: 'write the line that does the same in a shell, and run nothing' },
   ],

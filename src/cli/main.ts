@@ -128,7 +128,7 @@ async function runCommand(
         progress,
       )
     case 'job':
-      return (await import('../run/job.ts')).runJob(stage, host)
+      return (await import('../run/job.ts')).runJob(stage, host, terminal)
     case 'tool':
       await stage.run(terminal.toolIo())
       return undefined

@@ -58,6 +58,11 @@ export interface RecordBatch {
 
   /** The first rows alone: a batch over the same bytes. */
   head(rows: number): RecordBatch
+  /**
+   * Of the rows `from`..`to` those whose mask is 1 (all without a mask), with these of the fields, in this order: a batch over the same bytes.
+   * Costs a copy of the spans.
+   */
+  select(fields: readonly number[], mask: Uint8Array | undefined, from: number, to: number): RecordBatch
 
   /** The block as a latin1 ("binary") string: one char a byte, so spans are substrings. Made once, on demand. */
   text(): string

@@ -3,7 +3,7 @@ import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, EventTime, Operator, StageContext } from '../core/operator.ts'
 import type { EventTimes } from '../join/broadcast.ts'
 import { Heap } from '../join/heap.ts'
-import { type Growing, heap } from '../ndjson/heap.ts'
+import type { Growing } from '../ndjson/heap.ts'
 import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
 import { appendCount } from './held.ts'
 
@@ -55,7 +55,7 @@ export class DedupeBursts implements Operator, Growing {
     this.#context = context
     this.#keys = context.keyTable(options.fields)
     this.#safePoint = this.#keys instanceof WasmKeyTable
-    if (this.#safePoint) heap().register(this)
+    if (this.#keys instanceof WasmKeyTable) this.#keys.heap.register(this)
     this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
 

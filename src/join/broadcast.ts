@@ -1,7 +1,7 @@
 import type { KeyTable, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, MergeableOperator, Problem, StageContext } from '../core/operator.ts'
-import { type Growing, heap } from '../ndjson/heap.ts'
+import type { Growing, Heap } from '../ndjson/heap.ts'
 import { WasmKeyTable } from '../ndjson/wasm-keys.ts'
 import { KernelTable } from './kernel-table.ts'
 import { type Shape, Shapes } from './shapes.ts'
@@ -55,7 +55,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
   /** `ensure` is called. */
-  readonly #safePoint: boolean
+  readonly #heap: Heap | undefined
   /** The hot path, where there is one. */
   readonly #kernel: KernelTable | undefined
   /** The same for left records with names that clash; the one in `#wanted` is made before the next batch. */
@@ -76,11 +76,11 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     const keepsLeft = type === 'left' || type === 'full'
     // Left records without a partner get a member under --nest: the kernel knows nothing of that.
     const plain = !filters && !choose && clashFields && !(keepsLeft && rules.nest !== undefined)
-    this.#safePoint = this.#keys instanceof WasmKeyTable
-    if (this.#safePoint) heap().register(this)
-    if (plain && this.#safePoint && KernelTable.fits(table)) {
+    this.#heap = this.#keys instanceof WasmKeyTable ? this.#keys.heap : undefined
+    this.#heap?.register(this)
+    if (plain && this.#heap && KernelTable.fits(table)) {
       const special = nestField === undefined ? clashFields : [...clashFields, nestField]
-      this.#kernel = new KernelTable(table, keepsLeft, this.#keepsRight, special)
+      this.#kernel = new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, special)
     }
   }
 
@@ -89,7 +89,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
-    if (!this.#safePoint) this.#forgetStrangers()
+    if (!this.#heap) this.#forgetStrangers()
     const ids = this.#keys.intern(batch)
     const { type } = this.#options
     if (type === 'semi' || type === 'anti') this.#filter(batch, ids, out, type === 'semi')
@@ -163,8 +163,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     const table = { ...this.#table, tails: into.view(), tailStarts: starts }
     const { type } = this.#options
     const keepsLeft = type === 'left' || type === 'full'
-    const fits = KernelTable.fits(table)
-    this.#variants.set(clash, fits ? new KernelTable(table, keepsLeft, this.#keepsRight, []) : undefined)
+    const heap = KernelTable.fits(table) ? this.#heap : undefined
+    this.#variants.set(clash, heap && new KernelTable(heap, table, keepsLeft, this.#keepsRight, []))
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {

@@ -1,5 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
-import { type Heap, heap, Pieces, SLACK } from '../ndjson/heap.ts'
+import { type Heap, Pieces, SLACK } from '../ndjson/heap.ts'
 import { WasmBatch } from '../ndjson/wasm-batch.ts'
 import type { JoinTable } from './table.ts'
 
@@ -12,14 +12,16 @@ const MOST_BYTES = 1 << 28
  * kernel leaves is for `BroadcastJoin` itself.
  */
 export class KernelTable {
-  readonly #heap: Heap = heap()
-  readonly #pieces = new Pieces(this.#heap, this)
+  readonly #heap: Heap
+  readonly #pieces: Pieces
   readonly #words: number
   readonly #matched: number
   readonly #out: number
 
   /** A safe point to grow the memory: there is no batch yet. */
-  constructor(table: JoinTable, keepsLeft: boolean, keepsRight: boolean, clashFields: readonly number[]) {
+  constructor(heap: Heap, table: JoinTable, keepsLeft: boolean, keepsRight: boolean, clashFields: readonly number[]) {
+    this.#heap = heap
+    this.#pieces = new Pieces(heap, this)
     this.#matched = keepsRight ? this.#pieces.allocateZeroed(table.rowCount + 1) : 0
     const words = [
       table.keyCount,
@@ -49,7 +51,7 @@ export class KernelTable {
 
   /** Joins the rows `from`..`to` and hands the lines on; returns the first row that is not for the kernel. */
   splice(batch: RecordBatch, ids: Uint32Array, from: number, to: number, emit: (lines: Uint8Array) => void): number {
-    if (!(batch instanceof WasmBatch)) return from
+    if (!(batch instanceof WasmBatch) || batch.block.heap !== this.#heap) return from
     const { bytes, kernel } = this.#heap
     const { address, spans } = batch.block
     for (let row = from; ;) {

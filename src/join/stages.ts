@@ -52,6 +52,7 @@ export function broadcastStage(
         role: 'operator',
         reads: left.paths,
         parallel,
+        selects: type === 'semi' || type === 'anti',
         open(context) {
           const times = asOf?.open(asOf.time.left, leftTime!)
           const options = { type, rules, keyFields: fields, clashFields, nestField, choose, times }

@@ -125,6 +125,7 @@ export class Heap {
   private readonly memory: WebAssembly.Memory
   private top: number
   private growing: WeakRef<Growing>[] = []
+  private stages = 1
   /** Free pieces by their size's logarithm. */
   private readonly free: number[][] = Array.from({ length: 33 }, () => [])
 
@@ -135,7 +136,9 @@ export class Heap {
 
   constructor() {
     this.memory = largeMemory()
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { env: { memory: this.memory } })
+    const instance = new WebAssembly.Instance((compiled ??= new WebAssembly.Module(wasm)), {
+      env: { memory: this.memory },
+    })
     this.kernel = instance.exports as unknown as Kernel // what index.ts of the kernel exports
     this.top = (this.kernel.heapBase() + 0xfff) & ~0xfff
     this.view()
@@ -182,6 +185,11 @@ export class Heap {
     this.free[sizeBits(size)]?.push(address)
   }
 
+  /** Batches are worked on by so many stages, each of which may ask for columns. */
+  share(stages: number): void {
+    this.stages = Math.max(this.stages, stages)
+  }
+
   /** Asks `growing` to make room before each batch, for as long as it lives. */
   register(growing: Growing): void {
     this.growing.push(new WeakRef(growing))
@@ -196,7 +204,7 @@ export class Heap {
       gone ||= !growing
     }
     if (gone) this.growing = this.growing.filter((reference) => reference.deref())
-    const columns = RESERVE_BYTES + 4 * bytes
+    const columns = this.stages * (RESERVE_BYTES + 4 * bytes)
     if (this.top + columns > this.bytes.length) this.grow(columns)
   }
 
@@ -259,6 +267,7 @@ function largeMemory(): WebAssembly.Memory {
   }
 }
 
+let compiled: WebAssembly.Module | undefined
 let shared: Heap | undefined
 /** The thread's heap, made when first needed. */
 export const heap = (): Heap => (shared ??= new Heap())

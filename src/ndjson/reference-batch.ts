@@ -52,6 +52,18 @@ export class ReferenceBatch implements RecordBatch {
     return new ReferenceBatch(this.block, Math.min(rows, this.count))
   }
 
+  select(fields: readonly number[], mask: Uint8Array | undefined, from: number, to: number): RecordBatch {
+    const spans: number[] = []
+    let count = 0
+    for (let row = from; row < to; row++) {
+      if (mask && mask[row] !== 1) continue
+      const at = row * this.stride
+      for (const field of [-1, ...fields]) spans.push(...this.spans.subarray(at + 2 + 2 * field, at + 4 + 2 * field))
+      count++
+    }
+    return new ReferenceBatch({ ...this.block, spans: Uint32Array.from(spans), stride: 2 + 2 * fields.length }, count)
+  }
+
   get ascii(): boolean {
     return this.bytes.every((byte) => byte < 0x80)
   }

@@ -63,4 +63,8 @@ export interface ScannerOptions {
   readonly strict: boolean
   /** A longer line is malformed. Default: any length. */
   readonly maxLineBytes?: number
+  /** Memory of its own, and of its key tables: what other scanners have handed out stays where it is when this one needs more. */
+  readonly apart?: boolean
+  /** How many stages work on a batch. Default: 1. */
+  readonly stages?: number
 }

@@ -61,13 +61,34 @@ export class WasmBatch implements RecordBatch {
     return new WasmBatch(this.block, Math.min(rows, this.count))
   }
 
+  select(fields: readonly number[], mask: Uint8Array | undefined, from: number, to: number): RecordBatch {
+    const { spans, stride: wide, block } = this
+    const { heap, frame } = block
+    const stride = 2 + 2 * fields.length
+    const address = frame.take(4 * stride * (to - from))
+    const into = heap.u32.subarray(address >>> 2, (address >>> 2) + stride * (to - from))
+    // Words of a row in the order in which they are wanted.
+    const words = [0, 1, ...fields.flatMap((field) => [2 + 2 * field, 3 + 2 * field])]
+    let at = 0
+    for (let row = from; row < to; row++) {
+      if (mask && mask[row] !== 1) continue
+      const start = row * wide
+      for (let word = 0; word < stride; word++) into[at++] = spans[start + words[word]!]!
+    }
+    const view = new WasmBatch({ ...block, spans: address, stride, dense: false }, at / stride)
+    view.whole = this.whole ?? this
+    return view
+  }
+  /** The batch whose bytes these are: their text is made once. */
+  private whole: WasmBatch | undefined
+
   get ascii(): boolean {
     return this.block.ascii
   }
 
   private latin1: string | undefined
   text(): string {
-    return (this.latin1 ??= this.bytes.toString('latin1'))
+    return (this.latin1 ??= this.whole?.text() ?? this.bytes.toString('latin1'))
   }
 
   private once<Column>(name: string, make: () => Column): Column {

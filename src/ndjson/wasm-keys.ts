@@ -27,7 +27,7 @@ const LOAD = 0.65
 
 /** The fast key table. About 50 bytes a key and its text twice at most; lookups cost two cache misses in a large table. */
 export class WasmKeyTable implements KeyTable, Growing {
-  private readonly heap: Heap
+  readonly heap: Heap
   private readonly pieces: Pieces
   private readonly fields: readonly number[]
   private readonly table: number

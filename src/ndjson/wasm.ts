@@ -1,6 +1,6 @@
 import type { KeyTable } from '../core/batch.ts'
 import type { FieldPath } from '../core/field-path.ts'
-import { heap, Pieces, SLACK, type Heap } from './heap.ts'
+import { Heap, heap, Pieces, SLACK } from './heap.ts'
 import { LineChecker } from './line.ts'
 import { BOM } from './reference.ts'
 import type { BadLine, Origin, Scanned, Scanner, ScannerOptions } from './scanner.ts'
@@ -24,8 +24,8 @@ export class WasmScanner implements Scanner {
   readonly name = 'wasm'
   /** How many lines the kernel was not sure of: 0 for clean data. For tests. */
   flagged = 0
-  private readonly heap: Heap = heap()
-  private readonly pieces = new Pieces(this.heap, this)
+  private readonly heap: Heap
+  private readonly pieces: Pieces
   private readonly strict: boolean
   private readonly maxLineBytes: number
   private readonly fieldCount: number
@@ -48,14 +48,17 @@ export class WasmScanner implements Scanner {
   private spans: number
   private odd: number
 
-  constructor({ reads, strict, maxLineBytes = Infinity }: ScannerOptions) {
-    const { heap, pieces } = this
+  constructor({ reads, strict, maxLineBytes = Infinity, apart = false, stages = 1 }: ScannerOptions) {
+    this.heap = apart ? new Heap() : heap()
+    this.heap.share(stages)
+    this.pieces = new Pieces(this.heap, this)
+    const { pieces } = this
     this.strict = strict
     this.maxLineBytes = maxLineBytes
     this.fieldCount = reads.length
     this.stride = 2 + 2 * reads.length
     this.checker = new LineChecker(reads, maxLineBytes)
-    const plan = planNames(heap, pieces, reads)
+    const plan = planNames(this.heap, pieces, reads)
     this.names = plan.address
     this.nameCount = plan.count
     this.result = pieces.allocateZeroed(RESULT_BYTES)

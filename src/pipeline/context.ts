@@ -11,16 +11,17 @@ import { SpillFolder } from './spill.ts'
 export const openScanner = (reads: readonly FieldPath[], { strict, maxLineBytes, scanner }: RunSettings): Scanner =>
   createScanner({ reads, strict, maxLineBytes }, scanner)
 
-/** The surroundings of an operator that runs in this thread. */
+/** The surroundings of an operator that runs in this thread. `trimmed`: bad records are kept without the white space around them. */
 export function stageContext(
-  scanner: Scanner,
+  scanner: Pick<Scanner, 'keyTable'>,
   bad: BadRecords,
   counts: Map<string, number>,
   { memoryBytes, workers, tmp, inputs }: RunSettings,
+  trimmed = false,
 ): StageContext {
   let folder: SpillFolder | undefined
   return {
-    reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row), problem),
+    reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row, trimmed), problem),
     keyTable: (fields) => scanner.keyTable(fields),
     now: Date.now,
     sideFile: (file) => openSideFile(file, inputs),
@@ -31,8 +32,9 @@ export function stageContext(
   }
 }
 
-/** The line of a row with the white space around the record, which its span leaves out. */
-function wholeLine({ bytes, spans, stride }: RecordBatch, row: number): Uint8Array {
+/** The line of a row with the white space around the record, which its span leaves out. `trimmed`: without. */
+function wholeLine({ bytes, spans, stride }: RecordBatch, row: number, trimmed: boolean): Uint8Array {
+  if (trimmed) return bytes.subarray(spans[row * stride], spans[row * stride + 1])
   const start = bytes.lastIndexOf(10, (spans[row * stride] as number) - 1) + 1
   const end = bytes.indexOf(10, spans[row * stride + 1])
   return bytes.subarray((spans[row * stride] as number) === 0 ? 0 : start, end < 0 ? bytes.length : end)

@@ -1,7 +1,7 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
 import { lineTooLong } from '../core/problems.ts'
-import type { Scanner } from '../ndjson/scanner.ts'
+import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
 import { FrameSource, lookForFrames } from './frame-source.ts'
 import type { BarrierFrame, EndFrame, StartFrame, WatermarkFrame } from './frames.ts'
@@ -22,6 +22,8 @@ export interface ReaderSettings {
   readonly turn?: () => Promise<void> | undefined
   /** Called after each block, for progress. */
   readonly afterBlock?: (source: ByteSource) => void
+  /** Takes each block whole, bad lines and all, in place of `process` and `bad`. */
+  readonly takeBlock?: (scanned: Scanned, origin: InputOrigin) => void | 'done'
   /** Called after each block with its records, bad ones too. */
   readonly onRecords?: (count: number) => void
   /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
@@ -139,8 +141,9 @@ export async function readInput(
     const last = filled === 0
     carried = 0
 
-    const { batch, bad, lines } = scanner.scan(filled, last)
-    const done = settings.bad.inOrder(() => {
+    const scanned = scanner.scan(filled, last)
+    const { batch, bad, lines } = scanned
+    const each = (): void | 'done' => {
       const first = bad[0]
       if (first && settings.bad.stops) {
         if (process(batch.head(first.row)) === 'done') return 'done'
@@ -150,8 +153,8 @@ export async function readInput(
         const place = (): ReturnType<InputOrigin['locate']> => origin.locate(batch.bytes, line.start)
         settings.bad.reject(place, batch.bytes.subarray(line.start, line.end), line)
       }
-      return undefined
-    })
+    }
+    const done = settings.takeBlock ? settings.takeBlock(scanned, origin) : settings.bad.inOrder(each)
     if (done) return done
     origin.advance(lines, scanner.pendingBytes)
     settings.onRecords?.(batch.count + bad.length)

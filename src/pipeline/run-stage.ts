@@ -140,40 +140,64 @@ export async function runDecoder(
   progress?: Progress,
 ): Promise<Outcome> {
   const output = new Output()
-  const emit = (lines: Uint8Array | string): void =>
-    output.write(typeof lines === 'string' ? Buffer.from(lines) : lines)
-  return withBadRecords(settings, output, async (bad) => {
-    let name = ''
-    const decoder = stage.open({
-      reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
-      rejectPart: (line, part, problem, last) =>
-        bad.stops ? bad.reject(() => ({ file: name, line }), part, problem) : bad.keepPiece(part, last),
-      maxLineBytes: settings.maxLineBytes,
-      fail: (line, { problem, column, hint }) => {
-        throw new BeckError('bad-input', { place: `${name}:${line}:${column ?? 1}`, problem, hint })
-      },
-    })
-    const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
-    for (const file of files.length > 0 ? files : ['-']) {
-      const opened = openSource(file)
-      name = opened.name
-      try {
-        const { framed, source } = await lookForFrames(opened, file)
-        if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
-        for (;;) {
-          if (source.pauses) output.flush()
-          let filled = source.read(block)
-          if (typeof filled !== 'number') filled = await filled
-          if (filled === 0) break
-          decoder.push(block.subarray(0, filled), emit)
-          progress?.(source)
-        }
-        decoder.endFile(emit)
-      } finally {
-        opened.close()
-      }
-    }
+  return withBadRecords(settings, output, (bad) =>
+    decodeInputs(stage, files, {
+      settings,
+      bad,
+      write: (lines) => output.write(lines),
+      flush: () => output.flush(),
+      progress,
+    }),
+  )
+}
+
+/** Where decoded records go. */
+export interface DecoderOutput {
+  readonly settings: RunSettings
+  readonly bad: BadRecords
+  readonly write: (lines: Uint8Array) => void
+  /** Called before waiting for input that pauses. */
+  readonly flush: () => void
+  readonly progress?: Progress | undefined
+}
+
+/** Reads inputs of another format (none: standard input) and hands their records on. @throws BeckError */
+export async function decodeInputs(
+  stage: DecoderStage,
+  files: readonly string[],
+  { settings, bad, write, flush, progress }: DecoderOutput,
+): Promise<void> {
+  const emit = (lines: Uint8Array | string): void => write(typeof lines === 'string' ? Buffer.from(lines) : lines)
+  let name = ''
+  const decoder = stage.open({
+    reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
+    rejectPart: (line, part, problem, last) =>
+      bad.stops ? bad.reject(() => ({ file: name, line }), part, problem) : bad.keepPiece(part, last),
+    maxLineBytes: settings.maxLineBytes,
+    fail: (line, { problem, column, hint }) => {
+      throw new BeckError('bad-input', { place: `${name}:${line}:${column ?? 1}`, problem, hint })
+    },
   })
+  const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
+  for (const file of files.length > 0 ? files : ['-']) {
+    const opened = openSource(file)
+    name = opened.name
+    try {
+      const { framed, source } = await lookForFrames(opened, file)
+      if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
+      for (;;) {
+        if (source.pauses) flush()
+        let filled = source.read(block)
+        if (typeof filled !== 'number') filled = await filled
+        if (filled === 0) break
+        decoder.push(block.subarray(0, filled), emit)
+        progress?.(source)
+      }
+      decoder.endFile(emit)
+    } finally {
+      opened.close()
+    }
+  }
 }
 
 /** What the reader of one input is told. */

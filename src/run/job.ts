@@ -1,15 +1,18 @@
 import { statSync } from 'node:fs'
 import type { JobStage } from '../core/spec.ts'
 import type { Host } from '../cli/main.ts'
+import type { Terminal } from '../cli/terminal.ts'
 import { Output } from '../pipeline/descriptor.ts'
-import { type LogicalPlan, planPipeline } from './plan.ts'
+import { type CommandStage, type LogicalPlan, planPipeline } from './plan.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
 /** What `run` and `explain` do. Returns the exit code. @throws BeckError */
-export async function runJob({ action, job, args }: JobStage, host: Host): Promise<number> {
+export async function runJob({ action, job, args }: JobStage, host: Host, terminal: Terminal): Promise<number> {
   const { options } = args
   const store = options['store'] as string | undefined
-  const env = store === undefined ? process.env : { ...process.env, BECK_STORE: store }
+  // Stages in this process look there as well.
+  if (store !== undefined) process.env['BECK_STORE'] = store
+  const { env } = process
   const source = sourceOf(job)
   const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
   if (action === 'explain') {
@@ -20,12 +23,19 @@ export async function runJob({ action, job, args }: JobStage, host: Host): Promi
     const { shellLine } = await import('./shell-line.ts')
     return print(`${shellLine(plan)}\n`)
   }
-  return runPlan(plan, host, env)
+  const fused = options['mode'] !== 'pipes'
+  return fused ? runPlan(plan, host, terminal) : runPiped(plan, host)
 }
 
-async function runPlan(plan: LogicalPlan, host: Host, env: NodeJS.ProcessEnv): Promise<number> {
+async function runPlan(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
+  const { canFuse, runFused } = await import('./fused.ts')
+  if (!canFuse(plan)) return runPiped(plan, host)
+  return runFused(plan.stages as readonly CommandStage[], terminal)
+}
+
+async function runPiped(plan: LogicalPlan, host: Host): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
-  return runPipes(plan, host.command, env)
+  return runPipes(plan, host.command, process.env)
 }
 
 /** A text has spaces or bars; a single word is the name of a file. @throws BeckError no-such-file */

@@ -1,0 +1,94 @@
+import { BeckError } from '../core/errors.ts'
+import type { Collector } from '../core/operator.ts'
+import type { Encoder, OperatorStage, Sink, Stage } from '../core/spec.ts'
+import type { Terminal } from '../cli/terminal.ts'
+import { addCounts, type RunSettings } from '../pipeline/settings.ts'
+
+/** What a stage wants beside its batches. */
+export interface Ending {
+  /** The input pauses. */
+  onIdle?(): void
+  /** The stage has failed. */
+  onFailure?(error: unknown): void
+  /** Always called at last. */
+  close?(): void
+}
+
+/** A stage as part of a chain. */
+export interface Adapted {
+  readonly stage: OperatorStage
+  readonly settings: RunSettings
+  readonly ending?: Ending
+  /** Bad records of its table, kept already. */
+  readonly deadLetters?: number
+}
+
+/** Every role that records go into, as an operator. A table is read here. @throws BeckError */
+export async function asOperator(
+  stage: Stage,
+  settings: RunSettings,
+  counts: Map<string, number>,
+  terminal: Terminal,
+): Promise<Adapted> {
+  switch (stage.role) {
+    case 'operator':
+      return { stage, settings }
+    case 'table': {
+      const { readTable } = await import('../pipeline/table.ts')
+      const { table, outcome, rest } = await readTable(stage, settings)
+      addCounts(counts, outcome.counts)
+      return { stage: stage.stage(table), settings: rest, deadLetters: outcome.deadLetters }
+    }
+    case 'encoder': {
+      let encoder: Encoder | undefined
+      let out: Collector | undefined
+      const write = (text: Uint8Array | string): void => out?.emit(typeof text === 'string' ? Buffer.from(text) : text)
+      const operator: OperatorStage = {
+        role: 'operator',
+        reads: stage.reads,
+        open(context) {
+          const screen = terminal.output
+          const opened = (encoder = stage.open(screen ? { ...context, terminal: screen } : context))
+          return {
+            processBatch(batch, collector) {
+              out = collector
+              opened.processBatch(batch, write)
+            },
+            onEnd(collector) {
+              out = collector
+              opened.onEnd?.(write)
+            },
+          }
+        },
+      }
+      const onFailure = (error: unknown): void => {
+        if (error instanceof BeckError && error.code === 'bad-record') encoder?.onStop?.(write)
+      }
+      return { stage: operator, settings, ending: { onFailure } }
+    }
+    case 'sink': {
+      let sink: Sink | undefined
+      const operator: OperatorStage = {
+        role: 'operator',
+        reads: stage.reads,
+        timers: true,
+        open(context) {
+          const io = terminal.toolIo()
+          const opened = (sink = stage.open({ ...context, say: io.say, terminal: io.terminal }))
+          return {
+            processBatch: (batch) => opened.processBatch(batch),
+            onTimer: (now) => opened.onTimer(now),
+            onEnd: () => opened.onEnd(),
+          }
+        },
+      }
+      const onIdle = (): void => sink?.onIdle()
+      const onFailure = (error: unknown): void => {
+        if (error instanceof BeckError && error.code === 'bad-record') onIdle()
+      }
+      return { stage: operator, settings, ending: { onIdle, onFailure, close: () => sink?.close() } }
+    }
+    default:
+      throw new Error(`a ${stage.role} takes no records`)
+  }
+}

@@ -1,0 +1,202 @@
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import { BeckError } from '../core/errors.ts'
+import type { FieldPath } from '../core/field-path.ts'
+import type { Scanned, Scanner } from '../ndjson/scanner.ts'
+import { createScanner } from '../ndjson/index.ts'
+import { type ByteSink, collectInto } from '../pipeline/context.ts'
+import { CountedOrigin, type InputOrigin } from '../pipeline/origin.ts'
+import { type ChainStage, planFields, stageOf, type Surroundings, ViewGroup, withStage } from './group.ts'
+
+/** Output that the next group of a chain has not scanned yet goes there in pieces of about this size. */
+const PIECE_BYTES = 1 << 18
+
+/** Somebody who takes lines and can be asked to work off what is left. */
+export interface LineSink extends ByteSink {
+  /** Works off everything that is whole. */
+  settle(): void
+}
+
+/**
+ * The operators of a pipeline in one process. Neighbours that see the same lines are a group, with one scanner; what a group emits anew is scanned once
+ * more by the next one.
+ *
+ *     [ filter · reduce ] ──lines──▶ [ sort ] ──lines──▶ out
+ *       one scan, views                one scan
+ */
+export class Chain {
+  /** Where lines go in; without a scanner of the driver's. */
+  readonly entry: LineSink
+  readonly #groups: ViewGroup[] = []
+  /** A port a group; none for the first when the driver has a scanner. */
+  readonly #ports: (Port | undefined)[] = []
+  readonly #out: LineSink
+
+  /**
+   * @param scanner the driver's, whose blocks come to `process`; without one, lines go to `entry`
+   * @param views let a group's stages share a scan; without it each stage is a group of its own
+   */
+  constructor(
+    stages: readonly ChainStage[],
+    scanner: Pick<Scanner, 'keyTable'> | undefined,
+    around: Surroundings,
+    out: LineSink,
+    views = true,
+  ) {
+    const groups = groupStages(stages, views)
+    this.#out = out
+    let sink = out
+    for (let at = groups.length - 1; at >= 0; at--) {
+      if (at === 0 && scanner) {
+        this.#groups.unshift(new ViewGroup(groups[0]!, scanner, around, collectInto(sink)))
+        this.#ports.unshift(undefined)
+        break
+      }
+      const port = new Port(groups[at]!, around, sink)
+      this.#groups.unshift(port.group)
+      this.#ports.unshift(port)
+      sink = port
+    }
+    this.entry = sink
+  }
+
+  get nodes(): ViewGroup['nodes'] {
+    return this.#groups.flatMap(({ nodes }) => nodes)
+  }
+
+  /** What the scanner of the first group made of a block. @throws BeckError of a stage; ReaderGone */
+  process(scanned: Scanned, origin: InputOrigin): void {
+    this.#groups[0]!.process(scanned, origin)
+  }
+
+  /** Works off everything that stages have handed on: before waiting for input. */
+  settle(): void {
+    for (const port of this.#ports) port?.settle()
+    this.#out.settle()
+  }
+
+  /** Where the positions of records go on, in all groups: those of different ranges of the input must not mix. */
+  beginAt(position: number): void {
+    for (const port of this.#ports) port?.beginAt(position)
+  }
+
+  /**
+   * The input has ended, for the stages from `from` on (default: all): each gives out what it holds to the next. The errors of stages are
+   * gathered, since in a shell those behind a stage that fails go on to their end.
+   * @throws ReaderGone
+   */
+  end(from = -1): BeckError[] {
+    const errors: BeckError[] = []
+    let reached = from
+    const attempt = (step: () => void): void => {
+      try {
+        step()
+      } catch (error) {
+        const failed = error instanceof BeckError ? stageOf(error) : undefined
+        if (failed === undefined) throw error
+        errors.push(error as BeckError)
+        reached = Math.max(reached, failed)
+      }
+    }
+    for (const [at, group] of this.#groups.entries()) {
+      const port = this.#ports[at]
+      // What is on the way into a group that has not failed.
+      if (port && group.nodes[0]!.index > reached) attempt(() => port.finish())
+      for (const { index, operator, out } of group.nodes) {
+        if (index <= reached) continue
+        attempt(() => {
+          try {
+            operator.onEnd?.(out)
+          } catch (error) {
+            throw withStage(error, index)
+          }
+        })
+      }
+    }
+    this.#out.settle()
+    return errors
+  }
+}
+
+/** The fields that a group's scanner extracts. */
+export const fieldsOf = (stages: readonly ChainStage[]): readonly FieldPath[] =>
+  planFields(stages.map(({ stage }) => stage.reads)).reads
+
+/** Runs of stages that can share a scan: the ones before the last only select, and all agree about what a bad line is. */
+export function groupStages(stages: readonly ChainStage[], views = true): ChainStage[][] {
+  const groups: ChainStage[][] = []
+  for (const stage of stages) {
+    const group = groups.at(-1)
+    const before = group?.at(-1)
+    if (group && before && views && before.stage.selects && agree(before, stage)) group.push(stage)
+    else groups.push([stage])
+  }
+  return groups
+}
+
+const agree = ({ settings: a }: ChainStage, { settings: b }: ChainStage): boolean =>
+  a.strict === b.strict && a.maxLineBytes === b.maxLineBytes && a.scanner === b.scanner
+
+/** Where a group that is not the first gets its lines: a scanner that is fed by hand. */
+class Port implements LineSink {
+  readonly group: ViewGroup
+  readonly #scanner: Scanner
+  readonly #buffer = new ByteBuffer(PIECE_BYTES + (PIECE_BYTES >> 2))
+  #origin = new CountedOrigin('stdin', 0)
+
+  constructor(stages: readonly ChainStage[], around: Surroundings, out: ByteSink) {
+    const [first] = stages as [ChainStage]
+    const { strict, maxLineBytes, scanner } = first.settings
+    const reads = fieldsOf(stages)
+    this.#scanner = createScanner({ reads, strict, maxLineBytes, apart: true, stages: stages.length }, scanner)
+    this.group = new ViewGroup(stages, this.#scanner, around, collectInto(out))
+    this.#scanner.begin(this.#origin)
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#buffer.append(bytes)
+    if (this.#buffer.length >= PIECE_BYTES) this.settle()
+  }
+
+  writeBinary(text: string): void {
+    const buffer = this.#buffer
+    buffer.reserve(text.length)
+    Buffer.from(buffer.bytes.buffer).write(text, buffer.length, 'latin1')
+    buffer.length += text.length
+    if (buffer.length >= PIECE_BYTES) this.settle()
+  }
+
+  beginAt(position: number): void {
+    this.settle()
+    this.#origin = new CountedOrigin('stdin', position, this.#origin.lines)
+    this.#scanner.begin(this.#origin)
+  }
+
+  settle(): void {
+    const { length } = this.#buffer
+    if (length === 0) return
+    const bytes = this.#buffer.view()
+    for (let at = 0; at < length;) {
+      const room = this.#scanner.room()
+      const size = Math.min(room.length, length - at)
+      room.set(bytes.subarray(at, at + size))
+      at += size
+      this.#scan(size, false)
+    }
+    this.#buffer.length = 0
+  }
+
+  /** No more comes: a last line without line end counts. */
+  finish(): void {
+    this.settle()
+    this.#scanner.room()
+    this.#scan(0, true)
+  }
+
+  #scan(size: number, last: boolean): void {
+    const origin = this.#origin
+    origin.received += size
+    const scanned = this.#scanner.scan(size, last)
+    this.group.process(scanned, origin)
+    origin.advance(scanned.lines)
+  }
+}

@@ -1,0 +1,233 @@
+import { BeckError } from '../core/errors.ts'
+import type { ToolIo } from '../core/spec.ts'
+import type { Terminal } from '../cli/terminal.ts'
+import { type BadRecords, DeadLetters, openSideFile, stopAtBadRecords } from '../pipeline/bad-records.ts'
+import { stageContext } from '../pipeline/context.ts'
+import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { refuseOwnInput } from '../pipeline/own-input.ts'
+import { readInputs } from '../pipeline/reader.ts'
+import type { RunSettings } from '../pipeline/settings.ts'
+import { decodeInputs } from '../pipeline/run-stage.ts'
+import { createScanner } from '../ndjson/index.ts'
+import { asOperator, type Ending } from './adapters.ts'
+import { Chain, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { type ChainStage, stageOf, type Surroundings } from './group.ts'
+import type { CommandStage, LogicalPlan } from './plan.ts'
+
+/** Whether all stages of a plan can run in one process. */
+export function canFuse({ stages }: LogicalPlan): boolean {
+  return stages.every((stage, index) => {
+    if (stage.kind !== 'command' || stage.tables.length > 0) return false
+    if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
+    if (stage.role === 'operator' || stage.role === 'table') return true
+    return (stage.role === 'encoder' || stage.role === 'sink') && index === stages.length - 1
+  })
+}
+
+/** Operators' timers run this often. */
+const TIMER_MS = 20
+
+/**
+ * Runs a pipeline in this process: blocks go from stage to stage in memory. Returns the exit code of a shell with `pipefail`: that of the last stage that
+ * failed; stages behind one that fails go on to their end.
+ */
+export async function runFused(stages: readonly CommandStage[], terminal: Terminal): Promise<number> {
+  const run = new FusedRun(stages, terminal)
+  try {
+    return await run.run()
+  } finally {
+    run.close()
+  }
+}
+
+class FusedRun {
+  readonly #stages: readonly CommandStage[]
+  readonly #terminal: Terminal
+  readonly #output = new Output()
+  readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
+  readonly #counts = new Map<number, Map<string, number>>()
+  readonly #endings = new Map<number, Ending>()
+  readonly #tableLetters = new Map<number, number>()
+  #exit = 0
+  /** A stage could not be opened: those behind it have no input. */
+  #broken = false
+
+  constructor(stages: readonly CommandStage[], terminal: Terminal) {
+    this.#stages = stages
+    this.#terminal = terminal
+  }
+
+  async run(): Promise<number> {
+    const [first] = this.#stages as [CommandStage]
+    const sourced = first.role === 'tool' || first.role === 'decoder'
+    for (const { settings } of this.#stages) refuseOwnInput(settings.inputs, 1)
+    try {
+      const stages = await this.#open(sourced ? this.#stages.slice(1) : this.#stages, sourced ? 1 : 0)
+      if (this.#broken) await this.#through(this.#chain(stages), async () => {})
+      else await (sourced ? this.#fromSource(first, stages) : this.#fromRecords(first, stages))
+    } catch (error) {
+      if (error instanceof ReaderGone) return 0
+      await this.#fail(error, 0)
+    }
+    for (const [index, stage] of this.#stages.entries()) this.#report(stage, index)
+    return this.#exit
+  }
+
+  /** Makes what is only made when it runs; a table is read here, whole. */
+  async #open(stages: readonly CommandStage[], from: number): Promise<ChainStage[]> {
+    const made: ChainStage[] = []
+    for (const [at, { spec, args, settings, ...stage }] of stages.entries()) {
+      const index = from + at
+      try {
+        const opened = stage.stage ?? (await spec.create(args))
+        const adapted = await asOperator(opened, settings, this.#context(index), this.#terminal)
+        if (adapted.ending) this.#endings.set(index, adapted.ending)
+        this.#tableLetters.set(index, adapted.deadLetters ?? 0)
+        made.push({ index, stage: adapted.stage, settings: adapted.settings })
+      } catch (error) {
+        // In a shell the stages behind it see an empty input.
+        await this.#fail(error, index)
+        made.length = 0
+        this.#broken = true
+      }
+    }
+    return made
+  }
+
+  #context(index: number): Map<string, number> {
+    const counts = this.#counts.get(index) ?? new Map<string, number>()
+    this.#counts.set(index, counts)
+    return counts
+  }
+
+  /** Records from files or standard input. */
+  async #fromRecords({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
+    const [group] = groupStages(stages) as [ChainStage[]]
+    const { strict, maxLineBytes, scanner: which } = group[0]!.settings
+    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
+    const chain = new Chain(stages, scanner, this.#surroundings, this.#sink)
+    await this.#through(chain, () =>
+      readInputs(scanner, args.files, () => {}, {
+        maxLineBytes,
+        bad: this.#surroundings.bad(stages[0]!),
+        timers: stages.some(({ stage }) => stage.timers),
+        onIdle: () => this.#idle(),
+        beforeWait: () => chain.settle(),
+        takeBlock: (scanned, origin) => chain.process(scanned, origin),
+      }),
+    )
+  }
+
+  /** Stages whose input is handed to them. */
+  #chain(stages: readonly ChainStage[]): Chain | undefined {
+    return stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, this.#sink) : undefined
+  }
+
+  /** Records that a first stage makes of something else. */
+  async #fromSource(first: CommandStage, stages: readonly ChainStage[]): Promise<void> {
+    const chain = this.#chain(stages)
+    const into = chain?.entry ?? this.#sink
+    const settle = (): void => (chain ? chain.settle() : this.#sink.settle())
+    await this.#through(chain, async () => {
+      const stage = first.stage ?? (await first.spec.create(first.args))
+      if (stage.role === 'tool') return stage.run(this.#toolIo(into, settle))
+      if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
+      const { settings } = first
+      const bad = this.#badOf(0, settings)
+      return decodeInputs(stage, first.args.files, {
+        settings,
+        bad,
+        write: (lines) => into.write(lines),
+        flush: settle,
+      })
+    })
+  }
+
+  #toolIo(into: LineSink, settle: () => void): ToolIo {
+    const io = this.#terminal.toolIo()
+    return {
+      ...io,
+      // What a source has written is worked off at once: it may wait, and commits what it has written.
+      write: (bytes) => {
+        into.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+        settle()
+        return true
+      },
+    }
+  }
+
+  /** Reads to the end, and ends the stages; those behind one that fails all the same. */
+  async #through(chain: Chain | undefined, read: () => Promise<void>): Promise<void> {
+    const timed = chain?.nodes.filter(({ stage }) => stage.stage.timers) ?? []
+    const timer =
+      timed.length > 0 &&
+      setInterval(() => {
+        for (const { operator, out } of timed) operator.onTimer?.(Date.now(), out)
+        chain?.settle()
+      }, TIMER_MS)
+    let failed = -1
+    try {
+      await read()
+    } catch (error) {
+      if (error instanceof ReaderGone) throw error
+      failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? 0
+      await this.#fail(error, failed)
+    } finally {
+      clearInterval(timer as NodeJS.Timeout)
+    }
+    for (const error of chain?.end(failed) ?? []) await this.#fail(error, 0)
+    this.#sink.settle()
+  }
+
+  #idle(): void {
+    for (const { onIdle } of this.#endings.values()) onIdle?.()
+  }
+
+  readonly #sink: LineSink = {
+    write: (bytes) => this.#output.write(bytes),
+    writeBinary: (text) => this.#output.writeBinary(text),
+    settle: () => this.#output.flush(),
+  }
+
+  readonly #surroundings: Surroundings = {
+    context: (stage, scanner, trimmed) =>
+      stageContext(scanner, this.#surroundings.bad(stage), this.#context(stage.index), stage.settings, trimmed),
+    bad: ({ index, settings }) => this.#badOf(index, settings),
+  }
+  #badOf(index: number, settings: RunSettings): BadRecords {
+    const known = this.#bad.get(index)
+    if (known) return known.records
+    const opened = openBad(settings)
+    this.#bad.set(index, opened)
+    return opened.records
+  }
+
+  /** Tells people, and remembers the exit code of the stage furthest to the right. */
+  #failedAt = -1
+  async #fail(error: unknown, index: number): Promise<void> {
+    const at = (error instanceof BeckError ? stageOf(error) : undefined) ?? index
+    const name = this.#stages[at]?.name ?? 'run'
+    this.#endings.get(at)?.onFailure?.(error)
+    await this.#terminal.error(`beck ${name}`, error)
+    if (at < this.#failedAt) return
+    this.#failedAt = at
+    this.#exit = error instanceof BeckError ? error.exit : 70
+  }
+
+  #report({ name, words }: CommandStage, index: number): void {
+    if (words.includes('--quiet') || words.includes('-q')) return
+    const deadLetters = (this.#bad.get(index)?.records.count ?? 0) + (this.#tableLetters.get(index) ?? 0)
+    this.#terminal.report(`beck ${name}`, { counts: this.#counts.get(index) ?? new Map<string, number>(), deadLetters })
+  }
+
+  close(): void {
+    for (const { close } of this.#endings.values()) close?.()
+    for (const { close } of this.#bad.values()) close?.()
+  }
+}
+
+function openBad({ deadLetter, keepDeadLetters, inputs }: RunSettings): { records: BadRecords; close?(): void } {
+  if (deadLetter === undefined) return { records: stopAtBadRecords }
+  const file = openSideFile(deadLetter, inputs, keepDeadLetters)
+  return { records: new DeadLetters(file.write), close: file.close }
+}
