@@ -21,6 +21,7 @@ const commandLines = [
   ['sort', '--by', '-a', '--limit', '3', input],
   ['window', 'count', '--time', 't', '--tumbling', '1m', input],
   ['from', 'lines', input],
+  ['run', `filter 'r.a > 0' ${input} | reduce count --by b | sort --by -count`],
   ['to', 'table', input],
 ]
 
