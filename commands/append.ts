@@ -187,17 +187,27 @@ function epochSink(
       }
       appender.hold()
       store.refresh()
-      checkRun(store, { name: run.group, generation: run.generation })
-      announceSink(store, run.group, run.generation)
+      for (const { group, generation } of [run, ...(run.others ?? [])]) {
+        checkRun(store, { name: group, generation })
+        announceSink(store, group, generation)
+      }
     },
-    commit({ epoch, offsets, handles }) {
-      const { group: name, generation, stages } = run as PipelineStart
+    joined: true,
+    commit({ epoch, sourceEpoch, offsets, handles, others = [] }) {
+      const { group, generation, stages, others: sources = [] } = run as PipelineStart
+      const first = { name: group, generation, stages, epoch: sourceEpoch ?? epoch, offsets, handles }
+      const rest = sources.map(({ group: name, generation, stages }) => {
+        const other = others.find((other) => other.group === name)
+        if (!other) throw new BeckError('frames', { problem: `barrier ${epoch} says nothing of the group "${name}"` })
+        return { ...other, name, generation, stages }
+      })
       appender.commit((transaction) => {
-        if (handles.length > 0) {
+        for (const { name, generation, epoch, handles } of [first, ...rest]) {
+          if (handles.length === 0) continue
           const place = { env: store.env, store: store.folder, pipeline: name }
           transaction.afterCommit(() => removeSnapshots(place, { generation, epoch, handles }))
         }
-        return commitEpoch(store, transaction, { name, generation, epoch, offsets, stages, handles })
+        return commitEpoch(store, transaction, { ...first, others: rest })
       })
     },
   }

@@ -1,7 +1,7 @@
 import { availableParallelism, tmpdir } from 'node:os'
 import { BeckError } from '../core/errors.ts'
 import { parseSize } from '../core/size.ts'
-import type { Arguments, CommandSpec, CommonOption, OptionSpec } from '../core/spec.ts'
+import type { Arguments, CommandSpec, CommonOption, OptionSpec, Stage } from '../core/spec.ts'
 import type { RunSettings, StageIdentity } from '../pipeline/settings.ts'
 import { memoryLimit } from './memory-limit.ts'
 
@@ -70,10 +70,11 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
   }
 }
 
-/** The command line as far as its results depend on it. */
-export function stageIdentity(spec: CommandSpec, { program, options, args }: Arguments): StageIdentity {
+/** The command line as far as its results depend on it. A table counts by what is in it, not by its name. */
+export function stageIdentity(spec: CommandSpec, stage: Stage, { program, options, args }: Arguments): StageIdentity {
   const own = spec.options.map(({ flag }) => [flag, options[flag]]).filter(([, value]) => value !== undefined)
-  return { name: spec.name, options: JSON.stringify([spec.name, program, own, args]) }
+  const words = stage.role === 'table' || stage.role === 'pair' ? [] : program
+  return { name: spec.name, options: JSON.stringify([spec.name, words, own, args]) }
 }
 
 /** Reads the `--arg name=value`s. @throws BeckError bad-option */

@@ -70,7 +70,7 @@ async function runCommand(
   const options = runSettings(values, process.env)
   const stage: Stage = await spec.create(args)
   const inputs = inputsOf(spec, stage, args)
-  const settings = { ...options, stage: stageIdentity(spec, args), inputs }
+  const settings = { ...options, stage: stageIdentity(spec, stage, args), inputs }
   refuseOwnInput(inputs, 1)
   const progress = terminal.progress(args.files)
   switch (stage.role) {

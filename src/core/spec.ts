@@ -152,6 +152,8 @@ export interface PairStage {
   readonly reads: readonly [left: readonly FieldPath[], right: readonly FieldPath[]]
   /** `table first`: one after the other. `together`: whichever has something, and of two the one that the operator asks for. */
   readonly reading: 'table first' | 'together'
+  /** `snapshot` and `restore` of the operator hold all that it knows, of both inputs. Without it exactly-once pipes are refused. */
+  readonly snapshots?: OperatorStage['snapshots']
   /** Key tables belong to one input: a context each. */
   open(left: StageContext, right: StageContext): PairOperator
 }
@@ -239,6 +241,8 @@ export interface Sink {
 }
 /** A sink that commits output, offsets and state together, an epoch at a time. Between commits it keeps what it was given to itself. */
 export interface EpochSink {
+  /** It commits several sources as one, as a join of two pipes has them. */
+  readonly joined?: boolean
   /** Before the first record. @throws BeckError fenced, usage */
   start(pipeline: PipelineStart): void
   /** All records since the last commit belong to this epoch. Doing it twice is doing it once. @throws BeckError fenced */
@@ -251,11 +255,17 @@ export interface PipelineStart {
   readonly generation: number
   readonly epoch: number
   readonly stages: readonly string[]
+  /** Further sources, of a join of two pipes: pipelines of their own, committed with the first as one. */
+  readonly others?: readonly Omit<PipelineStart, 'store' | 'others'>[]
 }
 export interface Epoch {
+  /** Of the stream: one more for each. */
   readonly epoch: number
+  /** Of the first source, where that is another: behind a join. */
+  readonly sourceEpoch?: number
   readonly offsets: Readonly<Record<string, number>>
   readonly handles: readonly unknown[]
+  readonly others?: readonly (Omit<Epoch, 'sourceEpoch' | 'others'> & { readonly group: string })[]
 }
 export interface SinkContext extends StageContext {
   /** A line for people on stderr. */

@@ -10,6 +10,14 @@ export class Heap<Item> {
     return this.#items[0]
   }
 
+  /** All of them, in no particular order. */
+  [Symbol.iterator](): Iterator<Item> {
+    return this.#items[Symbol.iterator]()
+  }
+  clear(): void {
+    this.#items.length = 0
+  }
+
   push(item: Item): void {
     const items = this.#items
     let at = items.push(item) - 1

@@ -6,6 +6,7 @@ import type { PairOperator } from '../core/spec.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
 import type { EventTimes } from './broadcast.ts'
 import { Heap } from './heap.ts'
+import { type Columns, KeptRecords, NO_RECORD, recordsOf } from './kept-records.ts'
 import { Shapes } from './shapes.ts'
 import { Splicer, type SpliceRules } from './splice.ts'
 import type { JoinType } from './table.ts'
@@ -29,13 +30,22 @@ export interface IntervalOptions {
 }
 
 /** A record that may still find partners. */
-interface Kept {
+export interface Kept {
   readonly time: EventTime
   /** The watermark of its side before it. */
   readonly watermark: EventTime
   readonly arrival: number
   readonly line: Uint8Array
   matched: boolean
+}
+/** All that a join knows between two batches. */
+interface IntervalState {
+  readonly watermarks: readonly EventTime[]
+  readonly arrivals: number
+  readonly keys: readonly string[]
+  readonly records: Columns
+  /** Two numbers a row, of its left record and its right one. */
+  readonly rows: Int32Array
 }
 /** The records of one key on one side, by time and arrival; those before `first` are done. */
 interface Queue {
@@ -172,8 +182,8 @@ export class IntervalJoin implements PairOperator {
       } else if (isEmpty(state)) this.#keys.delete(key)
     }
     const { left, right } = ALONE[type]
-    if (port === 0 && left) this.#rows.push({ time: Math.max(time, time + upperMs), left: record, right: undefined })
-    if (port === 1 && right) this.#rows.push({ time: Math.max(time, time - lowerMs), left: undefined, right: record })
+    if (port === 0 && left) this.#rows.push({ time: this.#rowTime(record, undefined), left: record, right: undefined })
+    if (port === 1 && right) this.#rows.push({ time: this.#rowTime(undefined, record), left: undefined, right: record })
   }
 
   /** The key of a row, as the bytes that equal keys share; undefined when a part is null. */
@@ -203,7 +213,7 @@ export class IntervalJoin implements PairOperator {
       if (left.watermark > right.time - lowerMs || right.watermark > left.time + upperMs) continue
       left.matched = right.matched = true
       if (type !== 'semi' && type !== 'anti') {
-        this.#rows.push({ time: Math.max(left.time, right.time), left, right })
+        this.#rows.push({ time: this.#rowTime(left, right), left, right })
       }
     }
   }
@@ -242,6 +252,61 @@ export class IntervalJoin implements PairOperator {
       queue.first = 0
     }
     if (isEmpty(state)) this.#keys.delete(state.key)
+  }
+
+  /** Every record that may still have a partner or a row, each once, and the rows by their records' numbers. */
+  snapshot(): IntervalState {
+    const records = new KeptRecords()
+    const keys: string[] = []
+    for (const { key, sides } of this.#keys.values()) {
+      for (const [port, { records: kept, first }] of sides.entries()) {
+        for (const record of kept.slice(first)) records.add(record, { port, key: keys.length })
+      }
+      keys.push(key)
+    }
+    const rows = [...this.#rows].flatMap(({ left, right }) => [
+      left ? records.add(left) : NO_RECORD,
+      right ? records.add(right) : NO_RECORD,
+    ])
+    return {
+      watermarks: [...this.#watermarks],
+      arrivals: this.#arrivals,
+      keys,
+      records: records.columns(),
+      rows: Int32Array.from(rows),
+    }
+  }
+
+  restore(states: Iterable<IntervalState>): void {
+    for (const { watermarks, arrivals, keys, records, rows } of states) {
+      this.#watermarks.splice(0, 2, ...watermarks)
+      this.#arrivals = arrivals
+      this.#keys.clear()
+      this.#rows.clear()
+      for (const expiry of this.#expiry) expiry.clear()
+      const all = recordsOf(records)
+      for (const key of keys) this.#keys.set(key, { key, sides: [emptyQueue(), emptyQueue()] })
+      for (const [index, record] of all.entries()) {
+        const state = this.#keys.get(keys[records.key[index]!] ?? '')
+        const port = records.port[index] as 0 | 1
+        if (records.key[index] === NO_RECORD || !state) continue
+        state.sides[port].records.push(record)
+        const time = port === 0 ? record.time + this.#options.upperMs : record.time - this.#options.lowerMs
+        this.#expiry[port].push({ time, state })
+      }
+      for (let row = 0; row < rows.length; row += 2) {
+        const left = all[rows[row]!]
+        const right = all[rows[row + 1]!]
+        this.#rows.push({ time: this.#rowTime(left, right), left, right })
+      }
+    }
+  }
+
+  #rowTime(left: Kept | undefined, right: Kept | undefined): EventTime {
+    const { lowerMs, upperMs } = this.#options
+    if (left && right) return Math.max(left.time, right.time)
+    if (left) return Math.max(left.time, left.time + upperMs)
+    return right ? Math.max(right.time, right.time - lowerMs) : Infinity
   }
 
   #write({ left, right }: Row): void {

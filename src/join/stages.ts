@@ -100,6 +100,7 @@ export async function intervalStage(
     store,
     reads: [left.paths, right.paths],
     reading: 'together',
+    snapshots: true,
     open(...contexts) {
       const times = [open(time.left, timeFields[0]), open(time.right, timeFields[1])] as const
       return new IntervalJoin({ type, rules, leftKey, rightKey, nestField, times, ...bounds }, ...contexts)

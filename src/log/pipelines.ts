@@ -152,6 +152,8 @@ export interface EpochCommit {
   readonly offsets: Readonly<Record<PartitionName, Offset>>
   readonly stages: readonly string[]
   readonly handles: readonly unknown[]
+  /** Further sources of a joined pipe. Each of all of them has moved on by one epoch or not at all, and one at least has. */
+  readonly others?: readonly Omit<EpochCommit, 'others'>[]
 }
 
 /**
@@ -159,24 +161,27 @@ export interface EpochCommit {
  * @throws BeckError fenced, when a later run has begun or an epoch is missing
  */
 export function commitEpoch(store: Store, transaction: Transaction, commit: EpochCommit): boolean {
-  const before = checkRun(store, commit)
-  const { name, generation, epoch, offsets, stages, handles } = commit
-  if (before.epoch >= epoch) return false
-  if (before.epoch !== epoch - 1) {
-    throw new BeckError('fenced', {
-      problem: `epoch ${epoch} of pipeline "${name}" cannot follow epoch ${before.epoch}, the last one committed`,
-      hint: 'run the command line again',
-    })
+  const sources = [commit, ...(commit.others ?? [])]
+  const before = sources.map((source) => checkRun(store, source))
+  if (sources.every(({ epoch }, index) => (before[index] as PipelineState).epoch >= epoch)) return false
+  for (const [index, { name, generation, epoch, offsets, stages, handles }] of sources.entries()) {
+    const known = before[index] as PipelineState
+    if (known.epoch !== epoch - 1 && (known.epoch !== epoch || sources.length === 1)) {
+      throw new BeckError('fenced', {
+        problem: `epoch ${epoch} of pipeline "${name}" cannot follow epoch ${known.epoch}, the last one committed`,
+        hint: 'run the command line again',
+      })
+    }
+    transaction.offsets(name, offsets)
+    transaction.handles(name, {
+      ...known,
+      generation,
+      epoch,
+      at: transaction.at,
+      stages,
+      handles,
+    } satisfies PipelineState)
   }
-  transaction.offsets(name, offsets)
-  transaction.handles(name, {
-    ...before,
-    generation,
-    epoch,
-    at: transaction.at,
-    stages,
-    handles,
-  } satisfies PipelineState)
   return true
 }
 

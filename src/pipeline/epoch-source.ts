@@ -141,6 +141,7 @@ export class EpochSource {
       states: 0,
       // The stages that wrote them check what they get back.
       handles: pipeline.handles as readonly (StateHandle | null)[],
+      drain: plan.drain,
     })
     await this.records(source)
     const hasState = pipeline.handles.some((handle) => handle !== null)

@@ -42,16 +42,16 @@ export async function startOfStdin(): Promise<StartFrame | undefined> {
 }
 
 /**
- * Whether an input has frames, which come through pipes alone, as standard input; and the same input from its beginning. Costs one
- * copy of the first read, and nothing for files.
+ * Whether an input has frames, which come through pipes alone; and the same input from its beginning. Costs one copy of the first read,
+ * and nothing for files.
  */
 export async function lookForFrames(
   source: ByteSource,
   file: string,
 ): Promise<{ framed: boolean; source: ByteSource }> {
-  if (file !== '-' || !source.pauses) return { framed: false, source }
-  const seen = stdinHead
-  stdinHead = undefined
+  if (!source.pauses) return { framed: false, source }
+  const seen = file === '-' ? stdinHead : undefined
+  if (file === '-') stdinHead = undefined
   const head = seen && seen.length > 0 ? seen : Buffer.allocUnsafe(HEAD)
   let filled = seen?.length ?? 0
   const undecided = (): boolean =>
@@ -125,33 +125,41 @@ export class FrameSource implements ByteSource {
     return frame
   }
 
-  read(into: Uint8Array): number | Promise<number> {
-    for (;;) {
-      const step = this.#step(into)
-      if (typeof step === 'number') return step
+  ready(): Promise<void> | undefined {
+    while (this.#look() === 'more') {
       const filled = this.#fill()
-      if (typeof filled !== 'number') return filled.then((n) => this.#filled(n)).then(() => this.read(into))
+      if (typeof filled !== 'number') return filled.then((n) => this.#filled(n)).then(() => this.ready())
       this.#filled(filled)
     }
+    return undefined
   }
 
-  /** Hands out what is there. `more`: the block must be filled first. */
-  #step(into: Uint8Array): number | 'more' {
-    if (this.#record.length > 0) return this.#handOut(into)
+  read(into: Uint8Array): number | Promise<number> {
+    const ready = this.ready()
+    return ready ? ready.then(() => this.#take(into)) : this.#take(into)
+  }
+
+  /** What comes next. `more`: the block must be filled first. */
+  #look(): 'more' | 'record' | 'stop' {
+    if (this.#record.length > 0) return 'record'
+    if (this.#frame) return 'stop'
     if (this.#atLineStart) this.#skipBlanks()
-    if (this.#at === this.#end) return this.#ended ? 0 : 'more'
-    if (this.#at >= this.#limit) {
-      const start = this.#atLineStart ? this.#lineStart() : 'record'
-      if (start === 'more') return 'more'
-      if (start === 'frame') return 0
-      if (start === 'data') return this.#handOut(into)
-      this.#findLimit()
-      if (this.#at === this.#limit) return 'more'
-    }
-    const n = Math.min(this.#limit - this.#at, into.length)
+    if (this.#at === this.#end) return this.#ended ? 'stop' : 'more'
+    if (this.#at < this.#limit) return 'record'
+    const start = this.#atLineStart ? this.#lineStart() : 'record'
+    if (start === 'more') return 'more'
+    if (start === 'frame') return 'stop'
+    if (start === 'data') return 'record'
+    this.#findLimit()
+    return this.#at === this.#limit ? 'more' : 'record'
+  }
+
+  #take(into: Uint8Array): number {
+    if (this.#record.length > 0) return this.#handOut(into)
+    const n = this.#frame ? 0 : Math.max(0, Math.min(this.#limit - this.#at, into.length))
     this.#block.copy(into, 0, this.#at, this.#at + n)
     this.#at += n
-    this.#atLineStart = this.#block[this.#at - 1] === NEWLINE
+    if (n > 0) this.#atLineStart = this.#block[this.#at - 1] === NEWLINE
     return n
   }
 

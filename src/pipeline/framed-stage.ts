@@ -133,10 +133,10 @@ interface Kept {
   readonly state: unknown
 }
 
-const placeOf = ({ store, group }: StartFrame): StatePlace => ({ env: realEnv, store, pipeline: group })
+export const placeOf = ({ store, group }: StartFrame): StatePlace => ({ env: realEnv, store, pipeline: group })
 
 /** Command lines are long, and may hold what is nobody's business in a journal. */
-const digest = (options: string): string => createHash('sha256').update(options).digest('hex').slice(0, 32)
+export const digest = (options: string): string => createHash('sha256').update(options).digest('hex').slice(0, 32)
 
 /** The very first line was torn. */
 export const cutOff = (): BeckError =>
@@ -146,6 +146,13 @@ export const cutOff = (): BeckError =>
 export function refuseSideOutputs({ deadLetter }: RunSettings): void {
   if (deadLetter !== undefined) throw unwelcome('--dead-letter does not go with it yet: a restart would empty the file')
 }
+
+/** A table that comes through a pipe may be cut off by the death of its writer. */
+export const tableInPipe = (name: string): BeckError =>
+  new BeckError('frames', {
+    problem: `the TABLE of beck ${name} comes through a pipe without control frames, and whether all of it has come nobody can tell; nothing is committed`,
+    hint: 'write it to a file first; or join two topics: beck join <(beck consume prices --group prices --exactly-once) …',
+  })
 
 /** Frames are for the next stage, never for people or files. @throws BeckError usage */
 export function refuseFileOutput(name: string): void {
@@ -169,6 +176,11 @@ export class SinkFrames implements FrameTaker {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
     if (!this.#sink.epochs) throw unwelcome(`beck ${name} cannot commit for it`)
+    if (frame.others && !this.#sink.epochs.joined) {
+      throw unwelcome(
+        `beck ${name} cannot commit two groups as one: end the join with append, and go on from its topic`,
+      )
+    }
     refuseSideOutputs(this.#settings)
     if (frame.epoch > 0 && frame.handles.length !== frame.states) {
       throw otherState(

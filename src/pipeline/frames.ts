@@ -31,6 +31,27 @@ export interface StateHandle extends StateFile {
   readonly chain?: readonly StateFile[]
 }
 
+/**
+ * A further source of a stream, where a join has made two into one. It is a pipeline of its own, and what is committed of it is committed
+ * with the first one: a line of the journal has both.
+ */
+export interface OtherSource {
+  readonly group: string
+  readonly generation: number
+  readonly epoch: number
+  /** The commands between it and the join. */
+  readonly stages: readonly string[]
+  readonly states: number
+  readonly handles: readonly (StateHandle | null)[]
+}
+/** What a barrier says of a further source: where it stands, as `BarrierFrame` has it for the first. */
+export interface OtherEpoch {
+  readonly group: string
+  readonly epoch: number
+  readonly offsets: Readonly<Record<string, number>>
+  readonly handles: readonly (StateHandle | null)[]
+}
+
 /** Opens the stream. Each stage adds itself before it hands it on. */
 export interface StartFrame {
   readonly kind: 'start'
@@ -47,6 +68,9 @@ export interface StartFrame {
   readonly states: number
   /** Their committed state, in order; null where there was none. */
   readonly handles: readonly (StateHandle | null)[]
+  /** At its end the stream will be drained. */
+  readonly drain?: boolean
+  readonly others?: readonly OtherSource[]
 }
 /** All records before it belong to `epoch` or an earlier one. */
 export interface BarrierFrame {
@@ -60,6 +84,9 @@ export interface BarrierFrame {
   readonly handles: readonly (StateHandle | null)[]
   /** The input is over for good: what is held comes out before this barrier. */
   readonly drain: boolean
+  /** The epoch of the first source, where a join has numbered barriers anew: one for each barrier of either input. */
+  readonly sourceEpoch?: number
+  readonly others?: readonly OtherEpoch[]
 }
 /** All records with an earlier time have come. */
 export interface WatermarkFrame {
@@ -160,6 +187,16 @@ const isHandle: Check = (value) =>
     isText(value['options']) &&
     (value['chain'] === undefined || isListOf(isFile)(value['chain'])))
 
+const isOffsets: Check = (value) => isRecord(value) && Object.values(value).every(isCount)
+const maybe =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value)
+const isOther =
+  (facts: Readonly<Record<string, Check>>): Check =>
+  (value) =>
+    isRecord(value) && isText(value['group']) && Object.entries(facts).every(([member, fits]) => fits(value[member]))
+
 /** What each kind of frame must have. Further members are of later versions, and are left alone. */
 const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> = {
   start: {
@@ -171,13 +208,27 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
     stages: (value) => isListOf(isText)(value) && (value as unknown[]).length > 0,
     states: isCount,
     handles: isListOf(isHandle),
+    drain: maybe(isFlag),
+    others: maybe(
+      isListOf(
+        isOther({
+          generation: isCount,
+          epoch: isCount,
+          stages: isListOf(isText),
+          states: isCount,
+          handles: isListOf(isHandle),
+        }),
+      ),
+    ),
   },
   barrier: {
     epoch: isCount,
     records: isCount,
-    offsets: (value) => isRecord(value) && Object.values(value).every(isCount),
+    offsets: isOffsets,
     handles: isListOf(isHandle),
     drain: isFlag,
+    sourceEpoch: maybe(isCount),
+    others: maybe(isListOf(isOther({ epoch: isCount, offsets: isOffsets, handles: isListOf(isHandle) }))),
   },
   watermark: { time: (value) => typeof value === 'number' },
   end: { epoch: isCount, records: isCount, drained: isFlag },

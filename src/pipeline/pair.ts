@@ -1,10 +1,15 @@
+import type { RecordBatch } from '../core/batch.ts'
 import type { PairStage } from '../core/spec.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
+import { FramedOutput } from './framed-output.ts'
+import { HeldSource } from './held-source.ts'
+import type { InputKind, PairFrames } from './pair-frames.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { readTableInput } from './table.ts'
+import { type Content, withBatch } from './table-content.ts'
 
 /** Runs an operator of two inputs in this thread. @throws BeckError, ReaderGone */
 export async function runPair(
@@ -14,7 +19,8 @@ export async function runPair(
   progress?: Progress,
 ): Promise<Outcome> {
   const output = new Output()
-  const out = collectInto(output)
+  const framed = new FramedOutput(output)
+  const out = collectInto(framed)
   return withBadRecords(settings, output, async (bad, counts) => {
     const [left, right] = stage.reads.map((reads) => {
       const scanner = openScanner(reads, settings)
@@ -23,28 +29,83 @@ export async function runPair(
     const operator = stage.open(left.context, right.context)
     const together = stage.reading === 'together'
     const read = readerSettings(settings, bad, output, together, progress)
-    const readSide = async (port: 0 | 1, turns: Partial<ReaderSettings>): Promise<void> => {
-      const { scanner } = port === 0 ? left : right
-      const process = (batch: Parameters<typeof operator.processBatch>[0]) => operator.processBatch(batch, out, port)
-      if (port === 0) await readInputs(scanner, files, process, { ...read, ...turns })
-      else await readTableInput(stage, scanner, process, { ...read, ...turns })
+    const turns = new SideBySide(() => operator.next?.())
+    const table = new TableProgress()
+    const opened = [new Opened(), new Opened()] as const
+    const sources: [HeldSource | undefined, HeldSource | undefined] = [undefined, undefined]
+    let loaded: Promise<PairFrames> | undefined
+    let frames: PairFrames | undefined
+    const load = async (): Promise<PairFrames> => {
+      const { PairFrames } = await import('./pair-frames.ts')
+      frames = new PairFrames(operator, stage, settings, {
+        out,
+        output: framed,
+        wait: (port, promise) => turns.pause(port, promise),
+        spill: (port) => sources[port]?.spill(),
+        release: (port) => sources[port]?.release(),
+        inputs: opened.map(({ input }) => input) as [Promise<InputKind>, Promise<InputKind>],
+        tableIsRead: table.isRead,
+      })
+      return frames
+    }
+    const readSide = async (port: 0 | 1): Promise<void> => {
+      const { scanner, context } = port === 0 ? left : right
+      const process = (batch: RecordBatch): void | 'done' => {
+        if (port === 1) table.see(batch)
+        return operator.processBatch(batch, out, port)
+      }
+      const own: ReaderSettings = {
+        ...read,
+        ...(together && { turn: () => turns.wait(port), afterBlock: () => turns.done(port) }),
+        opened(source, isFramed) {
+          opened[port].tell(isFramed ? 'frames' : source.pauses ? 'pipe' : 'file')
+          if (!isFramed) return source
+          return (sources[port] = new HeldSource(source, () => context.spill()))
+        },
+        onRecords: (count) => frames?.count(port, count),
+        frames: async () => (await (loaded ??= load())).taker(port),
+      }
+      if (port === 0) await readInputs(scanner, files, process, own)
+      else await readTableInput(stage, scanner, process, own)
+      if (sources[port]) return
       operator.onEndOf?.(port, out)
+      if (port === 1) table.ended()
     }
     if (together) {
-      const turns = new SideBySide(() => operator.next?.())
-      await Promise.all(
-        ([0, 1] as const).map((port) =>
-          readSide(port, { turn: () => turns.wait(port), afterBlock: () => turns.done(port) }).finally(() =>
-            turns.end(port),
-          ),
-        ),
-      )
+      await Promise.all(([0, 1] as const).map((port) => readSide(port).finally(() => turns.end(port))))
     } else {
-      await readSide(1, {})
-      await readSide(0, {})
+      await readSide(1)
+      await readSide(0)
     }
-    operator.onEnd?.(out)
+    // With frames, the last barrier says whether this end is the end of all.
+    if (!frames) operator.onEnd?.(out)
   })
+}
+
+/** What an input is, once that is known. */
+class Opened {
+  readonly input: Promise<InputKind>
+  tell: (input: InputKind) => void = () => {}
+  constructor() {
+    this.input = new Promise((resolve) => (this.tell = resolve))
+  }
+}
+
+/** What a table without frames holds, once it has been read. */
+class TableProgress {
+  readonly isRead: Promise<Content>
+  #tell: (content: Content) => void = () => {}
+  #content: Content = { bytes: 0, crc: 0 }
+
+  constructor() {
+    this.isRead = new Promise((resolve) => (this.#tell = resolve))
+  }
+  see(batch: RecordBatch): void {
+    this.#content = withBatch(this.#content, batch)
+  }
+  ended(): void {
+    this.#tell(this.#content)
+  }
 }
 
 interface Side {
@@ -73,6 +134,17 @@ class SideBySide {
     }
     this.#reading[port] = true
     this.#signal()
+  }
+  /** A side that waits for something else does not hold the other up. */
+  async pause<Result>(port: 0 | 1, promise: Promise<Result>): Promise<Result> {
+    this.#reading[port] = true
+    this.#signal()
+    try {
+      return await promise
+    } finally {
+      this.#reading[port] = false
+      this.#signal()
+    }
   }
   done(port: 0 | 1): void {
     this.#reading[port] = false

@@ -28,15 +28,17 @@ export interface ReaderSettings {
   readonly onRecords?: (count: number) => void
   /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
   readonly frames?: () => Promise<FrameTaker>
+  /** Gets an input before it is read, once it is known whether it has frames. */
+  readonly opened?: (source: ByteSource, framed: boolean) => ByteSource
 }
 
 /** What a stage does at control frames. All records before a frame have been processed. */
 export interface FrameTaker {
   /** Returns how many bytes of input its state has seen: positions go on from there. */
-  start(frame: StartFrame): number
+  start(frame: StartFrame): number | Promise<number>
   watermark(frame: WatermarkFrame): void
   /** @param records how many came since the last barrier @param position bytes of input so far */
-  barrier(frame: BarrierFrame, records: number, position: number): void
+  barrier(frame: BarrierFrame, records: number, position: number): void | Promise<void>
   /** 'leave': nothing more is of interest. Else the input is watched until it is closed. */
   end(frame: EndFrame, records: number): 'leave' | 'stay'
   /** The stage before has nothing to say, but is there. */
@@ -63,7 +65,8 @@ export async function readInputs(
     const opened = openSource(file, settings.timers)
     const origin = new CountedOrigin(opened.name, base)
     try {
-      const { framed, source } = await lookForFrames(opened, file)
+      const { framed, source: plain } = await lookForFrames(opened, file)
+      const source = settings.opened?.(plain, framed) ?? plain
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
         if (!settings.frames) throw unwelcome('this command cannot take part in it yet')
@@ -86,13 +89,17 @@ async function readFramed(
   settings: ReaderSettings,
 ): Promise<void> {
   let records = 0
-  const counted = { ...settings, onRecords: (count: number): void => void (records += count) }
+  const onRecords = (count: number): void => {
+    records += count
+    settings.onRecords?.(count)
+  }
+  const counted = { ...settings, onRecords }
   const framed = new FrameSource(source, () => taker.alive())
   // The first line, on which this stream was told to have frames.
   if ((await framed.read(new Uint8Array(0))) !== 0) return taker.finish(0)
   const start = framed.takeFrame()
   if (start?.kind !== 'start') return taker.finish(0)
-  let base = taker.start(start)
+  let base = await taker.start(start)
   let lines = 1
   for (;;) {
     const origin = new CountedOrigin(source.name, base, lines)
@@ -105,8 +112,8 @@ async function readFramed(
     else if (frame.kind === 'end') {
       if (taker.end(frame, records) === 'leave') return
     } else {
-      if (frame.kind === 'start') taker.start(frame)
-      else taker.barrier(frame, records, base)
+      if (frame.kind === 'start') await taker.start(frame)
+      else await taker.barrier(frame, records, base)
       records = 0
     }
   }
@@ -134,6 +141,8 @@ export async function readInput(
       const turn = settings.turn?.()
       if (turn) await turn
       if (source.pauses) settings.beforeWait?.()
+      const ready = source.ready?.()
+      if (ready) await (settings.onIdle ? orIdle(ready, settings.onIdle) : ready)
       filled = source.read(scanner.room()) // asked for after waiting: another scanner may detach it meanwhile
       if (typeof filled !== 'number') filled = await (settings.onIdle ? orIdle(filled, settings.onIdle) : filled)
       origin.received += filled
@@ -167,7 +176,7 @@ export async function readInput(
 /** How long an input that has something to give may take: data that waits in a pipe arrives in a tenth of it. */
 const IDLE_MS = 1
 
-async function orIdle(filled: Promise<number>, onIdle: () => void): Promise<number> {
+async function orIdle<Result>(filled: Promise<Result>, onIdle: () => void): Promise<Result> {
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_, reject) => (fail = reject))
   const timer = setTimeout(() => {

@@ -190,14 +190,22 @@ export function removeSnapshots(
   const folder = layout.state(store, pipeline)
   const handles = committed.handles as readonly (StateHandle | null)[]
   const kept = new Set(handles.flatMap(filesOf).map(({ file }) => file))
+  // Behind a join, epochs have other numbers than before it: what a stage has written last says which are over.
+  const newest = new Map(handles.flatMap((handle) => (handle ? [newestOf(handle, committed.generation)] : [])))
   for (const stage of env.list(folder)) {
     if (env.kind(`${folder}/${stage}`) !== 'folder') continue
+    const last = newest.get(stage) ?? committed.epoch
     for (const name of env.list(`${folder}/${stage}`)) {
       const [, generation, epoch] = /^(\d+)-(\d+)\.snap$/.exec(name)?.map(Number) ?? []
       if (generation === undefined || epoch === undefined || kept.has(`${stage}/${name}`)) continue
-      const over =
-        generation < committed.generation || (generation === committed.generation && epoch <= committed.epoch)
+      const over = generation < committed.generation || (generation === committed.generation && epoch <= last)
       if (over) removeIfThere(env, `${folder}/${stage}/${name}`)
     }
   }
+}
+
+/** The stage of a snapshot, and its epoch; -1 when an earlier run has written it, so that nothing of this one is over. */
+function newestOf({ file }: StateHandle, generation: number): readonly [stage: string, epoch: number] {
+  const [, stage = '', by, epoch] = /^(.*)\/(\d+)-(\d+)\.snap$/.exec(file) ?? []
+  return [stage, Number(by) === generation ? Number(epoch) : -1]
 }

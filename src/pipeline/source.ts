@@ -9,6 +9,8 @@ export interface ByteSource {
   readonly size: number | undefined
   /** An input that may pause (a pipe, a terminal): output is flushed before waiting for more. */
   readonly pauses: boolean
+  /** Awaited before `read`, where that gathers bytes first: `into` may not be there any more after waiting. */
+  ready?(): Promise<void> | undefined
   /** Fills some of `into` and says how much; 0 is the end. */
   read(into: Uint8Array): number | Promise<number>
   /** Bytes of `size` that have been read, for progress. */

@@ -38,6 +38,7 @@ export async function readTableInput(
   const { openTopic } = await import('./topic-source.ts')
   const source = openTopic(table.slice('topic:'.length), store)
   try {
+    settings.opened?.(source, false)
     await readInput(scanner, source, new CountedOrigin(source.name, 0), process, settings)
   } finally {
     source.close()

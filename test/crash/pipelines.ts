@@ -26,10 +26,17 @@ export function records(count: number): string[] {
   })
 }
 
-/** A store whose topic `in` has these records in two partitions, in many commits. */
+/** A store whose topic `in` has these records in two partitions, in many commits; and `other` half as many. */
 export function makeStore(folder: string, lines: readonly string[], perCommit: number): void {
   const store = Store.open(folder, { create: true })
-  prepareTopic(store, 'in', { partitions: 2, key: undefined, time: undefined }, false)
+  fill(store, 'in', lines, perCommit)
+  const others = lines.filter((_, i) => i % 2 === 0).map((line) => line.replace('"id"', '"other"'))
+  fill(store, 'other', others, perCommit)
+  store.close()
+}
+
+function fill(store: Store, topic: string, lines: readonly string[], perCommit: number): void {
+  prepareTopic(store, topic, { partitions: 2, key: undefined, time: undefined }, false)
   for (let at = 0; at < lines.length; at += perCommit) {
     const batch = lines.slice(at, at + perCommit)
     store.transact(false, (transaction) => {
@@ -38,7 +45,7 @@ export function makeStore(folder: string, lines: readonly string[], perCommit: n
           (at + rank) % 3 === 0 ? (p === 0 ? [rank] : []) : p === 1 ? [rank] : [],
         )
         const text = ranks.map((rank) => `${batch[rank] as string}\n`).join('')
-        transaction.append(partitionName('in', p), {
+        transaction.append(partitionName(topic, p), {
           lines: [Buffer.from(text)],
           count: ranks.length,
           ranks: Uint32Array.from(ranks),
@@ -46,7 +53,6 @@ export function makeStore(folder: string, lines: readonly string[], perCommit: n
       }
     })
   }
-  store.close()
 }
 
 /** The output topic's records, byte for byte, and where the pipeline stands. */
@@ -173,6 +179,8 @@ export async function torture(
 }
 
 const consume = 'beck consume in -g g --exactly-once --checkpoint 5ms'
+/** A second source, the topic `other`. */
+const other = 'beck consume other -g h --exactly-once --checkpoint 7ms'
 
 /** The pipelines that are tried. */
 export const pipelines: readonly Pipeline[] = [
@@ -195,5 +203,9 @@ export const pipelines: readonly Pipeline[] = [
   {
     name: 'dedupe',
     line: `${consume} | beck map '{k: Math.floor(r.ms * 10), id: r.id}' | beck dedupe --by k | beck append out`,
+  },
+  {
+    name: 'join of two topics, and windows of it',
+    line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 700') --on path --within -1s..2s --time ts --delay 2s --type full | beck window 'count, sum(right_ms), list(id)' --tumbling 10s --delay 5s --time ts --by path | beck append out`,
   },
 ]
