@@ -122,7 +122,11 @@ export class EpochSource {
       if (!(error instanceof ReaderGone)) throw error
       // A pipe may close behind `end`, when all is done; the sink may still be at it.
       if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
-      for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.watchSink('closed')
+      for (const since = Date.now(); !this.isCommitted(); await this.follower.wait(CARE_MS)) {
+        this.watchSink('closed')
+        // A shell that holds the pipe open, as one in <( ) does, keeps the stages behind it waiting.
+        if (Date.now() - since > SINK_MS) throw this.notCommitted('the next stage of the pipe has ended')
+      }
     } finally {
       source.close()
     }

@@ -3,7 +3,15 @@ import { BeckError } from '../core/errors.ts'
 import type { Collector } from '../core/operator.ts'
 import type { PairOperator, PairStage } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
-import { cutOff, digest, otherState, placeOf, refuseFileOutput, refuseSideOutputs, tableInPipe } from './framed-stage.ts'
+import {
+  cutOff,
+  digest,
+  otherState,
+  placeOf,
+  refuseFileOutput,
+  refuseSideOutputs,
+  tableInPipe,
+} from './framed-stage.ts'
 import {
   type BarrierFrame,
   type EndFrame,
