@@ -130,7 +130,7 @@ async function planCommand(source: JobSource, text: StageText, settings: PlanSet
       spec,
       args,
       words,
-      settings: { ...runSettings(values, env), stage: stageIdentity(spec, args), inputs },
+      settings: { ...runSettings(values, env), stage: stageIdentity(spec, stage, args), inputs },
       role,
       stage,
       tables,
