@@ -71,7 +71,11 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
 }
 
 /** The command line as far as its results depend on it. A table counts by what is in it, not by its name. */
-export function stageIdentity(spec: CommandSpec, stage: Stage | undefined, { program, options, args }: Arguments): StageIdentity {
+export function stageIdentity(
+  spec: CommandSpec,
+  stage: Stage | undefined,
+  { program, options, args }: Arguments,
+): StageIdentity {
   const own = spec.options.map(({ flag }) => [flag, options[flag]]).filter(([, value]) => value !== undefined)
   const words = stage?.role === 'table' || stage?.role === 'pair' ? [] : program
   return { name: spec.name, options: JSON.stringify([spec.name, words, own, args]) }
