@@ -3,6 +3,7 @@ import { parseLength } from '../src/core/duration.ts'
 import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
+import { DedupeParts } from '../src/dedupe/parts.ts'
 import { timeOptions } from '../src/join/time-options.ts'
 
 export const dedupe: CommandSpec = {
@@ -29,7 +30,7 @@ export const dedupe: CommandSpec = {
     { flag: 'dupes-to', value: 'FILE', description: 'keep the duplicates in FILE' },
     ...timeOptions,
   ],
-  common: ['input', 'memory', 'tmp'],
+  common: ['input', 'workers', 'memory', 'tmp'],
   cost: {
     time: 'O(records)',
     memory:
@@ -104,6 +105,8 @@ export const dedupe: CommandSpec = {
       role: 'operator',
       reads,
       snapshots: dupesTo === undefined,
+      // Duplicates to a file are all records again.
+      ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),
     }
   },

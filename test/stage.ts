@@ -1,6 +1,6 @@
 import type { RecordBatch } from '../src/core/batch.ts'
-import type { Collector, StageContext } from '../src/core/operator.ts'
-import type { Arguments, CommandSpec } from '../src/core/spec.ts'
+import type { Collector, FoldingOperator, StageContext } from '../src/core/operator.ts'
+import type { Arguments, CommandSpec, OperatorStage } from '../src/core/spec.ts'
 import type { FieldPath } from '../src/core/field-path.ts'
 import { createScanner, type ScannerName } from '../src/ndjson/index.ts'
 import { memorySpill } from './sort/spill.ts'
@@ -13,6 +13,8 @@ export interface StageSettings {
   readonly scanner?: ScannerName
   /** Where the input is cut into blocks. */
   readonly cuts?: readonly number[]
+  /** As two threads would do it: each makes parts of every second block. */
+  readonly inParts?: boolean
 }
 
 export interface StageResult {
@@ -27,7 +29,14 @@ export interface StageResult {
 export async function runStage(
   spec: CommandSpec,
   input: string,
-  { options = {}, table = '', memoryBytes = 1 << 30, scanner: which = 'reference', cuts = [] }: StageSettings,
+  {
+    options = {},
+    table = '',
+    memoryBytes = 1 << 30,
+    scanner: which = 'reference',
+    cuts = [],
+    inParts = false,
+  }: StageSettings,
 ): Promise<StageResult> {
   const stage = await spec.create({ program: ['table.ndjson'], files: ['left.ndjson'], options, args: {} })
   const files = memorySpill()
@@ -87,7 +96,21 @@ export async function runStage(
     }
     const left = open(operatorStage.reads)
     const operator = operatorStage.open(left.context)
-    left.read(input, (batch) => void operator.processBatch(batch, out, 0), cuts)
+    if (inParts) {
+      const workers = [open(operatorStage.reads), open(operatorStage.reads)].map(({ context }) =>
+        (operatorStage as OperatorStage).openPart!(context),
+      )
+      let block = 0
+      left.read(
+        input,
+        (batch) => {
+          const worker = workers[block++ % 2]!
+          worker.processBatch(batch)
+          ;(operator as FoldingOperator).addPart(structuredClone(worker.takePart()), out)
+        },
+        cuts,
+      )
+    } else left.read(input, (batch) => void operator.processBatch(batch, out, 0), cuts)
     operator.onEnd?.(out)
   } else throw new Error(`cannot run a ${stage.role}`)
   return { output: parts.join(''), side, counts, spilled: files.made, rejected }
