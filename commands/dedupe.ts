@@ -104,7 +104,7 @@ export const dedupe: CommandSpec = {
     return {
       role: 'operator',
       reads,
-      snapshots: dupesTo === undefined,
+      snapshots: dupesTo === undefined && 'changes',
       // Duplicates to a file are all records again.
       ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),

@@ -87,7 +87,7 @@ export const reduce: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
-      ...(plan.parallel ? { parallel: 'merge', snapshots: true } : {}),
+      ...(plan.parallel ? { parallel: 'merge', snapshots: 'changes' } : {}),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
           render,

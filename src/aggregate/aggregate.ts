@@ -63,6 +63,8 @@ export interface Aggregate {
   /** About how much memory so many slots and what is in them hold, to know when to spill. Cheap: asked once a batch. */
   bytes(slots: number): number
   exportSlots(slots: Uint32Array): AggregateState
-  /** Adds the state's slots, in order, to the slots that `mapping` names. */
+  /** The same in fewer bytes and steps, where there is such a way: for snapshots and other threads, not for people. */
+  packSlots?(slots: Uint32Array): AggregateState
+  /** Adds the state's slots, in order, to the slots that `mapping` names. Takes either form. */
   importSlots(state: AggregateState, mapping: Uint32Array): void
 }

@@ -156,6 +156,38 @@ export class DecimalSums {
     return sum
   }
 
+  /** The exact sums of some slots as columns: mantissas and scales, or the digits of those that do not fit (scale `TEXT`, in order). */
+  pack(slots: Uint32Array): PackedSums {
+    const count = slots.length
+    const mantissas = new Float64Array(count)
+    const scales = new Uint8Array(count)
+    const texts: string[] = []
+    const scale = this.#scales[0] ?? 0
+    if (this.#scales.length <= 1 && scale >= 0 && scale <= 22 && !this.#carried && this.#wild.size === 0) {
+      const low = this.#column(scale)
+      scales.fill(scale)
+      for (let index = 0; index < count; index++) mantissas[index] = low[slots[index]!]!
+      return { mantissas, scales, texts }
+    }
+    for (let index = 0; index < count; index++) {
+      const small = this.small(slots[index]!)
+      if (!small) texts.push(this.text(slots[index]!))
+      mantissas[index] = small?.mantissa ?? 0
+      scales[index] = small?.scale ?? TEXT
+    }
+    return { mantissas, scales, texts }
+  }
+
+  /** Adds packed sums, in order, to the slots that `mapping` names. */
+  unpack({ mantissas, scales, texts }: PackedSums, mapping: Uint32Array): void {
+    let text = 0
+    for (let index = 0; index < mapping.length; index++) {
+      const scale = scales[index]!
+      if (scale === TEXT) this.addText(mapping[index]!, texts[text++]!)
+      else this.add(mapping[index]!, mantissas[index]!, scale)
+    }
+  }
+
   /** The sum as a safe integer mantissa at a scale from 0 to 22, or undefined where that needs more work: see `total`. */
   small(slot: number): { mantissa: number; scale: number } | undefined {
     if (this.#carried || this.#wild.size > 0) return undefined
@@ -186,6 +218,15 @@ export class DecimalSums {
     return small ? formatSmallDecimal(small.mantissa, small.scale) : formatDecimal(this.total(slot))
   }
 }
+
+/** Sums as columns: see `DecimalSums.pack`. */
+export interface PackedSums {
+  readonly mantissas: Float64Array
+  readonly scales: Uint8Array
+  readonly texts: readonly string[]
+}
+/** No scale: the sum is among the texts. */
+const TEXT = 255
 
 const LIMB = tenTo(15)
 const LONG = LIMB * BigInt(SAFE)

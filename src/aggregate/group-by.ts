@@ -3,10 +3,11 @@ import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { BeckError } from '../core/errors.ts'
 import { toLatin1 } from '../core/latin1.ts'
-import type { Collector, MergeableOperator, SpillHandle, StageContext } from '../core/operator.ts'
+import type { Collector, MergeableOperator, Operator, SpillHandle, StageContext } from '../core/operator.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { NONE } from './aggregate.ts'
+import { ChangedSlots } from './changed-slots.ts'
 import type { AggregateSet, SetState } from './set.ts'
 import { type Groups, pickKeys, SpilledGroups } from './spilled-groups.ts'
 
@@ -20,6 +21,17 @@ interface GroupState {
   readonly keys: KeyTableState | undefined
   readonly set: SetState
   readonly spilled: readonly (readonly SpillHandle[])[] | undefined
+}
+
+/** What a snapshot holds. */
+interface GroupChanges {
+  /** Those that came since the last one: their ids go on from there. */
+  readonly keys: KeyTableState | undefined
+  /** Slots that were written to, and what they hold now. */
+  readonly slots: Uint32Array
+  readonly set: SetState
+  readonly firsts: ReadonlyMap<number, number>
+  readonly unseen: number
 }
 
 /** How a `GroupBy` may differ from plain `reduce`. */
@@ -41,7 +53,7 @@ export type Render = (set: AggregateSet, slot: number) => string
  * The operator of `reduce`: a slot a group, which is the id of its key. Groups come out in the order of their first records, however the
  * work was split.
  */
-export class GroupBy implements MergeableOperator<GroupState> {
+export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupChanges> {
   readonly #keys: readonly KeyField[]
   readonly #table: KeyTable | undefined
   readonly #set: AggregateSet
@@ -59,6 +71,10 @@ export class GroupBy implements MergeableOperator<GroupState> {
    */
   readonly #firsts = new Map<number, number>()
   #unseen = 0
+  /** Since the last snapshot; nobody counts where none are made. */
+  #changed: ChangedSlots | undefined
+  /** How many keys the last snapshot knows. */
+  #kept = 0
 
   /** @param table of the keys, none for a single group */
   constructor(
@@ -89,6 +105,7 @@ export class GroupBy implements MergeableOperator<GroupState> {
       this.#set.reserve(this.#table.size)
     } else slots.fill(0)
     const rejected = this.#adder.begin(batch, slots) + this.#adder.add(batch, slots)
+    this.#changed?.mark(slots, this.#table?.size ?? 1)
     if (!this.#table) return
     if (rejected > 0 || this.#unseen > 0) this.#findFirsts(batch, slots, known)
     if (this.#isFull(this.#table)) this.#spill(this.#table)
@@ -255,19 +272,38 @@ export class GroupBy implements MergeableOperator<GroupState> {
     if (table && this.#spilled) this.#spill(table)
     const { keys, ids } = table ? this.#goodKeys(table) : { keys: undefined, ids: [0] }
     const slots = ids ? Uint32Array.from(ids) : upTo(keys!.positions.length)
-    return { keys, set: this.#set.exportSlots(slots), spilled: this.#spilled?.handles }
+    return { keys, set: this.#set.packSlots(slots), spilled: this.#spilled?.handles }
   }
 
-  snapshot(): GroupState {
-    if (!this.#spilled) return this.exportState()
-    throw new BeckError('usage', {
-      problem: 'the groups do not fit the memory, and in a pipe that delivers exactly once they have to',
-      hint: 'allow more with --memory SIZE',
-    })
+  /** Keys get their ids in order and keep them, so what changed is the keys with new ids, and the slots that were written to. */
+  snapshot(whole: boolean): GroupChanges {
+    if (this.#spilled) {
+      throw new BeckError('usage', {
+        problem: 'the groups do not fit the memory, and in a pipe that delivers exactly once they have to',
+        hint: 'allow more with --memory SIZE',
+      })
+    }
+    const size = this.#table?.size ?? 1
+    const changed = this.#changed?.take()
+    const slots = whole || !changed ? upTo(size) : changed
+    const keys = this.#table?.export(whole ? 0 : this.#kept)
+    this.#changed ??= new ChangedSlots()
+    this.#kept = size
+    return { keys, slots, set: this.#set.packSlots(slots), firsts: this.#firsts, unseen: this.#unseen }
   }
 
-  restore(states: Iterable<GroupState>): void {
-    for (const state of states) this.mergeState(state)
+  restore(states: Iterable<GroupChanges>): void {
+    for (const { keys, slots, set, firsts, unseen } of states) {
+      if (keys) this.#table?.import(keys)
+      this.#set.reserve(this.#table?.size ?? 1)
+      for (let at = 0; at < slots.length; at++) this.#set.clear(slots[at]!)
+      this.#set.importSlots(set, slots)
+      this.#firsts.clear()
+      for (const [id, position] of firsts) this.#firsts.set(id, position)
+      this.#unseen = unseen
+    }
+    this.#changed = new ChangedSlots()
+    this.#kept = this.#table?.size ?? 1
   }
 
   mergeState({ keys, set, spilled }: GroupState): void {

@@ -136,6 +136,13 @@ export class AggregateSet {
     return Object.fromEntries(this.#parts.map((part) => [part.id, part.aggregate.exportSlots(slots)]))
   }
 
+  /** The same in its packed form: see `Aggregate.packSlots`. */
+  packSlots(slots: Uint32Array): SetState {
+    return Object.fromEntries(
+      this.#parts.map(({ id, aggregate }) => [id, aggregate.packSlots?.(slots) ?? aggregate.exportSlots(slots)]),
+    )
+  }
+
   /** Adds the state's slots, in order, to the slots that `mapping` names. */
   importSlots(state: SetState, mapping: Uint32Array): void {
     for (const part of this.#parts) part.aggregate.importSlots(state[part.id]!, mapping)

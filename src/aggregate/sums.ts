@@ -10,7 +10,14 @@ import {
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
 import { grownFloats, mapped, picked } from '../core/columns.ts'
-import { DecimalSums } from './decimal-sums.ts'
+import { DecimalSums, type PackedSums } from './decimal-sums.ts'
+
+/** Sums of a state, as `DecimalSums.pack` has made them. */
+const packedOf = (state: AggregateState, names: readonly [string, string, string]): PackedSums => ({
+  mantissas: state[names[0]] as Float64Array,
+  scales: state[names[1]] as Uint8Array,
+  texts: state[names[2]] as readonly string[],
+})
 
 const integer = (value: number): Decimal => ({ mantissa: BigInt(value), scale: 0 })
 
@@ -68,11 +75,15 @@ export class Sums implements Aggregate {
     }
   }
 
+  packSlots(slots: Uint32Array): AggregateState {
+    return { counts: picked(this.#counts, slots), ...this.#sums.pack(slots) }
+  }
+
   importSlots(state: AggregateState, mapping: Uint32Array): void {
-    for (let index = 0; index < mapping.length; index++) {
-      this.#counts[mapping[index]!]! += state['counts']![index] as number
-      this.#sums.addText(mapping[index]!, state['sums']![index] as string)
-    }
+    const { counts, sums } = state
+    for (let index = 0; index < mapping.length; index++) this.#counts[mapping[index]!]! += counts![index] as number
+    if (!sums) return this.#sums.unpack(packedOf(state, ['mantissas', 'scales', 'texts']), mapping)
+    for (let index = 0; index < mapping.length; index++) this.#sums.addText(mapping[index]!, sums[index] as string)
   }
 }
 
@@ -163,10 +174,26 @@ export class Moments implements Aggregate {
     }
   }
 
+  packSlots(slots: Uint32Array): AggregateState {
+    const { mantissas, scales, texts } = this.#squares.pack(slots)
+    return {
+      counts: picked(this.#counts, slots),
+      ...this.#sums.pack(slots),
+      squareMantissas: mantissas,
+      squareScales: scales,
+      squareTexts: texts,
+    }
+  }
+
   importSlots(state: AggregateState, mapping: Uint32Array): void {
+    if (!state['sums']) {
+      this.#sums.unpack(packedOf(state, ['mantissas', 'scales', 'texts']), mapping)
+      this.#squares.unpack(packedOf(state, ['squareMantissas', 'squareScales', 'squareTexts']), mapping)
+    }
     for (let index = 0; index < mapping.length; index++) {
       const slot = mapping[index]!
       this.#counts[slot]! += state['counts']![index] as number
+      if (!state['sums']) continue
       this.#sums.addText(slot, state['sums']![index] as string)
       this.#squares.addText(slot, state['squares']![index] as string)
     }

@@ -127,8 +127,11 @@ export interface KeyTable {
   copyText(id: number, part: number, into: Uint8Array, at: number): number
   /** Where the key was first seen (`RecordBatch.position`): orders keys over workers. */
   position(id: number): number
-  /** Everything, as `structuredClone` takes it; and another table's keys into this one: their id there → their id here. */
-  export(): KeyTableState
+  /**
+   * The keys from an id on, by default all, as `structuredClone` takes them; and another table's keys into this one: their id there → their id
+   * here. Into an empty table all of them come in with the ids that they had.
+   */
+  export(from?: number): KeyTableState
   /** Forgets all keys and reuses their memory. Who lets keys go exports, clears, and imports the ones still in use. */
   clear(): void
   import(state: KeyTableState): Uint32Array

@@ -37,6 +37,8 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
   readonly #payload = new ByteBuffer(256)
   readonly #memoryBytes: number
   #held = 0
+  /** How many keys the last snapshot knows. */
+  #kept = 0
   #sorter: ExternalSorter | undefined
   #mask = new Uint8Array(0)
 
@@ -127,8 +129,12 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
     this.#held = 0
   }
 
-  snapshot(): KeyTableState {
-    if (!this.#sorter) return this.#keys.export()
+  snapshot(whole: boolean): KeyTableState {
+    if (!this.#sorter) {
+      const state = this.#keys.export(whole ? 0 : this.#kept)
+      this.#kept = this.#keys.size
+      return state
+    }
     throw new BeckError('usage', {
       problem: 'the keys do not fit the memory, and in a pipe that delivers exactly once they have to',
       hint: 'allow more with --memory SIZE',
@@ -138,8 +144,9 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
   restore(states: Iterable<KeyTableState>): void {
     for (const state of states) {
       this.#keys.import(state)
-      this.#held += this.#keys.size * KEY_BYTES + state.bytes.length
+      this.#held += state.positions.length * KEY_BYTES + state.bytes.length
     }
+    this.#kept = this.#keys.size
   }
 
   onEnd(out: Collector): void {

@@ -63,13 +63,13 @@ export class ReferenceKeyTable implements KeyTable {
     return this.positions[id] as number
   }
 
-  export(): KeyTableState {
-    const texts = this.texts.flat()
+  export(from = 0): KeyTableState {
+    const texts = this.texts.slice(from).flat()
     let end = 0
     return {
       bytes: Buffer.from(texts.join(''), 'latin1'),
       ends: Uint32Array.from(texts, (text) => (end += text.length)),
-      positions: Float64Array.from(this.positions),
+      positions: Float64Array.from(this.positions.slice(from)),
     }
   }
 

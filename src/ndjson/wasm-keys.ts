@@ -78,24 +78,9 @@ export class WasmKeyTable implements KeyTable, Growing {
   }
 
   private ensureSlots(keys: number): void {
-    const { heap, table } = this
+    const { heap } = this
     // An unplain spelling takes a slot beside its canonical one.
-    const used = this.word(USED) + 2 * keys
-    if (used > LOAD * this.slots) {
-      const old = this.slots
-      let slots = Math.max(old, LEAST_SLOTS)
-      while (used > LOAD * slots) slots *= 2
-      const address = this.pieces.allocateZeroed(slots * SLOT_BYTES)
-      this.slots = slots
-      if (old) {
-        const oldAddress = this.word(0)
-        heap.kernel.rehash(table, address, slots - 1)
-        this.pieces.release(oldAddress)
-      } else {
-        this.setWord(0, address)
-        this.setWord(MASK, slots - 1)
-      }
-    }
+    this.growSlots(this.word(USED) + 2 * keys)
     if (this.size + keys > this.idRoom) {
       const old = this.idRoom
       let room = Math.max(old, LEAST_IDS)
@@ -111,6 +96,25 @@ export class WasmKeyTable implements KeyTable, Growing {
         this.setWord(word, address)
         if (old) this.pieces.release(from)
       }
+    }
+  }
+
+  /** So many slots are going to be used. */
+  private growSlots(used: number): void {
+    const { heap, table } = this
+    if (used <= LOAD * this.slots) return
+    const old = this.slots
+    let slots = Math.max(old, LEAST_SLOTS)
+    while (used > LOAD * slots) slots *= 2
+    const address = this.pieces.allocateZeroed(slots * SLOT_BYTES)
+    this.slots = slots
+    if (old) {
+      const oldAddress = this.word(0)
+      heap.kernel.rehash(table, address, slots - 1)
+      this.pieces.release(oldAddress)
+    } else {
+      this.setWord(0, address)
+      this.setWord(MASK, slots - 1)
     }
   }
 
@@ -243,15 +247,14 @@ export class WasmKeyTable implements KeyTable, Growing {
     return this.heap.f64[(this.word(POSITIONS) >>> 3) + id] as number
   }
 
-  export(): KeyTableState {
+  export(start = 0): KeyTableState {
     const { heap, size } = this
     const parts = this.fields.length
-    const separators = size * (parts - 1)
-    const bytes = new Uint8Array((heap.f64[(this.table >>> 3) + TEXT_BYTES] as number) - separators)
-    const ends = new Uint32Array(size * parts)
+    const bytes = new Uint8Array(this.textsFrom(start) - (size - start) * (parts - 1))
+    const ends = new Uint32Array((size - start) * parts)
     const positionsAt = this.word(POSITIONS) >>> 3
     let at = 0
-    for (let from = 0, to: number; from < size; from = to) {
+    for (let from = start, to: number; from < size; from = to) {
       to = Math.min(size, from + EXPORT_KEYS)
       let longest = 0
       for (let id = from; id < to; id++) {
@@ -263,12 +266,22 @@ export class WasmKeyTable implements KeyTable, Growing {
       const endsAt = heap.allocate(endsBytes)
       const written = heap.kernel.exportKeys(this.table, from, to, out, endsAt, at)
       bytes.set(heap.bytes.subarray(out, out + written), at)
-      ends.set(heap.u32.subarray(endsAt >>> 2, (endsAt + endsBytes) >>> 2), from * parts)
+      ends.set(heap.u32.subarray(endsAt >>> 2, (endsAt + endsBytes) >>> 2), (from - start) * parts)
       heap.release(out, longest)
       heap.release(endsAt, endsBytes)
       at += written
     }
-    return { bytes, ends, positions: heap.f64.slice(positionsAt, positionsAt + size) }
+    return { bytes, ends, positions: heap.f64.slice(positionsAt + start, positionsAt + size) }
+  }
+
+  /** Bytes of the texts of the ids from `start` on. */
+  private textsFrom(start: number): number {
+    const { heap, size } = this
+    if (start === 0) return heap.f64[(this.table >>> 3) + TEXT_BYTES] as number
+    const texts = this.word(TEXTS) >>> 2
+    let sum = 0
+    for (let id = start; id < size; id++) sum += heap.u32[((heap.u32[texts + id] as number) >>> 2) + 1] as number
+    return sum
   }
 
   import({ bytes, ends, positions }: KeyTableState): Uint32Array {
@@ -276,6 +289,8 @@ export class WasmKeyTable implements KeyTable, Growing {
     const parts = this.fields.length
     const count = positions.length
     const ids = new Uint32Array(count)
+    // Growing piece by piece would move the slots time and again.
+    this.growSlots(this.word(USED) + count)
     // In pieces: all of them could be new, and room for them is made before each piece.
     for (let from = 0, to: number; from < count; from = to) {
       to = Math.min(count, from + EXPORT_KEYS)
