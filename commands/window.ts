@@ -186,7 +186,7 @@ export const window: CommandSpec = {
       role: 'operator',
       reads: projection.paths,
       timers,
-      snapshots: (each || plan?.parallel === true) && !timers && lateTo === undefined,
+      snapshots: (each || plan?.parallel === true) && !timers && lateTo === undefined && 'changes',
       ...(inParts &&
         panes && {
           parallel: 'ordered' as const,

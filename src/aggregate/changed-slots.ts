@@ -14,6 +14,11 @@ export class ChangedSlots {
     }
   }
 
+  markOne(slot: number): void {
+    if (slot >= this.#marks.length) this.#marks = grownBytes(this.#marks, slot + 1)
+    this.#marks[slot] = 1
+  }
+
   /** The slots, ascending; from now on none is changed. */
   take(): Uint32Array {
     const marks = this.#marks

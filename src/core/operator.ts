@@ -30,6 +30,8 @@ export interface Operator<Delta = unknown> {
    * As V8's serializer takes it; it is written before the operator goes on. And back, in order: one at a time is in memory.
    */
   snapshot?(whole: boolean): Delta
+  /** Asked before that: what has happened since the last one cannot be told as changes, so it has to be everything. */
+  mustSnapshotWhole?(): boolean
   restore?(deltas: Iterable<Delta>): void
 }
 

@@ -103,7 +103,8 @@ export class OperatorFrames implements FrameTaker {
     }
     if (frame.drain) return null
     const at = { generation: start.generation, epoch: frame.epoch }
-    return state.write(at, (whole): Kept => ({ position, state: this.#operator.snapshot?.(whole) }))
+    const take = (whole: boolean): Kept => ({ position, state: this.#operator.snapshot?.(whole) })
+    return state.write(at, take, this.#operator.mustSnapshotWhole?.())
   }
 
   end(frame: EndFrame, records: number): 'stay' {

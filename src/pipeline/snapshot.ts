@@ -64,10 +64,15 @@ export class StageState {
   /**
    * Keeps the state of an epoch.
    * @param take gives everything, or what changed since it was last asked
+   * @param mustBeWhole changes would not do
    * @throws BeckError disk-full, store, frames
    */
-  write(at: { readonly generation: number; readonly epoch: number }, take: (whole: boolean) => unknown): StateHandle {
-    const whole = this.#isWholeDue()
+  write(
+    at: { readonly generation: number; readonly epoch: number },
+    take: (whole: boolean) => unknown,
+    mustBeWhole = false,
+  ): StateHandle {
+    const whole = mustBeWhole || this.#isWholeDue()
     const state = serialize(take(whole))
     const kept = whole ? 0 : this.#keepFrom(LENGTH + state.length)
     const folded = whole ? [] : this.#chain.slice(kept).map((file) => readFile(this.#place, file).subarray(HEAD.length))

@@ -1,4 +1,5 @@
 import { NONE } from '../aggregate/aggregate.ts'
+import { ChangedSlots } from '../aggregate/changed-slots.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import { graceMs, speaksTwice, type Content, type Engine, type EngineState, type Policy, type Rows } from './engine.ts'
@@ -25,16 +26,35 @@ interface AlignedParts {
   readonly spilled?: SpilledWindows | undefined
 }
 
+/** What a snapshot holds: of panes and of what stands, the entries that came or changed since the last one. */
 interface AlignedState {
+  /** All open panes; entries before `from` are as they were. */
   readonly panes: readonly {
     readonly index: number
-    readonly keys: readonly number[]
-    readonly slots: readonly number[]
+    readonly from: number
+    readonly keys: Uint32Array
+    readonly slots: Uint32Array
   }[]
   readonly nextWindow: number
   readonly nextDue: number
-  readonly standing: ReadonlyMap<number, Map<number, Standing[]>>
+  /** All windows that something stands of. */
+  readonly standing: ReadonlyMap<number, ReadonlyMap<number, Standing[]>>
   readonly changed: ReadonlyMap<number, Set<number>>
+}
+
+/** What has happened since the last snapshot. */
+class AlignedChanges {
+  readonly slots = new ChangedSlots()
+  /** How many entries of a pane the last snapshot knows. */
+  known = new WeakMap<SlotsByKey, number>()
+  /** By window: keys of which something else stands now. */
+  readonly standing = new Map<number, Set<number>>()
+
+  markStanding(window: number, key: number): void {
+    const keys = this.standing.get(window)
+    if (keys) keys.add(key)
+    else this.standing.set(window, new Set([key]))
+  }
 }
 
 /**
@@ -65,6 +85,8 @@ export class AlignedWindows implements Engine {
   readonly #standing = new Map<number, Map<number, Standing[]>>()
   readonly #changed = new Map<number, Set<number>>()
   #assigned = new Uint32Array(0)
+  /** Nobody keeps them where no snapshots are made. */
+  #changes: AlignedChanges | undefined
 
   constructor(
     panes: Panes,
@@ -228,16 +250,34 @@ export class AlignedWindows implements Engine {
     }
   }
 
-  snapshot(): EngineState {
-    if (this.#spilled?.active) this.#takeBack(this.#spilled)
+  snapshot(whole: boolean): EngineState {
+    // What is taken back has other slots and keys: all of it is new.
+    const spilled = this.#spilled?.active ? this.#spilled : undefined
+    if (spilled) this.#takeBack(spilled)
+    const before = whole || spilled ? undefined : this.#changes
+    const panes = this.#open.map(({ index, slots }) => {
+      const from = before?.known.get(slots) ?? 0
+      const [keys, own] = [slots.keys, slots.slots].map((list) => Uint32Array.from(from ? list.slice(from) : list))
+      return { index, from, keys: keys as Uint32Array, slots: own as Uint32Array }
+    })
+    const standing = before
+      ? new Map([...this.#standing].map(([window, keys]) => [window, changedOf(keys, before.standing.get(window))]))
+      : this.#standing
     const own: AlignedState = {
-      panes: this.#open.map(({ index, slots }) => ({ index, keys: slots.keys, slots: slots.slots })),
+      panes,
       nextWindow: this.#nextWindow,
       nextDue: this.#nextDue,
-      standing: this.#standing,
+      standing,
       changed: this.#changed,
     }
-    return { watermark: this.watermark, slots: Uint32Array.from(own.panes.flatMap(({ slots }) => slots)), own }
+    const slots = before ? before.slots.take() : concatenated(panes.map(({ slots }) => slots))
+    this.#watchChanges()
+    return { watermark: this.watermark, slots, own }
+  }
+
+  #watchChanges(): void {
+    this.#changes = new AlignedChanges()
+    for (const { slots } of this.#open) this.#changes.known.set(slots, slots.keys.length)
   }
 
   restore({ watermark, slots, own }: EngineState): void {
@@ -245,14 +285,30 @@ export class AlignedWindows implements Engine {
     this.watermark = watermark
     this.#nextWindow = nextWindow
     this.#nextDue = nextDue
-    this.#slots.restore(slots)
-    for (const pane of panes) {
-      const byKey = new SlotsByKey()
-      for (const [at, key] of pane.keys.entries()) byKey.set(key, pane.slots[at] as number)
-      this.#open.push({ index: pane.index, slots: byKey })
+    this.#slots.makeRoom(slots.reduce((most, slot) => Math.max(most, slot + 1), 0))
+    const known = new Map(this.#open.map((pane) => [pane.index, pane]))
+    this.#open.length = 0
+    for (const { index, from, keys, slots } of panes) {
+      const pane = (from > 0 && known.get(index)) || { index, slots: new SlotsByKey() }
+      if (from > 0) known.delete(index)
+      pane.slots.setAll(keys, slots)
+      this.#open.push(pane)
     }
-    for (const [window, keys] of standing) this.#standing.set(window, keys)
+    for (const pane of known.values()) for (const slot of pane.slots.slots) this.#content.clear(slot)
+    for (const window of this.#standing.keys()) if (!standing.has(window)) this.#standing.delete(window)
+    for (const [window, keys] of standing) {
+      this.#standing.set(window, new Map([...(this.#standing.get(window) ?? []), ...keys]))
+    }
+    this.#changed.clear()
     for (const [window, keys] of changed) this.#changed.set(window, keys)
+  }
+
+  restored(): void {
+    const most = this.#open.reduce((most, { slots }) => slots.slots.reduce((a, b) => Math.max(a, b + 1), most), 0)
+    const used = new Uint8Array(most)
+    for (const { slots } of this.#open) for (const slot of slots.slots) used[slot] = 1
+    this.#slots.restore(used)
+    this.#watchChanges()
   }
 
   #endOf(window: number): EventTime {
@@ -273,6 +329,7 @@ export class AlignedWindows implements Engine {
   #feed(batch: RecordBatch, from: number, to: number): void {
     if (from === to) return
     this.#content.add(batch, this.#assigned.subarray(0, batch.count))
+    this.#changes?.slots.mark(this.#assigned.subarray(from, to), this.#slots.size)
     this.#assigned.fill(NONE, from, to)
   }
 
@@ -402,6 +459,7 @@ export class AlignedWindows implements Engine {
     const standing = this.#results.emit(this.#panes.startOf(window), this.#endOf(window), key, slot, keys?.get(key))
     if (merged) this.#release(slot)
     if (!standing) return
+    this.#changes?.markStanding(window, key)
     if (keys) keys.set(key, standing)
     else this.#standing.set(window, new Map([[key, standing]]))
   }
@@ -420,4 +478,18 @@ export class AlignedWindows implements Engine {
       }
     }
   }
+}
+
+/** The entries of some keys. */
+const changedOf = <T>(entries: ReadonlyMap<number, T>, keys: ReadonlySet<number> = new Set()): Map<number, T> =>
+  new Map([...keys].flatMap((key) => (entries.has(key) ? [[key, entries.get(key) as T]] : [])))
+
+function concatenated(parts: readonly Uint32Array[]): Uint32Array {
+  const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
 }

@@ -59,6 +59,7 @@ export class EachAligned implements Engine {
   restore({ watermark }: EngineState): void {
     this.watermark = watermark
   }
+  restored(): void {}
   markKeys(): void {}
   renumberKeys(): void {}
 }

@@ -30,7 +30,7 @@ export interface Content {
   merge(into: number, from: number): void
   clear(slot: number): void
   /** What some slots hold, as `structuredClone` takes it; and back, into empty slots. */
-  exportSlots(slots: Uint32Array): unknown
+  packSlots(slots: Uint32Array): unknown
   importSlots(state: unknown, mapping: Uint32Array): void
   /**
    * Between batches: writes to disk what is beyond the memory. Slots stay in use.
@@ -41,6 +41,7 @@ export interface Content {
 
 /** Aggregates as the content of windows: they can be handed to another thread, and spilled. */
 export interface AggregateContent extends Content {
+  packSlots(slots: Uint32Array): SetState
   exportSlots(slots: Uint32Array): SetState
   importSlots(state: SetState, mapping: Uint32Array): void
   /** About how much memory so many slots and what is in them hold. */
@@ -73,14 +74,18 @@ export interface Engine {
   /** Marks the keys that are in use with 1; and gives them new ids. */
   markKeys(marks: Uint8Array): void
   renumberKeys(ids: Uint32Array): void
-  /** Everything it knows between two batches, slots and keys by their numbers, as `structuredClone` takes it; and back, into a new engine. */
-  snapshot(): EngineState
+  /**
+   * Everything it knows between two batches, or what changed since the last time; slots and keys by their numbers. And back, in order, into a
+   * new engine; `restored` when that was all.
+   */
+  snapshot(whole: boolean): EngineState
   restore(state: EngineState): void
+  restored(): void
 }
 
 export interface EngineState {
   readonly watermark: EventTime
-  /** The slots in use. */
+  /** The slots whose content is to be kept with it. */
   readonly slots: Uint32Array
   /** What else this kind of window knows. */
   readonly own: unknown

@@ -1,5 +1,7 @@
 /** Up to here a table from id to slot is a plain array. */
 const DENSE = 4096
+/** Knuth's multiplier: spreads ids that follow each other. */
+const SPREAD = 0x9e3779b1
 
 /**
  * A map from key ids to slots that keeps the order of insertion. Memory grows with the entries, not with the ids: a window that saw
@@ -10,12 +12,17 @@ export class SlotsByKey {
   readonly slots: number[] = []
   /** Slot + 1 of small ids; 0 is none. */
   #dense = new Uint32Array(16)
-  #sparse: Map<number, number> | undefined
+  /** Beyond: pairs of id + 1 and slot by linear probing, a power of two of them, at most half full; id 0 is none. */
+  #sparse: Uint32Array | undefined
+  #sparseUsed = 0
 
   /** The slot of a key, or -1. */
   get(key: number): number {
     if (key < this.#dense.length) return (this.#dense[key] as number) - 1
-    return this.#sparse?.get(key) ?? -1
+    const sparse = this.#sparse
+    if (!sparse) return -1
+    const at = place(sparse, key)
+    return sparse[at] === 0 ? -1 : (sparse[at + 1] as number)
   }
 
   /** The key must not be there. */
@@ -32,19 +39,54 @@ export class SlotsByKey {
       this.#dense = larger
     }
     if (key < this.#dense.length) this.#dense[key] = slot + 1
-    else (this.#sparse ??= new Map()).set(key, slot)
+    else {
+      if (!this.#sparse || 4 * this.#sparseUsed >= this.#sparse.length) this.#growSparse(this.#sparseUsed + 1)
+      this.#sparseUsed++
+      const sparse = this.#sparse as Uint32Array
+      const at = place(sparse, key)
+      sparse[at] = key + 1
+      sparse[at + 1] = slot
+    }
+  }
+
+  #growSparse(entries: number): void {
+    const old = this.#sparse
+    const larger = (this.#sparse = new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(8 * entries)))))
+    for (let from = 0; old && from < old.length; from += 2) {
+      if (old[from] === 0) continue
+      const at = place(larger, (old[from] as number) - 1)
+      larger[at] = old[from] as number
+      larger[at + 1] = old[from + 1] as number
+    }
+  }
+
+  /** Many at once; none of the keys may be there. */
+  setAll(keys: Uint32Array, slots: Uint32Array): void {
+    if (4 * (this.#sparseUsed + keys.length) > (this.#sparse?.length ?? 0) && keys.length > DENSE) {
+      this.#growSparse(this.#sparseUsed + keys.length)
+    }
+    for (let index = 0; index < keys.length; index++) this.set(keys[index] as number, slots[index] as number)
   }
 
   /** Gives every key its new id. */
   renumber(ids: Uint32Array): void {
     this.#dense.fill(0)
     this.#sparse = undefined
+    this.#sparseUsed = 0
     this.keys.forEach((key, index) => {
       const id = ids[key] as number
       this.keys[index] = id
       this.#put(id, this.slots[index] as number)
     })
   }
+}
+
+/** Where a key's pair is, or the free place where it belongs. */
+function place(sparse: Uint32Array, key: number): number {
+  const mask = sparse.length - 1
+  let at = (Math.imul(key, SPREAD) >>> 7) & mask & ~1
+  while (sparse[at] !== 0 && sparse[at] !== key + 1) at = (at + 2) & mask
+  return at
 }
 
 /** Hands out small dense numbers and takes them back. */
@@ -64,6 +106,11 @@ export class Slots {
     return this.#size - this.#free.length
   }
 
+  /** All slots that were ever given out are below. */
+  get size(): number {
+    return this.#size
+  }
+
   take(): number {
     const free = this.#free.pop()
     if (free !== undefined) return free
@@ -78,13 +125,19 @@ export class Slots {
     this.#free.push(slot)
   }
 
-  /** For a new one of these: only the given slots are in use. */
-  restore(used: Uint32Array): void {
-    const inUse = new Set(used)
-    const size = used.reduce((most, slot) => Math.max(most, slot + 1), 0)
-    this.#size = this.#capacity = size
-    if (size > 0) this.#grow(size)
-    for (let slot = size - 1; slot >= 0; slot--) if (!inUse.has(slot)) this.#free.push(slot)
+  /** While a snapshot comes back: makes room for slots up to here, which may all be in use. */
+  makeRoom(size: number): void {
+    if (size <= this.#capacity) return
+    this.#capacity = Math.max(size, 2 * this.#capacity)
+    this.#grow(this.#capacity)
+  }
+
+  /** When it has come back: those marked with 1 are in use, and no others. */
+  restore(used: Uint8Array): void {
+    this.#size = used.lastIndexOf(1) + 1
+    this.makeRoom(this.#size)
+    this.#free.length = 0
+    for (let slot = this.#size - 1; slot >= 0; slot--) if (used[slot] === 0) this.#free.push(slot)
   }
 }
 

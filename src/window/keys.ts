@@ -33,6 +33,8 @@ export class Keys {
   #ids = new Uint32Array(0)
   #sortKeys: string[] = []
   #sweepAt: number
+  /** How many keys the last snapshot knows; NaN when keys have other ids since. */
+  #kept = NaN
 
   /** `fields` are the keys' indices in the batch. */
   constructor(context: StageContext, keys: readonly KeyField[], fields: readonly number[], sweepAt = LEAST_SWEEP) {
@@ -141,11 +143,23 @@ export class Keys {
   clear(): void {
     this.#table?.clear()
     this.#sortKeys = []
+    this.#kept = NaN
   }
 
-  /** All keys. */
-  export(): KeyTableState | undefined {
-    return this.#table?.export()
+  /** Whether a snapshot of new keys would not do: ids have changed since the last one. */
+  get renumbered(): boolean {
+    return Number.isNaN(this.#kept)
+  }
+  /** All keys, or those that came since the last snapshot. */
+  snapshot(whole: boolean): KeyTableState | undefined {
+    const from = whole || this.renumbered ? 0 : this.#kept
+    this.#kept = this.size
+    return this.#table?.export(from)
+  }
+  /** What `snapshot` gave, in order: keys have the ids that they had. */
+  restore(state: KeyTableState | undefined): void {
+    if (state) this.#table?.import(state)
+    this.#kept = this.size
   }
   takeIn(state: KeyTableState): Uint32Array {
     return this.#table ? this.#table.import(state) : new Uint32Array(state.positions.length)
@@ -178,8 +192,7 @@ export class Keys {
       }
       at += to(id) - from(id)
     })
-    table.clear()
-    this.#sortKeys = []
+    this.clear()
     const fresh = table.import({
       bytes,
       ends,

@@ -18,7 +18,7 @@ export interface WindowTimes {
 export interface WindowParts {
   readonly checks: RowChecks
   readonly keys: Keys
-  readonly content: Pick<Content, 'begin' | 'exportSlots' | 'importSlots'>
+  readonly content: Pick<Content, 'begin' | 'clear' | 'packSlots' | 'importSlots'>
   readonly engine: Engine
   /** For input that comes in parts. */
   readonly folded?: FoldedWindows
@@ -26,7 +26,7 @@ export interface WindowParts {
   readonly lateTo: string | undefined
 }
 
-/** All that a run knows between two batches. */
+/** All that a run knows between two batches, or what changed. */
 interface WindowState {
   readonly keys: KeyTableState | undefined
   readonly engine: EngineState
@@ -111,19 +111,25 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
     this.#parts.engine.emitChanged(out)
   }
 
-  snapshot(): WindowState {
+  mustSnapshotWhole(): boolean {
+    return this.#parts.keys.renumbered
+  }
+
+  snapshot(whole: boolean): WindowState {
     const { keys, content, engine } = this.#parts
-    const state = engine.snapshot()
-    return { keys: keys.export(), engine: state, content: content.exportSlots(state.slots) }
+    const state = engine.snapshot(whole)
+    return { keys: keys.snapshot(whole), engine: state, content: content.packSlots(state.slots) }
   }
 
   restore(states: Iterable<WindowState>): void {
     const { keys, content, engine } = this.#parts
     for (const { keys: known, engine: state, content: held } of states) {
+      keys.restore(known)
       engine.restore(state)
+      for (const slot of state.slots) content.clear(slot)
       content.importSlots(held, state.slots)
-      if (known) engine.renumberKeys(keys.takeIn(known))
     }
+    engine.restored()
   }
 
   onEnd(out: Collector): void {

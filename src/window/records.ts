@@ -116,7 +116,7 @@ export class Records implements Content, Results {
     for (const slot of small) this.#empty(slot)
   }
 
-  exportSlots(slots: Uint32Array): unknown {
+  packSlots(slots: Uint32Array): unknown {
     return Array.from(slots, (slot) => [...this.#rows(slot)].flat())
   }
   importSlots(state: readonly Held[][], mapping: Uint32Array): void {

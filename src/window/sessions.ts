@@ -1,4 +1,5 @@
 import { NONE } from '../aggregate/aggregate.ts'
+import { ChangedSlots } from '../aggregate/changed-slots.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import { graceMs, speaksTwice, type Content, type Engine, type EngineState, type Policy, type Rows } from './engine.ts'
@@ -10,15 +11,18 @@ const NO_SESSION = -1
 /** The wheel that wakes sessions has this many buckets a gap. */
 const BUCKETS_A_GAP = 64
 
+/** What a snapshot holds, as columns: sessions that were changed since the last one, and keys with another latest session. */
 interface SessionState {
-  readonly sessions: readonly {
-    readonly start: EventTime
-    readonly end: EventTime
-    readonly key: number
-    readonly next: number
-    readonly emitted: number
-  }[]
-  readonly latest: readonly (readonly [key: number, session: number])[]
+  readonly sessions: Uint32Array
+  /** Start and end, by turns. */
+  readonly bounds: Float64Array
+  /** -1: the session is no more. */
+  readonly key: Int32Array
+  readonly next: Int32Array
+  readonly emitted: Uint8Array
+  readonly keys: Uint32Array
+  readonly latest: Int32Array
+  /** Of the changed sessions. */
   readonly standing: ReadonlyMap<number, Standing[]>
   readonly changed: ReadonlySet<number>
 }
@@ -69,6 +73,8 @@ export class SessionWindows implements Engine {
   readonly #standing = new Map<number, Standing[]>()
   readonly #changed = new Set<number>()
   #assigned = new Uint32Array(0)
+  /** What has happened since the last snapshot; nobody keeps it where none are made. */
+  #changes: { readonly sessions: ChangedSlots; readonly keys: ChangedSlots } | undefined
 
   constructor(
     gapMs: number,
@@ -182,11 +188,7 @@ export class SessionWindows implements Engine {
 
   /** All that are kept. */
   #live(): number[] {
-    const live: number[] = []
-    this.#key.forEach((key, session) => {
-      if (key >= 0) live.push(session)
-    })
-    return live
+    return [...placesOf(this.#key)]
   }
 
   markKeys(marks: Uint8Array): void {
@@ -205,40 +207,87 @@ export class SessionWindows implements Engine {
     }
   }
 
-  snapshot(): EngineState {
-    const live = this.#live()
+  snapshot(whole: boolean): EngineState {
+    const before = whole ? undefined : this.#changes
+    const sessions = before?.sessions.take() ?? placesOf(this.#key)
+    const keys = before?.keys.take() ?? placesOf(this.#latest)
+    const count = sessions.length
+    const standing = new Map<number, Standing[]>()
     const own: SessionState = {
-      sessions: live.map((session) => ({
-        start: this.#bounds[2 * session] as number,
-        end: this.#bounds[2 * session + 1] as number,
-        key: this.#key[session] as number,
-        next: this.#next[session] as number,
-        emitted: this.#emitted[session] as number,
-      })),
-      latest: [...this.#latest.entries()].filter(([, session]) => session !== NO_SESSION),
-      standing: this.#standing,
+      sessions,
+      bounds: new Float64Array(2 * count),
+      key: new Int32Array(count),
+      next: new Int32Array(count),
+      emitted: new Uint8Array(count),
+      keys,
+      latest: Int32Array.from(keys, (key) => this.#latest[key] as number),
+      standing,
       changed: this.#changed,
     }
-    return { watermark: this.watermark, slots: Uint32Array.from(live), own }
+    for (let at = 0; at < count; at++) {
+      const session = sessions[at] as number
+      own.bounds[2 * at] = this.#bounds[2 * session] as number
+      own.bounds[2 * at + 1] = this.#bounds[2 * session + 1] as number
+      own.key[at] = this.#key[session] as number
+      own.next[at] = this.#next[session] as number
+      own.emitted[at] = this.#emitted[session] as number
+      const stands = this.#remember ? this.#standing.get(session) : undefined
+      if (stands) standing.set(session, stands)
+    }
+    this.#watchChanges()
+    const slots = sessions.filter((_, at) => (own.key[at] as number) >= 0)
+    return { watermark: this.watermark, slots, own }
   }
 
-  restore({ watermark, slots, own }: EngineState): void {
-    const { sessions, latest, standing, changed } = own as SessionState
+  #watchChanges(): void {
+    this.#changes = { sessions: new ChangedSlots(), keys: new ChangedSlots() }
+  }
+
+  restore({ watermark, own }: EngineState): void {
+    const { sessions, bounds, key, next, emitted, keys, latest, standing, changed } = own as SessionState
     this.watermark = watermark
-    this.#slots.restore(slots)
-    for (const [at, session] of slots.entries()) {
-      const { start, end, key, next, emitted } = sessions[at] as SessionState['sessions'][number]
-      this.#bounds[2 * session] = start
-      this.#bounds[2 * session + 1] = end
-      this.#key[session] = key
-      this.#next[session] = next
-      this.#emitted[session] = emitted
+    this.#slots.makeRoom(sessions.length > 0 ? (sessions.at(-1) as number) + 1 : 0)
+    for (let at = 0; at < sessions.length; at++) {
+      const session = sessions[at] as number
+      this.#bounds[2 * session] = bounds[2 * at] as number
+      this.#bounds[2 * session + 1] = bounds[2 * at + 1] as number
+      this.#key[session] = key[at] as number
+      this.#next[session] = next[at] as number
+      this.#emitted[session] = emitted[at] as number
+      if ((key[at] as number) < 0) this.#content.clear(session)
+      const stands = standing.get(session)
+      if (stands) this.#standing.set(session, stands)
+      else this.#standing.delete(session)
+    }
+    const most = keys.length > 0 ? (keys.at(-1) as number) + 1 : 0
+    if (most > this.#latest.length) {
+      const larger = new Int32Array(2 * most).fill(NO_SESSION)
+      larger.set(this.#latest)
+      this.#latest = larger
+    }
+    for (let at = 0; at < keys.length; at++) this.#latest[keys[at] as number] = latest[at] as number
+    this.#changed.clear()
+    for (const session of changed) this.#changed.add(session)
+  }
+
+  restored(): void {
+    const used = new Uint8Array(this.#key.length)
+    for (let session = 0; session < used.length; session++) {
+      if ((this.#key[session] as number) < 0) continue
+      used[session] = 1
       this.#schedule(session)
     }
-    this.#latest = new Int32Array(latest.reduce((most, [key]) => Math.max(most, key + 1), 0)).fill(NO_SESSION)
-    for (const [key, session] of latest) this.#latest[key] = session
-    for (const [session, results] of standing) this.#standing.set(session, results)
-    for (const session of changed) this.#changed.add(session)
+    this.#slots.restore(used)
+    this.#watchChanges()
+  }
+
+  #setLatest(key: number, session: number): void {
+    this.#latest[key] = session
+    this.#changes?.keys.markOne(key)
+  }
+  #setNext(session: number, next: number): void {
+    this.#next[session] = next
+    this.#changes?.sessions.markOne(session)
   }
 
   #reserve(slots: number): void {
@@ -295,11 +344,11 @@ export class SessionWindows implements Engine {
       this.#key[into] = key
       // The columns may have moved to make room.
       if (before === NO_SESSION) {
-        this.#next[into] = this.#latest[key] as number
-        this.#latest[key] = into
+        this.#setNext(into, this.#latest[key] as number)
+        this.#setLatest(key, into)
       } else {
-        this.#next[into] = this.#next[before] as number
-        this.#next[before] = into
+        this.#setNext(into, this.#next[before] as number)
+        this.#setNext(before, into)
       }
       this.#bounds[2 * into] = start
       this.#bounds[2 * into + 1] = end
@@ -320,10 +369,11 @@ export class SessionWindows implements Engine {
 
   /** `from` is the next one in the list, directly or behind others already merged. */
   #merge(into: number, from: number): void {
-    this.#next[into] = this.#next[from] as number
+    this.#setNext(into, this.#next[from] as number)
     this.#merges.push({ into, from })
     this.#merged.set(from, into)
     this.#key[from] = -1
+    this.#changes?.sessions.markOne(from)
     this.#bucketOf[from] = NaN
     this.#changed.delete(from)
     const standing = [...(this.#standing.get(from) ?? []), ...(this.#standing.get(into) ?? [])]
@@ -338,11 +388,11 @@ export class SessionWindows implements Engine {
 
   /** Takes a session and all before it out of a key's list: they are over. Those not emitted yet will be, at the end of the batch. */
   #close(key: number, previous: number, first: number): void {
-    if (previous === NO_SESSION) this.#latest[key] = NO_SESSION
-    else this.#next[previous] = NO_SESSION
+    if (previous === NO_SESSION) this.#setLatest(key, NO_SESSION)
+    else this.#setNext(previous, NO_SESSION)
     for (let session = first; session !== NO_SESSION;) {
       const after = this.#next[session] as number
-      this.#next[session] = NO_SESSION
+      this.#setNext(session, NO_SESSION)
       this.#closed.push(session)
       this.#bucketOf[session] = NaN
       session = after
@@ -382,6 +432,7 @@ export class SessionWindows implements Engine {
     }
     if (from === to) return
     this.#content.add(batch, assigned.subarray(0, batch.count))
+    this.#changes?.sessions.mark(assigned.subarray(from, to), this.#key.length)
     assigned.fill(NONE, from, to)
   }
 
@@ -420,6 +471,7 @@ export class SessionWindows implements Engine {
         watermark <= (this.#bounds[2 * session + 1] as number) + this.#policy.latenessMs
       ) {
         this.#emitted[session] = 1
+        this.#changes?.sessions.markOne(session)
         this.#schedule(session)
       } else this.#forget(session)
     }
@@ -440,7 +492,9 @@ export class SessionWindows implements Engine {
       session,
       this.#remember ? this.#standing.get(session) : undefined,
     )
-    if (standing) this.#standing.set(session, standing)
+    if (!standing) return
+    this.#standing.set(session, standing)
+    this.#changes?.sessions.markOne(session)
   }
 
   #forget(session: number): void {
@@ -448,13 +502,13 @@ export class SessionWindows implements Engine {
     let before = NO_SESSION
     for (let at = this.#latest[key] as number; at !== NO_SESSION; at = this.#next[at] as number) {
       if (at === session) {
-        if (before === NO_SESSION) this.#latest[key] = this.#next[at] as number
-        else this.#next[before] = this.#next[at] as number
+        if (before === NO_SESSION) this.#setLatest(key, this.#next[at] as number)
+        else this.#setNext(before, this.#next[at] as number)
         break
       }
       before = at
     }
-    this.#next[session] = NO_SESSION
+    this.#setNext(session, NO_SESSION)
     this.#key[session] = -1
     this.#bucketOf[session] = NaN
     if (this.#remember) this.#standing.delete(session)
@@ -484,4 +538,13 @@ export class SessionWindows implements Engine {
     }
     return sorted
   }
+}
+
+/** Where entries are that are not -1. */
+function placesOf(list: Int32Array): Uint32Array {
+  let count = 0
+  for (let at = 0; at < list.length; at++) if ((list[at] as number) >= 0) count++
+  const places = new Uint32Array(count)
+  for (let at = 0, to = 0; to < count; at++) if ((list[at] as number) >= 0) places[to++] = at
+  return places
 }

@@ -20,6 +20,7 @@ export class SpillingContent implements AggregateContent {
   #aside: AggregateSet | undefined
   /** Above it is spilled: at least twice what that leaves, so that it is worth it. */
   #mostBytes: number
+  #reserved = 0
   /** Slots on disk that were asked for, and are wanted in memory. */
   readonly #wanted = new Set<number>()
 
@@ -36,6 +37,7 @@ export class SpillingContent implements AggregateContent {
   }
 
   reserve(slots: number): void {
+    this.#reserved = Math.max(this.#reserved, slots)
     this.#inner.reserve(slots)
   }
   begin(batch: RecordBatch, slots: Uint32Array): number {
@@ -103,13 +105,18 @@ export class SpillingContent implements AggregateContent {
   }
 
   exportSlots(slots: Uint32Array): SetState {
-    if (this.#spilled.size > 0) {
-      // One more than there are: it must not be in use.
-      const spare = slots.reduce((most, slot) => Math.max(most, slot), 0) + 1
-      this.#inner.reserve(spare + 1)
-      for (const slot of slots) this.#takeBack(slot, spare)
-    }
+    this.#takeAllBack(slots)
     return this.#inner.exportSlots(slots)
+  }
+  packSlots(slots: Uint32Array): SetState {
+    this.#takeAllBack(slots)
+    return this.#inner.packSlots(slots)
+  }
+  #takeAllBack(slots: Uint32Array): void {
+    if (this.#spilled.size === 0) return
+    // Beyond all: nobody uses it yet, and it is empty again when somebody does.
+    this.#inner.reserve(this.#reserved + 1)
+    for (const slot of slots) if (this.#spilled.has(slot)) this.#takeBack(slot, this.#reserved)
   }
   importSlots(state: SetState, mapping: Uint32Array): void {
     this.#inner.importSlots(state, mapping)
