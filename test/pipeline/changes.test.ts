@@ -41,7 +41,7 @@ class Life {
     const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''))
     this.#scanner.begin({ file: 'x', base: this.#position, lineAt: () => 1 })
     this.#position += bytes.length
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const room = this.#scanner.room()
       const n = bytes.copy(room, 0, at, at + Math.min(room.length, bytes.length - at))
       at += n
@@ -93,7 +93,12 @@ const tried: readonly Tried[] = [
 
 const stageOf = async ({ spec, program, options }: Tried): Promise<OperatorStage> => {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  return (await spec.create({ program: program ? [program] : [], files: [], options: given, args: {} })) as OperatorStage
+  return (await spec.create({
+    program: program ? [program] : [],
+    files: [],
+    options: given,
+    args: {},
+  })) as OperatorStage
 }
 
 /** Runs steps, with a snapshot after some, and now and then a new life from the last of them. */
@@ -132,26 +137,28 @@ function run(
 }
 
 describe('an operator that comes back from its snapshots goes on as if nothing had been', () => {
-  test.each(tried.map((one) => [`${one.spec.name} ${one.program} ${JSON.stringify(one.options)} ${one.memoryBytes ?? ''}`, one] as const))(
-    '%s',
-    async (_, one) => {
-      const stage = await stageOf(one)
-      expect(stage.snapshots).toBe('changes')
-      fc.assert(
-        fc.property(
-          fc.array(fc.array(record, { maxLength: 6 }), { maxLength: 12 }),
-          fc.array(fc.nat(5), { maxLength: 12 }),
-          (records, fates) => {
-            // A window that was on disk shows its keys as it has first seen them, not as an earlier window has.
-            const spelling = one.memoryBytes === undefined ? {} : { odd: 0 }
-            const steps = records.map((part, step) => part.map((fields) => lineOf({ ...fields, ...spelling }, step)))
-            expect(run(stage, 'reference', steps, fates, one.memoryBytes)).toBe(run(stage, 'reference', steps, []))
-          },
-        ),
-        { numRuns: Number(process.env['BECK_RUNS'] ?? 60) },
-      )
-    },
-  )
+  test.each(
+    tried.map(
+      (one) =>
+        [`${one.spec.name} ${one.program} ${JSON.stringify(one.options)} ${one.memoryBytes ?? ''}`, one] as const,
+    ),
+  )('%s', async (_, one) => {
+    const stage = await stageOf(one)
+    expect(stage.snapshots).toBe('changes')
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(record, { maxLength: 6 }), { maxLength: 12 }),
+        fc.array(fc.nat(5), { maxLength: 12 }),
+        (records, fates) => {
+          // A window that was on disk shows its keys as it has first seen them, not as an earlier window has.
+          const spelling = one.memoryBytes === undefined ? {} : { odd: 0 }
+          const steps = records.map((part, step) => part.map((fields) => lineOf({ ...fields, ...spelling }, step)))
+          expect(run(stage, 'reference', steps, fates, one.memoryBytes)).toBe(run(stage, 'reference', steps, []))
+        },
+      ),
+      { numRuns: Number(process.env['BECK_RUNS'] ?? 60) },
+    )
+  })
 })
 
 test('keys that are forgotten, and get other ids, between two snapshots', async () => {
