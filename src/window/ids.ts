@@ -50,9 +50,9 @@ export class SlotsByKey {
   }
 
   #growSparse(entries: number): void {
-    const old = this.#sparse
+    const old = this.#sparse ?? new Uint32Array(0)
     const larger = (this.#sparse = new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(8 * entries)))))
-    for (let from = 0; old && from < old.length; from += 2) {
+    for (let from = 0; from < old.length; from += 2) {
       if (old[from] === 0) continue
       const at = place(larger, (old[from] as number) - 1)
       larger[at] = old[from] as number
