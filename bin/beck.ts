@@ -1,6 +1,8 @@
 import { commands } from '../commands/index.ts'
 import { main } from '../src/cli/main.ts'
+import type { Stage } from '../src/core/spec.ts'
 import type { Spawn, WorkerTask } from '../src/pipeline/parallel.ts'
+import type { ChainWork } from '../src/run/composite.ts'
 
 /** Filled in by the build. */
 declare const BECK_VERSION: string
@@ -41,7 +43,15 @@ function ownCommand(): string[] {
 
 async function work(task: WorkerTask): Promise<void> {
   const { runWorker } = await import('../src/pipeline/parallel.ts')
-  const spec = await commands[task.command]?.()
-  if (!spec) throw new Error(`a worker knows no command ${task.command}`)
-  threads().parentPort?.postMessage(await runWorker(await spec.create(task.args), task))
+  threads().parentPort?.postMessage(await runWorker(await stageOf(task), task))
+}
+
+async function stageOf({ command, args, chain }: WorkerTask): Promise<Stage> {
+  if (chain !== undefined) {
+    const { composeWork } = await import('../src/run/composite.ts')
+    return composeWork(chain as ChainWork, commands) // from src/run/fused.ts
+  }
+  const spec = await commands[command]?.()
+  if (!spec) throw new Error(`a worker knows no command ${command}`)
+  return spec.create(args)
 }

@@ -3,10 +3,10 @@ import type { Collector, FoldingOperator, Part, PartOperator, StageContext } fro
 import type { OperatorStage } from '../core/spec.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { stopAtBadRecords } from './bad-records.ts'
-import { collectInto, openScanner, stageContext } from './context.ts'
+import { type ByteSink, collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { packed, revive, taskCount, TaskFiles, type Failure, type Spawn, type WorkerTask } from './parallel.ts'
-import { readInput } from './reader.ts'
+import { isBlockOperator, readInput } from './reader.ts'
 import type { Progress } from './run-stage.ts'
 import type { Outcome } from './settings.ts'
 import { Turns } from './turns.ts'
@@ -18,6 +18,9 @@ import { Turns } from './turns.ts'
  *     thread A   ──0──fold 0──2──fold 1, 2──4──…      the main thread works too, and folds between its tasks
  *     thread B   ────1────────3────────…
  */
+
+/** Where the output goes. */
+type LineOutput = ByteSink & { flush(): void }
 
 /** How many tasks a thread may be ahead of what is folded. */
 const AHEAD = 8
@@ -36,13 +39,13 @@ export async function runOrdered(
   task: Omit<WorkerTask, 'turns'>,
   spawn: Spawn,
   progress?: Progress,
+  output: LineOutput = new Output(),
 ): Promise<Outcome | undefined> {
   const { inputs, settings } = task
   const turns = new Turns()
   const work: WorkerTask = { ...task, turns: turns.shared }
   const own = new TaskRunner(stage, work, progress)
   const counts = new Map<string, number>()
-  const output = new Output()
   const context = stageContext(own.scanner, stopAtBadRecords, counts, settings)
   const fold = new Fold(stage.open(context) as FoldingOperator, output, turns)
   const end = taskCount(inputs)
@@ -69,7 +72,7 @@ export async function runOrdered(
 /** Takes parts as they come, from this thread and the others, and folds them in the order of their tasks. */
 class Fold {
   readonly #operator: FoldingOperator
-  readonly #output: Output
+  readonly #output: LineOutput
   readonly #out: Collector
   readonly #turns: Turns
   readonly #results = new Map<number, TaskResult>()
@@ -79,7 +82,7 @@ class Fold {
   /** The task to be folded next. */
   #next = 0
 
-  constructor(operator: FoldingOperator, output: Output, turns: Turns) {
+  constructor(operator: FoldingOperator, output: LineOutput, turns: Turns) {
     this.#operator = operator
     this.#output = output
     this.#out = collectInto(output)
@@ -112,8 +115,10 @@ class Fold {
       this.#results.delete(this.#next)
       this.#operator.addPart(next.part, this.#out)
       if (next.failure) {
+        const error = revive(next.failure)
+        if (isBlockOperator(this.#operator)) this.#operator.endBehind?.(error, this.#out)
         this.#output.flush()
-        throw revive(next.failure)
+        throw error
       }
       this.#turns.pass(this.#next++)
     }
@@ -158,6 +163,9 @@ export async function workOrdered(stage: OperatorStage, task: WorkerTask): Promi
   }
 }
 
+/** Parts are taken, not emitted. */
+const nowhere: Collector = { forward() {}, emit() {}, emitText() {} }
+
 /** Makes parts of tasks. */
 class TaskRunner {
   readonly scanner: Scanner
@@ -178,13 +186,17 @@ class TaskRunner {
 
   async run(task: number): Promise<TaskResult> {
     const { source, origin } = this.#files.open(task)
+    const block = isBlockOperator(this.#operator) ? this.#operator : undefined
     let failure: Failure | undefined
     try {
+      block?.beginRange(origin.base)
       await readInput(this.scanner, source, origin, (batch) => this.#operator.processBatch(batch), {
         maxLineBytes: this.#task.settings.maxLineBytes,
         bad: stopAtBadRecords,
+        ...(block && { takeBlock: (scanned, at) => block.processBlock(scanned, at, nowhere) }),
         ...(this.#progress && { afterBlock: this.#progress }),
       })
+      block?.endRange(nowhere)
     } catch (error) {
       failure = packed(error)
     }

@@ -4,10 +4,10 @@ import { BeckError, type ErrorCode } from '../core/errors.ts'
 import type { MergeableOperator } from '../core/operator.ts'
 import type { Arguments, OperatorStage, Stage } from '../core/spec.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords } from './bad-records.ts'
-import { collectInto, openScanner, stageContext } from './context.ts'
+import { type ByteSink, collectInto, openScanner, stageContext } from './context.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import { RangeOrigin } from './origin.ts'
-import { readInput } from './reader.ts'
+import { isBlockOperator, readInput } from './reader.ts'
 import type { Progress } from './run-stage.ts'
 import { addCounts, type Outcome, type RunSettings } from './settings.ts'
 import { FileRange, lineStart, rangeableSize } from './source.ts'
@@ -35,6 +35,8 @@ export interface WorkerTask {
   readonly turns: SharedArrayBuffer
   /** What the table of a `TableStage` came to. */
   readonly table?: unknown
+  /** Several stages as one: what `composeWork` of src/run takes. */
+  readonly chain?: unknown
 }
 /** What it answers with. */
 interface WorkerResult {
@@ -76,6 +78,7 @@ export async function runParallel(
   task: Omit<WorkerTask, 'turns'>,
   spawn: Spawn,
   progress?: Progress,
+  output: ByteSink & { flush(): void } = new Output(),
 ): Promise<Outcome> {
   const { deadLetter, keepDeadLetters, inputs } = task.settings
   if (deadLetter !== undefined && !keepDeadLetters) openSideFile(deadLetter, inputs).close()
@@ -90,7 +93,6 @@ export async function runParallel(
   if (stage.parallel === 'merge') {
     const operator = ours.operator as MergeableOperator
     for (const { state } of results.slice(1)) operator.mergeState(state)
-    const output = new Output()
     operator.onEnd?.(collectInto(output))
     output.flush()
   }
@@ -126,6 +128,7 @@ async function workThrough(
   const scanner = openScanner(stage.reads, settings)
   const operator = stage.open(stageContext(scanner, bad, counts, settings))
   const out = collectInto(output)
+  const block = isBlockOperator(operator) ? operator : undefined
   const end = taskCount(inputs)
   let failure: Failure | undefined
   const files = new TaskFiles(inputs)
@@ -133,11 +136,14 @@ async function workThrough(
     for (let task = turns.take(); task < end && !turns.stopped; task = turns.take()) {
       output.begin(task)
       const { source, origin } = files.open(task)
+      block?.beginRange(origin.base)
       await readInput(scanner, source, origin, (batch) => operator.processBatch(batch, out, 0), {
         maxLineBytes: settings.maxLineBytes,
         bad,
+        ...(block && { takeBlock: (scanned, at) => block.processBlock(scanned, at, out) }),
         ...(progress && { afterBlock: progress }),
       })
+      block?.endRange(out)
       await output.finish()
     }
     await output.drain()

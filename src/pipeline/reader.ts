@@ -1,5 +1,6 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
+import type { Collector } from '../core/operator.ts'
 import { lineTooLong } from '../core/problems.ts'
 import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
@@ -46,6 +47,18 @@ export interface FrameTaker {
   /** The input has ended. @throws BeckError frames, unless `end` has come */
   finish(records: number): void
 }
+
+/** An operator that takes blocks whole, bad lines and all, and the input in ranges: several stages as one (src/run/composite.ts). */
+export interface BlockOperator {
+  processBlock(scanned: Scanned, origin: InputOrigin, out: Collector): void
+  /** The first byte of a range: bytes of all inputs before it. */
+  beginRange(position: number): void
+  /** Everything of the range is handed on. */
+  endRange(out: Collector): void
+  /** A part of the input has failed: the stages behind the one that did go on to their end. */
+  endBehind?(error: unknown, out: Collector): void
+}
+export const isBlockOperator = (operator: object): operator is BlockOperator => 'processBlock' in operator
 
 export type Process = (batch: RecordBatch) => void | 'done'
 

@@ -19,6 +19,8 @@ export interface Adapted {
   readonly stage: OperatorStage
   readonly settings: RunSettings
   readonly ending?: Ending
+  /** What the table of a join came to, for workers. */
+  readonly table?: unknown
   /** Bad records of its table, kept already. */
   readonly deadLetters?: number
 }
@@ -37,7 +39,7 @@ export async function asOperator(
       const { readTable } = await import('../pipeline/table.ts')
       const { table, outcome, rest } = await readTable(stage, settings)
       addCounts(counts, outcome.counts)
-      return { stage: stage.stage(table), settings: rest, deadLetters: outcome.deadLetters }
+      return { stage: stage.stage(table), settings: rest, table, deadLetters: outcome.deadLetters }
     }
     case 'encoder': {
       let encoder: Encoder | undefined

@@ -6,11 +6,13 @@ import { stageContext } from '../pipeline/context.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import { readInputs } from '../pipeline/reader.ts'
-import type { RunSettings } from '../pipeline/settings.ts'
+import type { Spawn } from '../pipeline/parallel.ts'
+import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { asOperator, type Ending } from './adapters.ts'
 import { Chain, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan } from './plan.ts'
 
@@ -31,8 +33,8 @@ const TIMER_MS = 20
  * Runs a pipeline in this process: blocks go from stage to stage in memory. Returns the exit code of a shell with `pipefail`: that of the last stage that
  * failed; stages behind one that fails go on to their end.
  */
-export async function runFused(stages: readonly CommandStage[], terminal: Terminal): Promise<number> {
-  const run = new FusedRun(stages, terminal)
+export async function runFused(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn): Promise<number> {
+  const run = new FusedRun(stages, terminal, spawn)
   try {
     return await run.run()
   } finally {
@@ -43,16 +45,20 @@ export async function runFused(stages: readonly CommandStage[], terminal: Termin
 class FusedRun {
   readonly #stages: readonly CommandStage[]
   readonly #terminal: Terminal
+  readonly #spawn: Spawn
   readonly #output = new Output()
   readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
   readonly #counts = new Map<number, Map<string, number>>()
   readonly #endings = new Map<number, Ending>()
+  /** The stages as workers get them. */
+  readonly #tasks: ChainTask[] = []
   readonly #tableLetters = new Map<number, number>()
   #exit = 0
   /** A stage could not be opened: those behind it have no input. */
   #broken = false
 
-  constructor(stages: readonly CommandStage[], terminal: Terminal) {
+  constructor(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn) {
+    this.#spawn = spawn
     this.#stages = stages
     this.#terminal = terminal
   }
@@ -84,6 +90,7 @@ class FusedRun {
         if (adapted.ending) this.#endings.set(index, adapted.ending)
         this.#tableLetters.set(index, adapted.deadLetters ?? 0)
         made.push({ index, stage: adapted.stage, settings: adapted.settings })
+        this.#tasks.push({ index, command: stage.name, args, settings: adapted.settings, table: adapted.table })
       } catch (error) {
         // In a shell the stages behind it see an empty input.
         await this.#fail(error, index)
@@ -101,7 +108,70 @@ class FusedRun {
   }
 
   /** Records from files or standard input. */
-  async #fromRecords({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
+  async #fromRecords(first: CommandStage, stages: readonly ChainStage[]): Promise<void> {
+    if (!(await this.#inParallel(first, stages))) await this.#alone(first, stages)
+  }
+
+  /**
+   * Lets all threads work on the first stages; the others follow in this one. Returns false, with nothing done, where one thread does as well. Output and
+   * errors are the same.
+   */
+  async #inParallel({ args }: CommandStage, stages: readonly ChainStage[]): Promise<boolean> {
+    const head = parallelHead(stages)
+    const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
+    // Dead letters of several stages would have to wait for their turn.
+    const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
+    if (!head || workers < 2 || !plain) return false
+    const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
+    const inputs = planInputs(args.files)
+    if (!inputs) return false
+    const tail = this.#chain(stages.slice(head.count))
+    const into = tail?.entry ?? this.#sink
+    let written = false
+    const output = {
+      write(bytes: Uint8Array) {
+        written = true
+        into.write(bytes)
+      },
+      writeBinary(text: string) {
+        written = true
+        into.writeBinary(text)
+      },
+      flush: () => (tail ?? this.#sink).settle(),
+    }
+    const settings = { ...stages[0]!.settings, workers }
+    const chain: ChainWork = { tasks: this.#tasks.slice(0, head.count), kind: head.kind, views: true }
+    const task = { command: 'run', args, settings, inputs, chain }
+    const stage = compose(stages.slice(0, head.count), head.kind)
+    let worked = true
+    await this.#through(tail, async () => {
+      let outcome: Outcome | undefined
+      if (stage.parallel === 'ordered') {
+        const { runOrdered } = await import('../pipeline/ordered.ts')
+        outcome = await runOrdered(stage, task, this.#spawn, undefined, output)
+        worked = outcome !== undefined
+      } else {
+        try {
+          outcome = await runParallel(stage, task, this.#spawn, undefined, output)
+        } catch (error) {
+          // What the stages behind would get of the input up to a bad record is found out in order.
+          if (stage.parallel === 'stateless' || written || !(error instanceof BeckError)) throw error
+          worked = false
+        }
+      }
+      for (const [name, records] of outcome?.counts ?? []) {
+        const at = name.indexOf(' ')
+        addCounts(this.#context(Number(name.slice(0, at))), [[name.slice(at + 1), records]])
+      }
+      if (!worked) throw new NotParallel()
+    }).catch((error: unknown) => {
+      if (!(error instanceof NotParallel)) throw error
+    })
+    return worked
+  }
+
+  /** One thread. */
+  async #alone({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
     const [group] = groupStages(stages) as [ChainStage[]]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
@@ -169,7 +239,7 @@ class FusedRun {
     try {
       await read()
     } catch (error) {
-      if (error instanceof ReaderGone) throw error
+      if (error instanceof ReaderGone || error instanceof NotParallel) throw error
       failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? 0
       await this.#fail(error, failed)
     } finally {
@@ -225,6 +295,9 @@ class FusedRun {
     for (const { close } of this.#bad.values()) close?.()
   }
 }
+
+/** Thrown to unwind when one thread does as well; nothing has been written. */
+class NotParallel extends Error {}
 
 function openBad({ deadLetter, keepDeadLetters, inputs }: RunSettings): { records: BadRecords; close?(): void } {
   if (deadLetter === undefined) return { records: stopAtBadRecords }

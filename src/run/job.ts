@@ -30,7 +30,7 @@ export async function runJob({ action, job, args }: JobStage, host: Host, termin
 async function runPlan(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
   const { canFuse, runFused } = await import('./fused.ts')
   if (!canFuse(plan)) return runPiped(plan, host)
-  return runFused(plan.stages as readonly CommandStage[], terminal)
+  return runFused(plan.stages as readonly CommandStage[], terminal, host.spawn)
 }
 
 async function runPiped(plan: LogicalPlan, host: Host): Promise<number> {

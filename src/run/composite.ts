@@ -1,0 +1,243 @@
+import type { RecordBatch } from '../core/batch.ts'
+import type {
+  Collector,
+  FoldingOperator,
+  MergeableOperator,
+  Part,
+  PartOperator,
+  StageContext,
+} from '../core/operator.ts'
+import { ByteBuffer } from '../core/byte-buffer.ts'
+import { BeckError } from '../core/errors.ts'
+import type { Arguments, OperatorStage } from '../core/spec.ts'
+import type { Registry } from '../cli/registry.ts'
+import type { Scanned } from '../ndjson/scanner.ts'
+import { stopAtBadRecords } from '../pipeline/bad-records.ts'
+import type { InputOrigin } from '../pipeline/origin.ts'
+import type { BlockOperator } from '../pipeline/reader.ts'
+import type { RunSettings } from '../pipeline/settings.ts'
+import { Chain, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { type ChainStage, stageOf, type Surroundings } from './group.ts'
+
+/** A stage of a chain, as a worker gets it. Plain data. */
+export interface ChainTask {
+  readonly index: number
+  readonly command: string
+  readonly args: Arguments
+  readonly settings: RunSettings
+  /** What the table of a join came to. */
+  readonly table?: unknown
+}
+
+/**
+ * How several stages can be run by several threads, from the first on: `count` of them, as one operator. `lines`: their output is gathered by one
+ * thread, for the stages behind.
+ */
+export interface ParallelHead {
+  readonly count: number
+  readonly kind: 'stateless' | 'merge' | 'ordered' | 'lines'
+}
+
+/** What a worker is told. */
+export interface ChainWork {
+  readonly tasks: readonly ChainTask[]
+  readonly kind: ParallelHead['kind']
+  readonly views: boolean
+}
+
+/** Undefined: one thread is all that these stages can use. */
+export function parallelHead(stages: readonly ChainStage[]): ParallelHead | undefined {
+  let count = 0
+  while (stages[count]?.stage.parallel === 'stateless') count++
+  const next = stages[count]?.stage.parallel
+  if (next === 'merge' || next === 'ordered') return { count: count + 1, kind: next }
+  if (count === 0) return undefined
+  return { count, kind: count === stages.length ? 'stateless' : 'lines' }
+}
+
+/** Positions in lines that were made anew are counted in finer steps, so that those of the next range of the input come after them. */
+const FINER = 1024
+
+/**
+ * Stages of a chain as one operator, for the drivers that know about threads. Its counts are named by the stage's number and a space.
+ */
+export function compose(stages: readonly ChainStage[], kind: ParallelHead['kind'], views = true): OperatorStage {
+  const [group] = groupStages(stages, views) as [ChainStage[]]
+  return {
+    role: 'operator',
+    reads: fieldsOf(group),
+    parallel: kind === 'lines' ? 'ordered' : kind,
+    open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, views)),
+    openPart: (context) =>
+      kind === 'lines' ? new LineParts(stages, context, views) : new CompositeParts(stages, context, views),
+  }
+}
+
+/** The same in a worker. */
+export async function composeWork({ tasks, kind, views }: ChainWork, registry: Registry): Promise<OperatorStage> {
+  const stages: ChainStage[] = []
+  for (const { index, command, args, settings, table } of tasks) {
+    const spec = await registry[command]?.()
+    const made = await spec?.create(args)
+    const stage = made?.role === 'table' ? made.stage(table) : made
+    if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
+    stages.push({ index, stage, settings })
+  }
+  return compose(stages, kind, views)
+}
+
+const surroundings = (context: StageContext): Surroundings => ({
+  context: ({ index, settings: { memoryBytes } }, scanner) => ({
+    ...context,
+    memoryBytes,
+    keyTable: (fields) => scanner.keyTable(fields),
+    count: (what, records) => context.count(`${index} ${what}`, records),
+  }),
+  bad: () => stopAtBadRecords,
+})
+
+/** Hands on to whoever is asking at the moment. */
+class Current implements LineSink {
+  out: Collector | undefined
+  write(bytes: Uint8Array): void {
+    this.out?.emit(bytes)
+  }
+  writeBinary(text: string): void {
+    this.out?.emitText(text)
+  }
+  settle(): void {}
+}
+
+class Composite implements MergeableOperator, FoldingOperator, BlockOperator {
+  readonly #chain: Chain
+  readonly #sink = new Current()
+  readonly #last: Chain['nodes'][number]
+
+  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
+    this.#chain = new Chain(stages, context, surroundings(context), this.#sink, views)
+    this.#last = this.#chain.nodes.at(-1)!
+  }
+  processBatch(batch: RecordBatch, out: Collector): void {
+    this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE, out)
+  }
+  processBlock(scanned: Scanned, origin: InputOrigin, out: Collector): void {
+    this.#sink.out = out
+    this.#chain.process(scanned, origin)
+  }
+  beginRange(position: number): void {
+    this.#chain.beginAt(position * FINER)
+  }
+  endRange(out: Collector): void {
+    this.#sink.out = out
+    this.#chain.settle()
+  }
+  onEnd(out: Collector): void {
+    this.#sink.out = out
+    for (const error of this.#chain.end()) throw error
+  }
+  endBehind(error: unknown, out: Collector): void {
+    this.#sink.out = out
+    const failed = error instanceof BeckError ? stageOf(error) : undefined
+    if (failed !== undefined) this.#chain.end(failed)
+  }
+  exportState(): unknown {
+    return (this.#last.operator as MergeableOperator).exportState()
+  }
+  mergeState(state: unknown): void {
+    ;(this.#last.operator as MergeableOperator).mergeState(state)
+  }
+  addPart(part: Part, out: Collector): void {
+    this.#sink.out = out
+    ;(this.#last.operator as FoldingOperator).addPart(part, this.#last.out)
+  }
+}
+
+/** What stands in for an origin where there are no bad lines. */
+const NOWHERE: InputOrigin = {
+  file: '',
+  base: 0,
+  received: 0,
+  lineAt: () => 1,
+  advance() {},
+  locate: () => ({ file: '', line: 1 }),
+}
+
+/** A worker's share of a chain whose last stage takes parts. */
+class CompositeParts implements PartOperator, BlockOperator {
+  readonly #chain: Chain
+  #part: PartOperator | undefined
+
+  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
+    const last = stages.at(-1)!
+    const { openPart } = last.stage
+    if (!openPart) throw new Error('a stage without parts')
+    const open = (context: StageContext) => {
+      const part = (this.#part = openPart.call(last.stage, context))
+      return { processBatch: (batch: RecordBatch) => part.processBatch(batch) }
+    }
+    const parts: ChainStage = { ...last, stage: { ...last.stage, open } }
+    this.#chain = new Chain([...stages.slice(0, -1), parts], context, surroundings(context), new Current(), views)
+  }
+  processBatch(batch: RecordBatch): void {
+    this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)
+  }
+  processBlock(scanned: Scanned, origin: InputOrigin): void {
+    this.#chain.process(scanned, origin)
+  }
+  beginRange(position: number): void {
+    this.#chain.beginAt(position * FINER)
+  }
+  endRange(): void {
+    this.#chain.settle()
+  }
+  takePart(): Part {
+    return this.#part!.takePart()
+  }
+}
+
+/** Lines that a worker's stages have made, for the stages behind them. */
+interface Lines extends Part {
+  readonly lines: Uint8Array
+}
+
+class LineParts implements PartOperator<Lines>, BlockOperator, LineSink {
+  readonly #chain: Chain
+  readonly #lines = new ByteBuffer(1 << 16)
+
+  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
+    this.#chain = new Chain(stages, context, surroundings(context), this, views)
+  }
+  processBatch(batch: RecordBatch): void {
+    this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)
+  }
+  processBlock(scanned: Scanned, origin: InputOrigin): void {
+    this.#chain.process(scanned, origin)
+  }
+  beginRange(position: number): void {
+    this.#chain.beginAt(position * FINER)
+  }
+  endRange(): void {
+    this.#chain.settle()
+  }
+  takePart(): Lines {
+    const lines = new Uint8Array(this.#lines.view())
+    this.#lines.length = 0
+    return { entries: 0, lines }
+  }
+  write(bytes: Uint8Array): void {
+    this.#lines.append(bytes)
+  }
+  writeBinary(text: string): void {
+    this.write(Buffer.from(text, 'latin1'))
+  }
+  settle(): void {}
+}
+
+class LinesFold implements FoldingOperator<Lines> {
+  processBatch(): void {
+    throw new Error('lines come in parts')
+  }
+  addPart({ lines }: Lines, out: Collector): void {
+    out.emit(lines)
+  }
+}
