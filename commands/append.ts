@@ -5,12 +5,11 @@ import type { Arguments, CommandSpec, EpochSink, PipelineStart, SinkContext, Sin
 import { type Acks, Appender, type AppendPlan } from '../src/log/appender.ts'
 import { KeyHash } from '../src/log/key-hash.ts'
 import { checkName } from '../src/log/layout.ts'
-import { announceSink, checkRun, commitEpoch, ownerIsAlive, withoutSink } from '../src/log/pipelines.ts'
 import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { plannedTopic, prepareTopic } from '../src/log/topics.ts'
-import { removeSnapshots } from '../src/pipeline/snapshot.ts'
-import { isUpstream, processGroup } from '../src/pipeline/upstream.ts'
+import { EpochCommitter, unanswered } from '../src/pipeline/epoch-committer.ts'
+import { refuseSwallowedFrames } from '../src/pipeline/swallowed-frames.ts'
 
 export const append: CommandSpec = {
   name: 'append',
@@ -131,7 +130,7 @@ async function createStage(args: Arguments): Promise<SinkStage> {
       let checked = args.files.length > 0
       return {
         processBatch(batch) {
-          if (!checked && !epochs.started && store) refuseWithoutFrames(store)
+          if (!checked && !epochs.started && store) refuseSwallowedFrames(store)
           checked = true
           appender.processBatch(batch)
         },
@@ -162,11 +161,22 @@ function epochSink(
   appender: Appender,
   producer: string | undefined,
 ): EpochSink & { readonly started: boolean } {
-  let run: PipelineStart | undefined
-  let store: Store
+  let committer: EpochCommitter | undefined
+  const open = (pipeline: PipelineStart): EpochCommitter => {
+    const store = begin()
+    if (realpathSync(store.folder) === realpathSync(pipeline.store)) return new EpochCommitter(store, pipeline)
+    throw new BeckError('bad-option', {
+      option: '--store',
+      problem: `the pipe reads from the store ${pipeline.store}, and output and offsets can be one only in one store`,
+      hint: `leave --store and $BECK_STORE out, or name that store: --store ${pipeline.store}`,
+    })
+  }
   return {
     get started() {
-      return run !== undefined
+      return committer !== undefined
+    },
+    resolve(pipeline) {
+      throw unanswered(open(pipeline).state(), 'append')
     },
     start(pipeline) {
       if (producer !== undefined) {
@@ -176,62 +186,11 @@ function epochSink(
           hint: 'leave it out: nothing is written twice',
         })
       }
-      store = begin()
-      run = pipeline
-      if (realpathSync(store.folder) !== realpathSync(pipeline.store)) {
-        throw new BeckError('bad-option', {
-          option: '--store',
-          problem: `the pipe reads from the store ${pipeline.store}, and output and offsets can be one only in one store`,
-          hint: `leave --store and $BECK_STORE out, or name that store: --store ${pipeline.store}`,
-        })
-      }
+      committer = open(pipeline)
       appender.hold()
-      store.refresh()
-      for (const { group, generation } of [run, ...(run.others ?? [])]) {
-        checkRun(store, { name: group, generation })
-        announceSink(store, group, generation)
-      }
     },
     joined: true,
-    commit({ epoch, sourceEpoch, offsets, handles, others = [] }) {
-      const { group, generation, stages, others: sources = [] } = run as PipelineStart
-      const first = { name: group, generation, stages, epoch: sourceEpoch ?? epoch, offsets, handles }
-      const rest = sources.map(({ group: name, generation, stages }) => {
-        const other = others.find((other) => other.group === name)
-        if (!other) throw new BeckError('frames', { problem: `barrier ${epoch} says nothing of the group "${name}"` })
-        return { ...other, name, generation, stages }
-      })
-      appender.commit((transaction) => {
-        for (const { name, generation, epoch, handles } of [first, ...rest]) {
-          if (handles.length === 0) continue
-          const place = { env: store.env, store: store.folder, pipeline: name }
-          transaction.afterCommit(() => removeSnapshots(place, { generation, epoch, handles }))
-        }
-        return commitEpoch(store, transaction, { ...first, others: rest })
-      })
-    },
-  }
-}
-
-/** A shell starts the stages of a pipe within this time. Hundredths of a second, as Linux counts them. */
-const TOGETHER_TICKS = 20
-
-/** Records without frames, although an exactly-once pipe leads here: something on the way swallows them. @throws BeckError frames */
-function refuseWithoutFrames(store: Store): void {
-  store.refresh()
-  for (const [name, pipeline] of withoutSink(store)) {
-    const { owner } = pipeline
-    const { identity } = store.env
-    // A source that has given up (it waits some seconds for a sink) was one of ours if it was started with us.
-    const together =
-      pipeline.group === processGroup() &&
-      owner.boot === identity.boot &&
-      Math.abs(Number(owner.start) - Number(identity.start)) < TOGETHER_TICKS
-    if (!(ownerIsAlive(store, pipeline) ? isUpstream(owner.pid) : together)) continue
-    throw new BeckError('frames', {
-      problem: `this pipe begins with consume --group ${name} and delivers exactly once, but its control frames do not arrive here; nothing is appended`,
-      hint: 'grep, head, jq and other programs swallow them: between consume and append only beck commands can stand, as beck filter in place of grep',
-    })
+    commit: (epoch) => appender.commit((transaction) => committer?.commit(transaction, epoch) ?? false),
   }
 }
 

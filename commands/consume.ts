@@ -18,7 +18,7 @@ export const consume: CommandSpec = {
     'Writes the records that the group has not had yet, and commits what it has written to its standard output. That protects ' +
     "against this command's own death, not against its readers': what a later stage of the pipe had not finished is not delivered " +
     'again. Killed at any moment and started again, it delivers everything at least once; with --at-most-once, which commits before ' +
-    'it writes, at most once. With --exactly-once the end of the pipe (beck append) commits output, offsets and the state of the ' +
+    'it writes, at most once. With --exactly-once the end of the pipe (beck append, beck into) commits output, offsets and the state of the ' +
     'stages as one: docs/exactly-once.md. Members of one group share the partitions; members beyond the partitions stand by to take over.',
   program: [{ name: 'TOPIC', description: 'one or more topics', variadic: true }],
   files: false,
@@ -45,7 +45,7 @@ export const consume: CommandSpec = {
       flag: 'exactly-once',
       description: 'the command at the end of the pipe commits, output and offsets as one: see docs/exactly-once.md',
     },
-    { flag: 'at-least-once', description: 'the same, where not every stage can do it exactly once' },
+    { flag: 'at-least-once', description: 'the same for an end that cannot do it exactly once: see beck commit' },
     {
       flag: 'checkpoint',
       value: 'DURATION',

@@ -129,6 +129,9 @@ async function runCommand(
       )
     case 'job':
       return (await import('../run/job.ts')).runJob(stage, host, terminal)
+    case 'process':
+      await (await import('../pipeline/via.ts')).runVia(stage, settings, (line) => terminal.toolIo().say(line))
+      return undefined
     case 'tool':
       await stage.run(terminal.toolIo())
       return undefined

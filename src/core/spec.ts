@@ -95,6 +95,8 @@ export type Stage =
   | EncoderStage
   /** Records in, kept somewhere (`append`). */
   | SinkStage
+  /** Lines in, through another program, lines out (`via`). */
+  | ProcessStage
   /** Does its own input and output (`topic list`, `replay` …). */
   | ToolStage
   /** A pipeline of other commands (`run`, `explain`). */
@@ -226,16 +228,20 @@ export interface EncoderStage {
 export interface SinkStage {
   readonly role: 'sink'
   readonly reads: readonly FieldPath[]
+  /** It waits for an outside system, or writes to standard output: it cannot share a process with other stages. */
+  readonly ownProcess?: boolean
   open(context: SinkContext): Sink
 }
 export interface Sink {
   processBatch(batch: import('./batch.ts').RecordBatch): void
+  /** Awaited before more is read: a sink that is behind makes its input wait. */
+  ready?(): Promise<void> | undefined
   /** The input pauses: what was held back for being written together is kept now. Also before the error of a bad record. */
-  onIdle(): void
+  onIdle(): void | Promise<void>
   onTimer(now: import('./operator.ts').ProcessingTime): void
-  onEnd(): void
+  onEnd(): void | Promise<void>
   /** Always called at last, also after an error. */
-  close(): void
+  close(): void | Promise<void>
   /** For pipes that deliver exactly once. Without it they are refused. */
   readonly epochs?: EpochSink
 }
@@ -243,10 +249,12 @@ export interface Sink {
 export interface EpochSink {
   /** It commits several sources as one, as a join of two pipes has them. */
   readonly joined?: boolean
+  /** Says in the journal what has become of an epoch that an earlier run has prepared. @throws BeckError fenced, usage */
+  resolve(pipeline: PipelineStart): void | Promise<void>
   /** Before the first record. @throws BeckError fenced, usage */
-  start(pipeline: PipelineStart): void
+  start(pipeline: PipelineStart): void | Promise<void>
   /** All records since the last commit belong to this epoch. Doing it twice is doing it once. @throws BeckError fenced */
-  commit(epoch: Epoch): void
+  commit(epoch: Epoch): void | Promise<void>
 }
 /** Where a pipeline stands when its run begins. */
 export interface PipelineStart {
@@ -254,9 +262,10 @@ export interface PipelineStart {
   readonly group: string
   readonly generation: number
   readonly epoch: number
+  readonly level: 'exactly-once' | 'at-least-once'
   readonly stages: readonly string[]
   /** Further sources, of a join of two pipes: pipelines of their own, committed with the first as one. */
-  readonly others?: readonly Omit<PipelineStart, 'store' | 'others'>[]
+  readonly others?: readonly Omit<PipelineStart, 'store' | 'level' | 'others'>[]
 }
 export interface Epoch {
   /** Of the stream: one more for each. */
@@ -271,6 +280,15 @@ export interface SinkContext extends StageContext {
   /** A line for people on stderr. */
   say(line: string): void
   readonly terminal: { readonly stderr: boolean }
+}
+
+/** Another program as a stage. */
+export interface ProcessStage {
+  readonly role: 'process'
+  readonly command: string
+  readonly words: readonly string[]
+  /** It answers each line with a line, so that one run of it serves all epochs. */
+  readonly lines: boolean
 }
 
 export interface ToolStage {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { BeckError } from '../core/errors.ts'
 import { ensureFolder, readSmallFile, removeIfThere, writeAll } from './env.ts'
 import { refuseWhileLive } from './groups.ts'
@@ -12,6 +13,8 @@ import type { Transaction } from './transaction.ts'
  * commits of earlier generations are refused. What a run has done is one line of the journal per epoch: output, offsets, state.
  */
 export interface PipelineState {
+  /** Which life of the pipeline: a reset begins another. By it outside systems know the epochs of this one. */
+  readonly id: string
   /** Moved on by each run. */
   readonly generation: number
   /** The last committed epoch. */
@@ -28,6 +31,32 @@ export interface PipelineState {
   readonly stages: readonly string[]
   /** State of the stages that keep some, as of `epoch`; null where there is none. */
   readonly handles: readonly unknown[]
+  /** Where `epoch` went, when that is outside the store. */
+  readonly sink?: OutsideSink
+  /** The epoch after it, of which an outside system alone knows whether it is committed. */
+  readonly prepared?: PreparedEpoch
+}
+
+/** A sink outside the store, as the journal has it. */
+export interface OutsideSink {
+  /** Without passwords. */
+  readonly name: string
+  /** The file that holds the epoch's records; a commit that was cut off may not have given it its name. */
+  readonly part?: PartFile
+}
+export interface PartFile {
+  readonly folder: string
+  readonly temporary: string
+  readonly name: string
+  readonly bytes: number
+  readonly crc: number
+}
+export interface PreparedEpoch {
+  readonly epoch: number
+  readonly offsets: Readonly<Record<PartitionName, Offset>>
+  readonly stages: readonly string[]
+  readonly handles: readonly unknown[]
+  readonly sink: OutsideSink
 }
 
 /** A pipeline as the journal has it. */
@@ -99,8 +128,17 @@ export function startRun(
     const known = store.state.group(name).offsets
     const missing = [...begin].filter(([partition]) => !known.has(partition))
     if (missing.length > 0) transaction.offsets(name, Object.fromEntries(missing))
-    const { epoch = 0, at = transaction.at, stages = [], handles = [] } = before ?? {}
+    const {
+      id = randomUUID(),
+      epoch = 0,
+      at = transaction.at,
+      stages = [],
+      handles = [],
+      sink,
+      prepared,
+    } = before ?? {}
     const pipeline: PipelineState = {
+      id,
       epoch,
       at,
       stages,
@@ -109,6 +147,8 @@ export function startRun(
       owner: store.env.identity,
       ...(group !== undefined && { group }),
       ...(sessionMs !== undefined && { sessionMs }),
+      ...(sink && { sink }),
+      ...(prepared && { prepared }),
     }
     transaction.handles(name, pipeline)
     // Before the line says that there is a timeout.
@@ -137,7 +177,7 @@ export function refuseWithPipeline(store: Store, name: string, what: string): vo
       hint: `stop it, then ${what}`,
     })
   }
-  if (pipeline.handles.every((handle) => handle === null)) return
+  if (pipeline.handles.every((handle) => handle === null) && !pipeline.prepared) return
   throw new BeckError('store', {
     problem: `the pipeline "${name}" keeps state (as open windows) that goes with these offsets: with others, records would count twice or not at all`,
     hint: `forget the state first: beck pipeline reset ${name} --execute; then ${what}`,
@@ -154,6 +194,8 @@ export interface EpochCommit {
   readonly handles: readonly unknown[]
   /** Further sources of a joined pipe. Each of all of them has moved on by one epoch or not at all, and one at least has. */
   readonly others?: readonly Omit<EpochCommit, 'others'>[]
+  /** Where its output is, when that is outside the store. */
+  readonly sink?: OutsideSink | undefined
 }
 
 /**
@@ -164,25 +206,64 @@ export function commitEpoch(store: Store, transaction: Transaction, commit: Epoc
   const sources = [commit, ...(commit.others ?? [])]
   const before = sources.map((source) => checkRun(store, source))
   if (sources.every(({ epoch }, index) => (before[index] as PipelineState).epoch >= epoch)) return false
-  for (const [index, { name, generation, epoch, offsets, stages, handles }] of sources.entries()) {
+  for (const [index, source] of sources.entries()) {
     const known = before[index] as PipelineState
-    if (known.epoch !== epoch - 1 && (known.epoch !== epoch || sources.length === 1)) {
-      throw new BeckError('fenced', {
-        problem: `epoch ${epoch} of pipeline "${name}" cannot follow epoch ${known.epoch}, the last one committed`,
-        hint: 'run the command line again',
-      })
-    }
-    transaction.offsets(name, offsets)
-    transaction.handles(name, {
-      ...known,
-      generation,
-      epoch,
-      at: transaction.at,
-      stages,
-      handles,
-    } satisfies PipelineState)
+    if (known.epoch !== source.epoch || sources.length === 1) checkFollows(known, source)
+    addEpoch(transaction, source.name, known, { ...source, sink: commit.sink })
   }
   return true
+}
+
+/**
+ * Notes that an epoch is about to be committed by an outside system, which from then on alone knows whether it is. False when it was
+ * committed before. @throws BeckError fenced
+ */
+export function prepareEpoch(
+  store: Store,
+  transaction: Transaction,
+  commit: Omit<EpochCommit, 'others'> & { readonly sink: OutsideSink },
+): boolean {
+  const before = checkRun(store, commit)
+  if (before.epoch >= commit.epoch) return false
+  checkFollows(before, commit)
+  const { epoch, offsets, stages, handles, sink } = commit
+  const prepared: PreparedEpoch = { epoch, offsets, stages, handles, sink }
+  transaction.handles(commit.name, { ...before, prepared } satisfies PipelineState)
+  return true
+}
+
+/** Says what has become of the prepared epoch. Nothing to do where none is. @throws BeckError fenced, when a later run has begun */
+export function decideEpoch(
+  store: Store,
+  transaction: Transaction,
+  run: { readonly name: string; readonly generation: number },
+  committed: boolean,
+): void {
+  const { prepared, ...before } = checkRun(store, run)
+  if (!prepared) return
+  if (committed) addEpoch(transaction, run.name, before, prepared)
+  else transaction.handles(run.name, before)
+}
+
+/** @throws BeckError fenced */
+function checkFollows({ epoch, prepared }: PipelineState, commit: Pick<EpochCommit, 'name' | 'epoch'>): void {
+  if (epoch === commit.epoch - 1 && !prepared) return
+  throw new BeckError('fenced', {
+    problem: `epoch ${commit.epoch} of pipeline "${commit.name}" cannot follow epoch ${epoch}, the last one committed`,
+    hint: 'run the command line again',
+  })
+}
+
+function addEpoch(
+  transaction: Transaction,
+  name: string,
+  state: PipelineState,
+  { epoch, offsets, stages, handles, sink }: Omit<EpochCommit, 'name' | 'generation' | 'others'>,
+): void {
+  const { sink: _, ...before } = state
+  transaction.offsets(name, offsets)
+  const after: PipelineState = { ...before, epoch, at: transaction.at, stages, handles, ...(sink && { sink }) }
+  transaction.handles(name, after)
 }
 
 /** @throws BeckError fenced, when a later run has begun */
@@ -208,7 +289,9 @@ export function resetPipeline(store: Store, transaction: Transaction, name: stri
       hint: 'stop it first',
     })
   }
-  const after: PipelineState = { ...before, generation: before.generation + 1, epoch: 0, stages: [], handles: [] }
+  const { sink: _, prepared: __, ...kept } = before
+  const generation = before.generation + 1
+  const after: PipelineState = { ...kept, id: randomUUID(), generation, epoch: 0, stages: [], handles: [] }
   transaction.handles(name, after)
   return after
 }

@@ -2,14 +2,14 @@ import { resolve } from 'node:path'
 import { BeckError } from '../core/errors.ts'
 import { Follower } from '../log/follow.ts'
 import { partitionName } from '../log/layout.ts'
-import { beat, checkRun, isRunning, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
+import { beat, checkRun, isRunning, pipelineOf, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
 import type { ReadPolicy } from '../log/reader.ts'
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
-import type { Level, StateHandle } from './frames.ts'
+import type { Level, StartFrame, StateHandle } from './frames.ts'
 import { processGroup } from './upstream.ts'
 
 export interface EpochPlan {
@@ -102,10 +102,56 @@ export class EpochSource {
   }
 
   private async stream(pipeline: PipelineState): Promise<void> {
-    const { store, plan } = this
     this.generation = pipeline.generation
     this.epoch = pipeline.epoch
     this.started = Date.now()
+    try {
+      await this.write(pipeline.prepared ? await this.resolved(pipeline) : pipeline)
+    } catch (error) {
+      if (!(error instanceof ReaderGone)) throw error
+      // A pipe may close behind `end`, when all is done; the sink may still be at it.
+      if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
+      for (const since = Date.now(); !this.isCommitted(); await this.follower.wait(CARE_MS)) {
+        this.watchSink('closed')
+        // A shell that holds the pipe open, as one in <( ) does, keeps the stages behind it waiting.
+        if (Date.now() - since > SINK_MS) throw this.notCommitted('the next stage of the pipe has ended')
+      }
+    }
+  }
+
+  /** An earlier run has left an epoch of which an outside system alone knows whether it is committed: the sink asks it. */
+  private async resolved(pipeline: PipelineState): Promise<PipelineState> {
+    this.output.frame(this.start(pipeline))
+    for (let now: PipelineState | undefined = pipeline; ; now = pipelineOf(this.store, this.plan.group)) {
+      this.care()
+      if (now && !now.prepared) {
+        this.epoch = now.epoch
+        return now
+      }
+      await this.follower.wait(CARE_MS)
+      this.store.refresh()
+    }
+  }
+
+  private start({ generation, epoch, handles, prepared }: PipelineState): StartFrame {
+    return {
+      kind: 'start',
+      store: resolve(this.store.folder),
+      group: this.plan.group,
+      generation,
+      epoch,
+      level: this.plan.level,
+      stages: ['consume'],
+      states: 0,
+      // The stages that wrote them check what they get back.
+      handles: handles as readonly (StateHandle | null)[],
+      drain: this.plan.drain,
+      ...(prepared && { resolve: prepared.epoch }),
+    }
+  }
+
+  private async write(pipeline: PipelineState): Promise<void> {
+    const { plan, store } = this
     // Read after the generation has moved on: a sink of an earlier run cannot change them any more.
     const ends = this.offsets('latest')
     const committed = store.state.group(plan.group).offsets
@@ -117,36 +163,15 @@ export class EpochSource {
       ...(plan.limit !== undefined && { limit: plan.limit }),
     })
     try {
-      await this.write(source, pipeline)
-    } catch (error) {
-      if (!(error instanceof ReaderGone)) throw error
-      // A pipe may close behind `end`, when all is done; the sink may still be at it.
-      if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
-      for (const since = Date.now(); !this.isCommitted(); await this.follower.wait(CARE_MS)) {
-        this.watchSink('closed')
-        // A shell that holds the pipe open, as one in <( ) does, keeps the stages behind it waiting.
-        if (Date.now() - since > SINK_MS) throw this.notCommitted('the next stage of the pipe has ended')
-      }
+      await this.writeEpochs(source, pipeline)
     } finally {
       source.close()
     }
   }
 
-  private async write(source: Replay, pipeline: PipelineState): Promise<void> {
-    const { plan, output, store } = this
-    output.frame({
-      kind: 'start',
-      store: resolve(store.folder),
-      group: plan.group,
-      generation: pipeline.generation,
-      epoch: pipeline.epoch,
-      level: plan.level,
-      stages: ['consume'],
-      states: 0,
-      // The stages that wrote them check what they get back.
-      handles: pipeline.handles as readonly (StateHandle | null)[],
-      drain: plan.drain,
-    })
+  private async writeEpochs(source: Replay, pipeline: PipelineState): Promise<void> {
+    const { plan, output } = this
+    output.frame(this.start(pipeline))
     await this.records(source)
     const hasState = pipeline.handles.some((handle) => handle !== null)
     if (output.count > 0 || (plan.drain && (this.epoch > pipeline.epoch || hasState))) this.barrier(source, plan.drain)
@@ -215,7 +240,7 @@ export class EpochSource {
     if (alive === undefined && Date.now() - this.started > SINK_MS) {
       throw this.notCommitted(
         'no stage has taken up the control frames of this pipe, so that nothing would be committed',
-        'end the pipe with beck append TOPIC; what stands between must be beck commands, which hand control frames on: grep, head and jq do not',
+        'end the pipe with beck append TOPIC, beck into TARGET or beck commit; what stands between must be beck commands, which hand control frames on: grep, head and jq do not, but beck via -- jq … does',
       )
     }
   }

@@ -25,6 +25,8 @@ export class OperatorFrames implements FrameTaker {
   readonly #out: Collector
   readonly #output: FramedOutput
   #order: FrameOrder | undefined
+  /** A first frame has been handed on. */
+  #begun = false
   /** How many stages before this one keep state. */
   #before = 0
   #state: StageState | undefined
@@ -42,6 +44,11 @@ export class OperatorFrames implements FrameTaker {
     this.#output = output
   }
 
+  resolve(frame: StartFrame): void {
+    this.#output.frame({ ...frame, stages: [...frame.stages, this.#settings.stage.name] })
+    this.#begun = true
+  }
+
   start(frame: StartFrame): number {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
@@ -55,6 +62,7 @@ export class OperatorFrames implements FrameTaker {
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states
     this.#output.frame({ ...frame, stages: [...frame.stages, name], states: frame.states + (keeps ? 1 : 0) })
+    this.#begun = true
     return position
   }
 
@@ -114,7 +122,7 @@ export class OperatorFrames implements FrameTaker {
   }
 
   alive(): void {
-    if (this.#order) this.#output.alive()
+    if (this.#begun) this.#output.alive()
   }
 
   finish(records: number): void {
@@ -173,7 +181,12 @@ export class SinkFrames implements FrameTaker {
     this.#settings = settings
   }
 
-  start(frame: StartFrame): number {
+  async resolve(frame: StartFrame): Promise<void> {
+    const stages = [...frame.stages, this.#settings.stage.name]
+    await this.#sink.epochs?.resolve({ ...frame, stages })
+  }
+
+  async start(frame: StartFrame): Promise<number> {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
     if (!this.#sink.epochs) throw unwelcome(`beck ${name} cannot commit for it`)
@@ -191,7 +204,7 @@ export class SinkFrames implements FrameTaker {
     }
     const stages = [...frame.stages, name]
     this.#order = new FrameOrder(frame, name)
-    this.#sink.epochs.start({ ...frame, stages })
+    await this.#sink.epochs.start({ ...frame, stages })
     return 0
   }
 
@@ -199,7 +212,7 @@ export class SinkFrames implements FrameTaker {
     this.#order?.take(frame, 0)
   }
 
-  barrier(frame: BarrierFrame, records: number): void {
+  async barrier(frame: BarrierFrame, records: number): Promise<void> {
     const order = this.#order
     if (!order) throw cutOff()
     const { states } = order.start
@@ -209,7 +222,7 @@ export class SinkFrames implements FrameTaker {
       })
     }
     order.take(frame, records)
-    this.#sink.epochs?.commit(frame)
+    await this.#sink.epochs?.commit(frame)
   }
 
   end(frame: EndFrame, records: number): 'leave' {

@@ -71,6 +71,8 @@ export interface StartFrame {
   /** At its end the stream will be drained. */
   readonly drain?: boolean
   readonly others?: readonly OtherSource[]
+  /** Only asks the sink whether this epoch is committed, which an outside system alone knows. The real start follows its answer. */
+  readonly resolve?: number
 }
 /** All records before it belong to `epoch` or an earlier one. */
 export interface BarrierFrame {
@@ -220,6 +222,7 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
         }),
       ),
     ),
+    resolve: maybe(isCount),
   },
   barrier: {
     epoch: isCount,

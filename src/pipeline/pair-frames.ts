@@ -110,6 +110,10 @@ export class PairFrames {
 
   taker(port: 0 | 1): FrameTaker {
     return {
+      resolve: (frame) => {
+        this.#run.output.frame({ ...frame, stages: [...frame.stages, this.#settings.stage.name] })
+        this.#written = true
+      },
       start: (frame) => this.#start(port, frame),
       watermark: (frame) => this.#orderOf(port).take(frame, 0),
       barrier: (frame, records, position) => this.#barrier(port, frame, records, position),

@@ -16,7 +16,7 @@ export interface ReaderSettings {
   /** Read pipes without blocking the thread, so that timers can run. */
   readonly timers?: boolean
   /** Called when an input that may pause has had nothing for a moment. Only with `timers`. */
-  readonly onIdle?: () => void
+  readonly onIdle?: () => void | Promise<void>
   /** Called before waiting for an input that may pause. */
   readonly beforeWait?: () => void
   /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
@@ -33,8 +33,10 @@ export interface ReaderSettings {
   readonly opened?: (source: ByteSource, framed: boolean) => ByteSource
 }
 
-/** What a stage does at control frames. All records before a frame have been processed. */
+/** What a stage does at control frames. All records before a frame have been processed; nothing is read before its work is done. */
 export interface FrameTaker {
+  /** A `start` that only asks the sink what has become of an epoch; the real one follows. */
+  resolve(frame: StartFrame): void | Promise<void>
   /** Returns how many bytes of input its state has seen: positions go on from there. */
   start(frame: StartFrame): number | Promise<number>
   watermark(frame: WatermarkFrame): void
@@ -110,7 +112,11 @@ async function readFramed(
   const framed = new FrameSource(source, () => taker.alive())
   // The first line, on which this stream was told to have frames.
   if ((await framed.read(new Uint8Array(0))) !== 0) return taker.finish(0)
-  const start = framed.takeFrame()
+  let start = framed.takeFrame()
+  while (start?.kind === 'start' && start.resolve !== undefined) {
+    await taker.resolve(start)
+    start = (await framed.read(new Uint8Array(1))) === 0 ? framed.takeFrame() : undefined
+  }
   if (start?.kind !== 'start') return taker.finish(0)
   let base = await taker.start(start)
   let lines = 1
@@ -136,7 +142,7 @@ async function readFramed(
 export const unwelcome = (why: string): BeckError =>
   new BeckError('usage', {
     problem: `this pipe delivers exactly once (consume --exactly-once or --at-least-once), and ${why}`,
-    hint: 'such a pipe goes through map, filter and other commands that can take part, and ends with append, which commits:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
+    hint: 'such a pipe goes through map, filter and other commands that can take part, and ends with append, into or commit, which commit:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
   })
 
 /** Reads one input to its end, or until the stage is 'done'. */
@@ -189,12 +195,12 @@ export async function readInput(
 /** How long an input that has something to give may take: data that waits in a pipe arrives in a tenth of it. */
 const IDLE_MS = 1
 
-async function orIdle<Result>(filled: Promise<Result>, onIdle: () => void): Promise<Result> {
+async function orIdle<Result>(filled: Promise<Result>, onIdle: () => void | Promise<void>): Promise<Result> {
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_, reject) => (fail = reject))
   const timer = setTimeout(() => {
     try {
-      onIdle()
+      onIdle()?.catch(fail)
     } catch (error) {
       fail(error)
     }

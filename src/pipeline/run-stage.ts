@@ -89,16 +89,17 @@ export async function runSink(
       await readInputs(scanner, files, process, {
         ...readerSettings(settings, bad, output, true, progress),
         onIdle: () => sink.onIdle(),
+        turn: () => sink.ready?.(),
         frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
       })
       check()
-      sink.onEnd()
+      await sink.onEnd()
     } catch (error) {
-      if (error instanceof BeckError && error.code === 'bad-record') sink.onIdle()
+      if (error instanceof BeckError && error.code === 'bad-record') await sink.onIdle()
       throw error
     } finally {
       clearInterval(timer)
-      sink.close()
+      await sink.close()
     }
   })
 }

@@ -4,7 +4,20 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
  * Whether a process writes, by way of others, into the pipe that is our standard input. Asks Linux's /proc; elsewhere nobody can tell,
  * and the answer is no. Costs a look at all processes of the user.
  */
-export function isUpstream(pid: number): boolean {
+export const isUpstream = (pid: number): boolean => upstream().has(pid)
+
+/** The words of the command lines that write, by way of others, into the pipe that is our standard input. */
+export function upstreamCommands(): string[][] {
+  return [...upstream()].flatMap((pid) => {
+    try {
+      return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')]
+    } catch {
+      return [] // gone
+    }
+  })
+}
+
+function upstream(): Set<number> {
   const writers = new Map<string, number[]>()
   const linkOf = (owner: number | string, fd: number): string => {
     try {
@@ -17,7 +30,7 @@ export function isUpstream(pid: number): boolean {
   try {
     pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   } catch {
-    return false
+    return new Set()
   }
   for (const name of pids) {
     const link = linkOf(name, 1)
@@ -27,12 +40,11 @@ export function isUpstream(pid: number): boolean {
   const queue: (number | string)[] = ['self']
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     for (const writer of writers.get(linkOf(next, 0)) ?? []) {
-      if (writer === pid) return true
       if (!seen.has(writer)) queue.push(writer)
       seen.add(writer)
     }
   }
-  return false
+  return seen
 }
 
 /** The process group of this process: the same for all stages of a pipe. Undefined where there is no /proc. */

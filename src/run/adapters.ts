@@ -80,15 +80,15 @@ export async function asOperator(
           return {
             processBatch: (batch) => opened.processBatch(batch),
             onTimer: (now) => opened.onTimer(now),
-            onEnd: () => opened.onEnd(),
+            onEnd: () => void opened.onEnd(), // synchronous: `canFuse` takes no others
           }
         },
       }
-      const onIdle = (): void => sink?.onIdle()
+      const onIdle = (): void => void sink?.onIdle()
       const onFailure = (error: unknown): void => {
         if (error instanceof BeckError && error.code === 'bad-record') onIdle()
       }
-      return { stage: operator, settings, ending: { onIdle, onFailure, close: () => sink?.close() } }
+      return { stage: operator, settings, ending: { onIdle, onFailure, close: () => void sink?.close() } }
     }
     default:
       throw new Error(`a ${stage.role} takes no records`)

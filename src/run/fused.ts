@@ -22,6 +22,7 @@ export function canFuse({ stages }: LogicalPlan): boolean {
     if (stage.kind !== 'command' || stage.tables.length > 0) return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
     if (stage.role === 'operator' || stage.role === 'table') return true
+    if (stage.stage?.role === 'sink' && stage.stage.ownProcess) return false
     return (stage.role === 'encoder' || stage.role === 'sink') && index === stages.length - 1
   })
 }

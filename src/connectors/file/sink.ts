@@ -1,0 +1,223 @@
+import { closeSync, fdatasyncSync, linkSync, mkdirSync, openSync, readdirSync, realpathSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import type { RecordBatch } from '../../core/batch.ts'
+import { BeckError, fileError } from '../../core/errors.ts'
+import type { Epoch, EpochSink, PipelineStart, Sink, SinkContext } from '../../core/spec.ts'
+import { realEnv, removeIfThere } from '../../log/env.ts'
+import type { OutsideSink, PartFile } from '../../log/pipelines.ts'
+import { Store } from '../../log/store.ts'
+import { EpochCommitter, unanswered } from '../../pipeline/epoch-committer.ts'
+import { expectFrames } from '../../pipeline/swallowed-frames.ts'
+import { finishPart, nameTaken, numberedPart, removeUnfinished } from '../../pipeline/part-files.ts'
+
+/** Pieces of output up to this size are gathered. */
+const BLOCK = 1 << 18
+
+/**
+ * A folder of part files, each complete when it has its name. Without frames a run makes one part. In an exactly-once pipe an epoch with
+ * records makes one, and the journal is the truth about it:
+ *
+ *     .beck-ID-GENERATION-EPOCH.tmp, synced → the journal's line with its name, length and CRC → rename
+ *
+ * What dies before the line leaves a file that the next run removes; what dies after it, one that the next run renames.
+ */
+export class FileSink implements Sink {
+  readonly epochs: EpochSink
+  private readonly folder: string
+  private readonly context: SinkContext
+  private part: OpenPart | undefined
+  private records = 0
+  private readonly refuseIfSwallowed = expectFrames('into')
+  private pipe: Pipe | undefined
+
+  /** @throws BeckError file */
+  constructor(folder: string, context: SinkContext) {
+    this.context = context
+    this.folder = atFile(folder, () => {
+      mkdirSync(folder, { recursive: true })
+      return realpathSync(folder)
+    })
+    removeUnfinished(realEnv, this.folder, (name) => isOfDead(name))
+    this.epochs = {
+      joined: true,
+      resolve: (pipeline) => {
+        const { committer, store } = openPipe(pipeline)
+        const error = unanswered(committer.state(), `file:${this.folder}`)
+        store.close()
+        throw error
+      },
+      start: (pipeline) => this.start(pipeline),
+      commit: (epoch) => this.commit(epoch),
+    }
+  }
+
+  private start(pipeline: PipelineStart): void {
+    const pipe = openPipe(pipeline)
+    this.pipe = pipe
+    const own = `.beck-${pipe.committer.state().id}-`
+    removeUnfinished(realEnv, this.folder, (name) => name.startsWith(own))
+  }
+
+  processBatch(batch: RecordBatch): void {
+    if (batch.count === 0) return
+    this.records += batch.count
+    this.part ??= this.create()
+    this.part.write(batch.lines(undefined, 0, batch.count))
+  }
+
+  private create(): OpenPart {
+    const { pipe, folder } = this
+    if (!pipe) {
+      this.refuseIfSwallowed()
+      return new OpenPart(folder, `.beck-${process.pid}-${Date.now()}.tmp`)
+    }
+    const { generation, epoch } = pipe
+    return new OpenPart(folder, `.beck-${pipe.committer.state().id}-${generation}-${epoch + 1}.tmp`)
+  }
+
+  private commit(epoch: Epoch): void {
+    const { pipe, folder } = this
+    if (!pipe) throw new Error('a commit before the start')
+    const part = this.finish(numberedPart(epoch.epoch))
+    if (part && realEnv.kind(`${folder}/${part.name}`) !== undefined) {
+      removeIfThere(realEnv, `${folder}/${part.temporary}`)
+      throw nameTaken(folder, part.name)
+    }
+    const sink: OutsideSink = { name: `file:${folder}`, ...(part && { part }) }
+    try {
+      pipe.store.transact(true, (transaction) => pipe.committer.commit(transaction, epoch, sink))
+    } catch (error) {
+      // After anything else the line may be there all the same: the next run knows.
+      if (part && error instanceof BeckError && error.code === 'fenced')
+        removeIfThere(realEnv, `${folder}/${part.temporary}`)
+      throw error
+    }
+    pipe.epoch = epoch.epoch
+    if (part) finishPart(realEnv, part)
+  }
+
+  /** Everything of the part at hand is on the disk, but for its name. Undefined when there were no records. */
+  private finish(name: string): PartFile | undefined {
+    const { part } = this
+    this.part = undefined
+    if (!part) return undefined
+    const { temporary, bytes, crc } = part.finish()
+    realEnv.syncFolder(this.folder)
+    return { folder: this.folder, temporary, name, bytes, crc }
+  }
+
+  onIdle(): void {}
+  onTimer(): void {}
+
+  /** Without frames: the next number that is free. */
+  onEnd(): void {
+    const { folder, context } = this
+    const part = this.pipe ? undefined : this.finish('')
+    if (part) {
+      atFile(folder, () => {
+        const taken = readdirSync(folder).map((name) => Number(/^part-(\d+)\.ndjson$/.exec(name)?.[1] ?? 0))
+        for (let number = Math.max(0, ...taken) + 1; ; number++) {
+          try {
+            linkSync(join(folder, part.temporary), join(folder, numberedPart(number)))
+            break
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+          }
+        }
+        realEnv.unlink(join(folder, part.temporary))
+        realEnv.syncFolder(folder)
+      })
+    }
+    if (context.terminal.stderr) context.count(`written to ${folder}:`, this.records)
+  }
+
+  close(): void {
+    this.part?.abandon()
+    this.pipe?.store.close()
+  }
+}
+
+/** A file of a run without frames whose process is gone. */
+function isOfDead(name: string): boolean {
+  const pid = /^\.beck-(\d+)-\d+\.tmp$/.exec(name)?.[1]
+  if (pid === undefined) return false
+  try {
+    return !process.kill(Number(pid), 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+interface Pipe {
+  readonly store: Store
+  readonly committer: EpochCommitter
+  readonly generation: number
+  /** The last one committed. */
+  epoch: number
+}
+
+function openPipe(pipeline: PipelineStart): Pipe {
+  const { generation, epoch } = pipeline
+  const store = Store.open(pipeline.store)
+  return { store, committer: new EpochCommitter(store, pipeline), generation, epoch }
+}
+
+/** A part that is being written. */
+class OpenPart {
+  private readonly path: string
+  private readonly temporary: string
+  private readonly fd: number
+  private readonly buffer = Buffer.allocUnsafeSlow(BLOCK)
+  private used = 0
+  private bytes = 0
+  private crc = 0
+
+  constructor(folder: string, temporary: string) {
+    this.temporary = temporary
+    this.path = join(folder, temporary)
+    this.fd = atFile(this.path, () => openSync(this.path, 'wx'))
+  }
+
+  write(lines: Uint8Array): void {
+    if (lines.length > BLOCK - this.used) this.flush()
+    if (lines.length > BLOCK) return this.out(lines)
+    this.buffer.set(lines, this.used)
+    this.used += lines.length
+  }
+
+  private flush(): void {
+    this.out(this.buffer.subarray(0, this.used))
+    this.used = 0
+  }
+
+  private out(bytes: Uint8Array): void {
+    this.crc = crc32(bytes, this.crc)
+    this.bytes += bytes.length
+    atFile(this.path, () => {
+      for (let at = 0; at < bytes.length;) at += writeSync(this.fd, bytes, at, bytes.length - at)
+    })
+  }
+
+  finish(): { readonly temporary: string; readonly bytes: number; readonly crc: number } {
+    this.flush()
+    atFile(this.path, () => {
+      fdatasyncSync(this.fd)
+      closeSync(this.fd)
+    })
+    return { temporary: this.temporary, bytes: this.bytes, crc: this.crc }
+  }
+
+  abandon(): void {
+    closeSync(this.fd)
+    removeIfThere(realEnv, this.path)
+  }
+}
+
+function atFile<Result>(file: string, action: () => Result): Result {
+  try {
+    return action()
+  } catch (error) {
+    throw fileError(error, file)
+  }
+}

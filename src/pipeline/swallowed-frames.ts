@@ -1,0 +1,57 @@
+import { BeckError } from '../core/errors.ts'
+import { ownerIsAlive, type PipelineState, withoutSink } from '../log/pipelines.ts'
+import type { Store } from '../log/store.ts'
+import { isUpstream, processGroup, upstreamCommands } from './upstream.ts'
+
+/**
+ * Records without frames came to `append`: refuses them if an exactly-once pipe leads here, on which something swallows the frames.
+ * @throws BeckError frames
+ */
+export function refuseSwallowedFrames(store: Store): void {
+  const group = startedWithUs(store)
+  if (group !== undefined) throw swallowed('append', group)
+}
+
+/**
+ * The same for a sink that knows no store: asks the command lines before it. Called when it opens, while those are there; what it returns
+ * is called when records come without frames. Costs a look at all processes.
+ */
+export function expectFrames(name: string): () => void {
+  const group = upstreamGroup()
+  return () => {
+    if (group !== undefined) throw swallowed(name, group)
+  }
+}
+
+const swallowed = (name: string, group: string): BeckError =>
+  new BeckError('frames', {
+    problem: `this pipe begins with consume --group ${group} and delivers exactly once, but its control frames do not arrive here; nothing is committed`,
+    hint: `grep, head, jq and other programs swallow them: between consume and ${name} only beck commands can stand, as beck filter in place of grep, or beck via around a program`,
+  })
+/** A shell starts the stages of a pipe within this time. Hundredths of a second, as Linux counts them. */
+const TOGETHER_TICKS = 20
+
+/** The journal knows of a run without a sink that is at the other end of our pipe, or has been. */
+function startedWithUs(store: Store): string | undefined {
+  store.refresh()
+  const { identity } = store.env
+  const together = ({ owner, group }: PipelineState): boolean =>
+    group === processGroup() &&
+    owner.boot === identity.boot &&
+    Math.abs(Number(owner.start) - Number(identity.start)) < TOGETHER_TICKS
+  return withoutSink(store).find(([, pipeline]) =>
+    // A source that has given up (it waits some seconds for a sink) was one of ours if it was started with us.
+    ownerIsAlive(store, pipeline) ? isUpstream(pipeline.owner.pid) : together(pipeline),
+  )?.[0]
+}
+
+/** Asks the command lines before us. */
+function upstreamGroup(): string | undefined {
+  for (const words of upstreamCommands()) {
+    const consumes = words.includes('consume') && words.some((word) => /^--(exactly|at-least)-once$/.test(word))
+    if (!consumes) continue
+    const at = words.findIndex((word) => /^(--group|-g)(=|$)/.test(word))
+    return words[at]?.includes('=') ? words[at].replace(/^.*?=/, '') : (words[at + 1] ?? '?')
+  }
+  return undefined
+}

@@ -1,0 +1,155 @@
+import type { ProcessStage } from '../core/spec.ts'
+import { Output } from './descriptor.ts'
+import { cutOff, refuseFileOutput } from './framed-stage.ts'
+import { countLines, FramedOutput } from './framed-output.ts'
+import { FrameSource, lookForFrames } from './frame-source.ts'
+import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
+import { Program } from './program.ts'
+import type { RunSettings } from './settings.ts'
+import { type ByteSource, openSource } from './source.ts'
+
+const BLOCK = 1 << 16
+type Say = (line: string) => void
+
+/** Runs `via`: standard input → another program → standard output. @throws BeckError process, frames; ReaderGone */
+export async function runVia(stage: ProcessStage, { stage: { name } }: RunSettings, say: Say): Promise<void> {
+  const { framed, source } = await lookForFrames(openSource('-', true), '-')
+  if (framed) return new FramedVia(stage, name, say).run(source)
+  if (!source.pauses && !stage.lines) return new Program(stage, undefined, 'ours').finish()
+  return stage.lines ? lineByLine(stage, source) : pump(new Program(stage), source)
+}
+
+/** All of the input through one run. */
+async function pump(program: Program, source: ByteSource): Promise<void> {
+  const block = Buffer.allocUnsafeSlow(BLOCK)
+  while (program.open) {
+    const n = await source.read(block)
+    if (n === 0) break
+    await program.write(block.subarray(0, n))
+  }
+  await program.finish()
+}
+
+async function lineByLine(stage: ProcessStage, source: ByteSource): Promise<void> {
+  const output = new Output()
+  const program = new Program(stage, (lines) => {
+    output.write(lines)
+    output.flush()
+  })
+  try {
+    const block = Buffer.allocUnsafeSlow(BLOCK)
+    let last = 10
+    for (;;) {
+      const n = await source.read(block)
+      if (n === 0) break
+      program.asked += countLines(block.subarray(0, n))
+      last = block[n - 1] as number
+      await program.write(block.subarray(0, n))
+    }
+    if (last !== 10) {
+      program.asked++
+      await program.write(Buffer.of(10))
+    }
+    await program.finish()
+    program.checkAnswers()
+  } finally {
+    program.kill()
+  }
+}
+
+/** The stage in an exactly-once pipe: one run an epoch, or (`--lines`) one for all of them. */
+class FramedVia {
+  private readonly stage: ProcessStage
+  private readonly name: string
+  private readonly say: Say
+  private readonly output = new FramedOutput(new Output())
+  private begun = false
+  private order: FrameOrder | undefined
+  private program: Program | undefined
+  /** Goes on behind the records that came before it, which the program still has. */
+  private watermark: WatermarkFrame | undefined
+  /** Since the last barrier. */
+  private records = 0
+  /** The last block ended within a record. */
+  private midLine = false
+
+  constructor(stage: ProcessStage, name: string, say: Say) {
+    this.stage = stage
+    this.name = name
+    this.say = say
+  }
+
+  async run(source: ByteSource): Promise<void> {
+    const input = new FrameSource(source, () => {
+      if (this.begun) this.output.alive()
+    })
+    const block = Buffer.allocUnsafeSlow(BLOCK)
+    try {
+      for (;;) {
+        const n = await input.read(block)
+        if (n > 0) {
+          for (const lines of this.withoutPings(block.subarray(0, n))) await this.take(lines)
+          continue
+        }
+        const frame = input.takeFrame()
+        if (!frame) break
+        if (frame.kind === 'start') this.start(frame)
+        else if (!this.order) throw cutOff()
+        else if (frame.kind === 'watermark') this.watermark = frame
+        else await this.close(frame, this.order)
+      }
+      if (!this.order) throw cutOff()
+      this.order.finish(this.records)
+    } finally {
+      this.program?.kill()
+    }
+  }
+
+  private start(frame: StartFrame): void {
+    this.order?.take(frame, 0)
+    refuseFileOutput(this.name)
+    if (frame.resolve === undefined) this.order = new FrameOrder(frame, this.name)
+    this.output.frame({ ...frame, stages: [...frame.stages, this.name] })
+    this.begun = true
+  }
+
+  /** Idle stages say with blank lines that they are there. A block may begin within a record. */
+  private withoutPings(block: Uint8Array): Uint8Array[] {
+    const cut = this.midLine ? block.indexOf(10) + 1 || block.length : 0
+    this.midLine = block.at(-1) !== 10
+    return [block.subarray(0, cut), withoutBlankLines(block.subarray(cut))].filter(({ length }) => length > 0)
+  }
+
+  private async take(lines: Uint8Array): Promise<void> {
+    const count = countLines(lines)
+    this.records += count
+    this.program ??= new Program(this.stage, (answer) => {
+      this.output.write(withoutBlankLines(answer))
+      this.output.flush()
+    })
+    this.program.asked += count
+    await this.program.write(lines)
+  }
+
+  private async close(frame: BarrierFrame | EndFrame, order: FrameOrder): Promise<void> {
+    order.take(frame, this.records)
+    this.records = 0
+    const { program, stage } = this
+    if (program && stage.lines) await program.answers(this.say)
+    if (program && (!stage.lines || frame.kind === 'end')) {
+      await program.finish()
+      if (stage.lines) program.checkAnswers()
+      this.program = undefined
+    }
+    if (this.watermark) this.output.frame(this.watermark)
+    this.watermark = undefined
+    this.output.frame({ ...frame, records: this.output.takeCount() })
+  }
+}
+
+/** Blank lines are no records, so no stage counts them. */
+function withoutBlankLines(lines: Uint8Array): Uint8Array {
+  const text = Buffer.from(lines.buffer, lines.byteOffset, lines.length).toString('latin1')
+  if (!/(?:^|\n)[ \t\r]*\n/.test(text)) return lines
+  return Buffer.from(text.replace(/(?<=^|\n)(?:[ \t\r]*\n)+/g, ''), 'latin1')
+}
