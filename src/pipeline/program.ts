@@ -117,7 +117,7 @@ export class Program {
   private unanswered(how: string): BeckError {
     return new BeckError('process', {
       command: this.what,
-      problem: `${how} with ${this.answered} lines to ${this.asked}, and under --lines each line has one answer`,
+      problem: `${how}: ${this.asked} lines in, ${this.answered} out, and under --lines each line has one answer`,
       hint: 'leave out --lines: then the program is run once per epoch, and may write as many lines as it likes',
     })
   }

@@ -18,9 +18,9 @@ test.each(pipelines)(
     const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter) }
     const calm = join(folder, 'calm')
     cpSync(pristine, calm, { recursive: true })
-    const { exit, stderr, ms } = await attempt(pipeline.line, { env: { ...env, BECK_STORE: calm }, cwd: folder })
+    const { exit, stderr, ms } = await attempt(pipeline.line, { env: { ...env, BECK_STORE: calm }, cwd: calm })
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-    const { output, epoch, left } = outcome(calm)
+    const { output, epoch, left } = outcome(calm, pipeline)
     expect(left).toBe(0)
     expect(epoch).toBeGreaterThan(5)
     let seed = Number(process.env['BECK_SEED'] ?? Date.now())

@@ -9,8 +9,10 @@ import { prepareTopic } from '../../src/log/topics.ts'
 /** Pipelines of real processes, of which a random one is killed at a random time, and which are started again until they are done. */
 export interface Pipeline {
   readonly name: string
-  /** From the topic `in`, as group `g`, to the topic `out`. */
+  /** From the topic `in`, as group `g`, to the topic `out`. It runs in the store's folder. */
   readonly line: string
+  /** Reads the output where that is no topic. */
+  readonly read?: (folder: string) => string
 }
 
 /** The records of the topic `in`: times with some disorder, a few keys. */
@@ -55,8 +57,11 @@ function fill(store: Store, topic: string, lines: readonly string[], perCommit: 
   }
 }
 
-/** The output topic's records, byte for byte, and where the pipeline stands. */
-export function outcome(folder: string): { output: string; epoch: number; left: number } {
+/** The output's records, byte for byte, and where the pipeline stands. */
+export function outcome(
+  folder: string,
+  { read = readTopic }: Pipeline,
+): { output: string; epoch: number; left: number } {
   const store = Store.open(folder)
   try {
     const committed = store.state.group('g').offsets
@@ -64,19 +69,35 @@ export function outcome(folder: string): { output: string; epoch: number; left: 
       (sum, { next }, p) => sum + next - (committed.get(partitionName('in', p)) ?? 0),
       0,
     )
-    const topic = join(folder, 'topics/out/0')
-    const files = (existsSync(topic) ? readdirSync(topic) : []).filter((name) => name.endsWith('.ndjson'))
-    const sizes = new Map(
-      store.state.topics.get('out')?.partitions[0]?.segments.map((s) => [`${s.stem}.ndjson`, s.length]),
-    )
-    const output = files
-      .sort()
-      .map((name) => readFileSync(join(topic, name)).subarray(0, sizes.get(name) ?? 0))
-      .join('')
-    return { output, epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
+    return { output: read(folder), epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
   } finally {
     store.close()
   }
+}
+
+/** What is committed of the topic `out`. */
+function readTopic(folder: string): string {
+  const store = Store.open(folder)
+  const topic = join(folder, 'topics/out/0')
+  const files = (existsSync(topic) ? readdirSync(topic) : []).filter((name) => name.endsWith('.ndjson'))
+  const sizes = new Map(
+    store.state.topics.get('out')?.partitions[0]?.segments.map((s) => [`${s.stem}.ndjson`, s.length]),
+  )
+  store.close()
+  return files
+    .sort()
+    .map((name) => readFileSync(join(topic, name)).subarray(0, sizes.get(name) ?? 0))
+    .join('')
+}
+
+/** The complete files of the folder `parts`. A committed one may still lack its name: the next run gives it. */
+function readParts(folder: string): string {
+  const parts = join(folder, 'parts')
+  return (existsSync(parts) ? readdirSync(parts) : [])
+    .filter((name) => name.startsWith('part-'))
+    .sort()
+    .map((name) => readFileSync(join(parts, name), 'utf8'))
+    .join('')
 }
 
 export interface Attempt {
@@ -138,7 +159,7 @@ function descendants(pid: number): number[] {
  * Kills and restarts a pipeline until it is done; says how often it was killed, and how often between two commits. Throws when the output is not that of an undisturbed run.
  */
 export async function torture(
-  { name, line }: Pipeline,
+  pipeline: Pipeline,
   setup: {
     readonly folder: string
     readonly pristine: string
@@ -149,6 +170,7 @@ export async function torture(
   },
   random: () => number,
 ): Promise<{ kills: number; midway: number }> {
+  const { name, line } = pipeline
   const { folder, kills: most, usualMs } = setup
   rmSync(folder, { recursive: true, force: true })
   cpSync(setup.pristine, folder, { recursive: true })
@@ -160,7 +182,7 @@ export async function torture(
     const kill = kills < most ? { afterMs: random() * usualMs, which: Math.floor(random() * 1000) } : undefined
     const { exit, stderr, killed } = await attempt(line, { env, cwd: folder, ...(kill && { kill }) })
     if (killed) kills++
-    const { output, left, epoch } = outcome(folder)
+    const { output, left, epoch } = outcome(folder, pipeline)
     if (killed && epoch > 0 && left > 0) midway++
     if (!setup.expected.startsWith(output)) {
       throw new Error(
@@ -207,5 +229,15 @@ export const pipelines: readonly Pipeline[] = [
   {
     name: 'join of two topics, and windows of it',
     line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 700') --on path --within -1s..2s --time ts --delay 2s --type full | beck window 'count, sum(right_ms), list(id)' --tumbling 10s --delay 5s --time ts --by path | beck append out`,
+  },
+  {
+    name: 'another program, into files',
+    line: `${consume} | beck via -- sed 's/path/p/;/"p":"[/]3"/d' | beck into file:parts`,
+    read: readParts,
+  },
+  {
+    name: 'answers of another program, into files',
+    line: `${consume} | beck via --lines -- sed -u 's/path/p/' | beck into file:parts`,
+    read: readParts,
   },
 ]
