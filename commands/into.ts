@@ -29,7 +29,7 @@ export const into: CommandSpec = {
       says: 'Exactly once, a file an epoch',
       command:
         'beck append visits fixtures/flights.ndjson && beck consume visits -g out --exactly-once | beck into file:out && cat out/*.ndjson | wc -l',
-      output: '200\n',
+      output: '20000\n',
     },
   ],
   create: createStage,
