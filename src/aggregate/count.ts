@@ -44,6 +44,11 @@ export class Count implements Aggregate {
     this.#counts[slot] = 0
   }
 
+  /** By slot. A view, valid until more slots are reserved. */
+  get counts(): Float64Array {
+    return this.#counts
+  }
+
   text(slot: number): string {
     return String(this.#counts[slot])
   }

@@ -41,13 +41,16 @@ export interface AggregateFunction {
   readonly create: (args: CallArguments) => Aggregate
   /** Called with what `create` of the family made. */
   readonly result: (aggregate: never, slot: number, args: CallArguments) => string
+  /** The same as numbers by slot, where results are always whole and safe ones. */
+  readonly whole?: (aggregate: never) => Float64Array
 }
 
 /** Keeps the family's class and its result together. */
 const define = <A extends Aggregate>(
-  definition: Omit<AggregateFunction, 'create' | 'result'> & {
+  definition: Omit<AggregateFunction, 'create' | 'result' | 'whole'> & {
     readonly create: (args: CallArguments) => A
     readonly result: (aggregate: A, slot: number, args: CallArguments) => string
+    readonly whole?: (aggregate: A) => Float64Array
   },
 ): AggregateFunction => definition
 
@@ -112,6 +115,7 @@ const functions: Readonly<Record<string, AggregateFunction>> = {
     optional: 1,
     create: ({ inputs }) => new Count(inputs[0]),
     result: (count, slot) => count.text(slot),
+    whole: (count) => count.counts,
   }),
   sum: define({ ...sums, result: (state, slot) => state.sum(slot) }),
   avg: define({ ...sums, result: (state, slot) => state.average(slot) }),

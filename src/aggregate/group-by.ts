@@ -1,4 +1,4 @@
-import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { BeckError } from '../core/errors.ts'
@@ -8,7 +8,7 @@ import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { NONE } from './aggregate.ts'
 import { ChangedSlots } from './changed-slots.ts'
-import type { AggregateSet, SetState } from './set.ts'
+import type { AggregateSet, SetState, WholeResults } from './set.ts'
 import { type Groups, pickKeys, SpilledGroups } from './spilled-groups.ts'
 
 /** Output is handed on in pieces of about this many characters. */
@@ -59,12 +59,13 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
   readonly #set: AggregateSet
   readonly #adder: Adder
   readonly #render: Render
+  /** How lines are made of keys and whole numbers, if that is what they are made of. */
+  readonly #whole: { readonly results: WholeResults; readonly lines: KeyLines } | undefined
   readonly #context: Pick<StageContext, 'memoryBytes' | 'workers' | 'spill'>
   /** What may be held before groups are spilled. */
   #mostBytes: number
   #spilled: SpilledGroups | undefined
   #slots: Uint32Array = new Uint32Array(0)
-  #merged = false
   /**
    * Groups whose first record was rejected: where their first good one is, `Infinity` while there is none. The key table knows
    * them, the output must not, or only later.
@@ -82,13 +83,15 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     table: KeyTable | undefined,
     set: AggregateSet,
     context: Pick<StageContext, 'memoryBytes' | 'workers' | 'spill'>,
-    { render = (set, slot) => set.results(slot), adder = set, mergeable }: GroupByOptions,
+    { render, adder = set, mergeable }: GroupByOptions,
   ) {
     this.#keys = keys
     this.#table = table
     this.#set = set
     this.#adder = adder
-    this.#render = render
+    this.#render = render ?? ((set, slot) => set.results(slot))
+    const results = render ? undefined : set.wholeResults()
+    this.#whole = table && results && { results, lines: table.lines(template(keys, results)) }
     this.#context = context
     // Half: writing them out needs room, too. And as much as a thread has for what all of them spilled.
     this.#mostBytes = mergeable ? context.memoryBytes / (context.workers + 1) / 2 : Number.POSITIVE_INFINITY
@@ -167,12 +170,17 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
       out.emitText(`{${this.#render(this.#set, 0)}}\n`)
       return
     }
-    const line = this.#lines(table)
     if (this.#spilled) {
       this.#spill(table)
-      this.#putTogether(table, this.#spilled, line, out)
-      return
-    }
+      this.#putTogether(table, this.#spilled, this.#lines(table), out)
+    } else if (this.#whole) {
+      const { results, lines } = this.#whole
+      lines.writeAll(this.#order(table), results.columns(), (made) => out.emit(made))
+    } else this.#emitLines(table, out)
+  }
+
+  #emitLines(table: KeyTable, out: Collector): void {
+    const line = this.#lines(table)
     let piece = ''
     for (const id of this.#order(table)) {
       piece += line(id)
@@ -243,23 +251,12 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     drain(sorter.sorted(), (lines) => out.emit(lines))
   }
 
-  /** The ids of the groups, in order of their first records. */
+  /** The ids of the groups, in order of their first records; without those that have no good one. */
   #order(table: KeyTable): Uint32Array {
-    const ids = new Uint32Array(table.size)
-    const positions = new Float64Array(table.size)
-    let last = Number.NEGATIVE_INFINITY
-    let ordered = true
-    for (let id = 0; id < ids.length; id++) {
-      ids[id] = id
-      positions[id] = this.#merged || this.#firsts.size > 0 ? this.#first(id) : id
-      ordered &&= positions[id]! >= last
-      last = positions[id]!
-    }
-    if (!ordered) ids.sort((a, b) => positions[a]! - positions[b]!)
-    // Those without a good record are at the end.
-    let count = ids.length
-    while (count > 0 && positions[ids[count - 1]!] === Number.POSITIVE_INFINITY) count--
-    return ids.subarray(0, count)
+    if (this.#firsts.size === 0) return table.order()
+    const positions = Float64Array.from({ length: table.size }, (_, id) => this.#first(id))
+    const ids = upTo(table.size).filter((id) => positions[id] !== Number.POSITIVE_INFINITY)
+    return ids.sort((a, b) => positions[a]! - positions[b]!)
   }
 
   /** Where the first good record of a group is. */
@@ -312,7 +309,6 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
       this.#set.importSlots(set, Uint32Array.of(0))
       return
     }
-    this.#merged = true
     this.#absorb(table, { keys, set })
     if (spilled) (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle))).adopt(spilled)
     if (this.#isFull(table)) this.#spill(table)
@@ -330,6 +326,16 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     this.#set.importSlots(set, mapping)
   }
 }
+
+/** Lines as `#lines` makes them. */
+const template = (keys: readonly KeyField[], { pieces }: WholeResults): readonly LinePiece[] => [
+  ...keys.flatMap(({ name }, part): LinePiece[] => [
+    { kind: 'text', text: `${part ? ',' : '{'}${toLatin1(JSON.stringify(name))}:` },
+    { kind: 'key', part },
+  ]),
+  ...pieces,
+  { kind: 'text', text: '}\n' },
+]
 
 /** Whether an earlier row of the batch is a good one of the same group. */
 const earlier = (slots: Uint32Array, row: number, id: number): boolean => {

@@ -110,7 +110,12 @@ function open(
     }))
     addRequirements(part.requirements, call, args)
     const result = definition.result as (aggregate: Aggregate, slot: number, args: CallArguments) => string
-    return { name: call.name, result: (slot) => result(part.aggregate, slot, args) }
+    const whole = definition.whole as ((aggregate: Aggregate) => Float64Array) | undefined
+    return {
+      name: call.name,
+      result: (slot) => result(part.aggregate, slot, args),
+      ...(whole && { whole: () => whole(part.aggregate) }),
+    }
   })
   return new AggregateSet([...parts.values()], members, context)
 }

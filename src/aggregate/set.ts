@@ -1,4 +1,4 @@
-import { Kind, type RecordBatch } from '../core/batch.ts'
+import { Kind, type LinePiece, type RecordBatch } from '../core/batch.ts'
 import { MAX_EXPONENT, parseDecimal } from '../core/decimal.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Problem, StageContext } from '../core/operator.ts'
@@ -34,6 +34,17 @@ export interface Member {
   readonly name: string
   /** JSON text as a latin1 "binary" string. */
   result(slot: number): string
+  /** The same as numbers by slot, where results are always whole and safe ones. A view, valid until more slots are reserved. */
+  whole?(): Float64Array
+}
+
+/** Results that are all whole numbers: their pieces of a line, from the comma in front of them on, and the numbers for these. */
+export interface WholeResults {
+  readonly pieces: readonly LinePiece[]
+  /** By slot. Views, valid until more slots are reserved. */
+  columns(): Float64Array[]
+  /** The numbers of a slot that is not all in the columns. */
+  aside?(slot: number): number[] | undefined
 }
 
 /**
@@ -130,6 +141,19 @@ export class AggregateSet {
     let text = ''
     for (const { prefix, member } of this.#members) text += prefix + member.result(slot)
     return text
+  }
+
+  /** For lines that the key table makes; undefined when some result is more than a whole number. */
+  wholeResults(): WholeResults | undefined {
+    const members = this.#members
+    if (members.some(({ member }) => !member.whole)) return undefined
+    return {
+      pieces: members.flatMap(({ prefix }, index): LinePiece[] => [
+        { kind: 'text', text: index ? prefix : `,${prefix}` },
+        { kind: 'whole' },
+      ]),
+      columns: () => members.map(({ member }) => member.whole!()),
+    }
   }
 
   exportSlots(slots: Uint32Array): SetState {

@@ -122,11 +122,15 @@ export interface KeyTable {
   intern(batch: RecordBatch): Uint32Array
   /** JSON text of part `part` of key `id`, as first spelt, as a latin1 ("binary") string; a missing one is "null". */
   text(id: number, part: number): string
+  /** Makes lines about keys, by a template. Made once and used for all lines: it holds memory for as long as the table. */
+  lines(template: readonly LinePiece[]): KeyLines
   /** Bytes of all parts of a key together; and a part's text put into `into` at `at`, which has room: returns where it ends. */
   textBytes(id: number): number
   copyText(id: number, part: number, into: Uint8Array, at: number): number
   /** Where the key was first seen (`RecordBatch.position`): orders keys over workers. */
   position(id: number): number
+  /** All ids by `position`. */
+  order(): Uint32Array
   /**
    * The keys from an id on, by default all, as `structuredClone` takes them; and another table's keys into this one: their id there → their id
    * here. Into an empty table all of them come in with the ids that they had.
@@ -135,6 +139,33 @@ export interface KeyTable {
   /** Forgets all keys and reuses their memory. Who lets keys go exports, clears, and imports the ones still in use. */
   clear(): void
   import(state: KeyTableState): Uint32Array
+}
+/** A piece of a line about a key. */
+export type LinePiece =
+  /** A latin1 ("binary") string. */
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'key'; readonly part: number }
+  /** The line's next number: whole and safe, or NaN, which is null. */
+  | { readonly kind: 'whole' }
+  /** The line's next number as a time: milliseconds since 1970. */
+  | { readonly kind: 'time' }
+
+/**
+ * Gathers what lines are made of, and makes many of them at once:
+ *
+ *     if (lines.isFull) lines.write(emit)
+ *     lines.begin(id)
+ *     lines.add(3)
+ */
+export interface KeyLines {
+  readonly isFull: boolean
+  /** Begins a line about a key; its numbers are to follow, in the order of the template. Only when it is not full. */
+  begin(id: number): void
+  add(number: number): void
+  /** Makes all lines. The bytes are valid until `emit` returns. */
+  write(emit: (lines: Uint8Array) => void): void
+  /** Makes lines about keys whose numbers are columns by id, in the order of the template. */
+  writeAll(ids: Uint32Array, columns: readonly Float64Array[], emit: (lines: Uint8Array) => void): void
 }
 export interface KeyTableState {
   /** Per key and part the JSON text as first spelt, one after the other. */

@@ -89,8 +89,23 @@ export interface Kernel {
     position: number,
   ): number
   joined(out: number, block: number, spansOfRow: number, fields: number, parts: number): number
+  keyLines(
+    table: number,
+    rows: number,
+    width: number,
+    from: number,
+    to: number,
+    pieces: number,
+    count: number,
+    out: number,
+    limit: number,
+  ): number
+  keyLinesBytes(): number
   rehash(table: number, slots: number, mask: number): void
-  exportKeys(table: number, from: number, to: number, out: number, ends: number, base: number): number
+  textBytes(table: number, from: number, to: number): number
+  exportKeys(table: number, from: number, to: number, parts: number, out: number, ends: number, base: number): number
+  order(table: number, ids: number, scratch: number, counts: number): void
+  spansOfEnds(ends: number, count: number, base: number, spans: number): void
 }
 
 const PAGE_BYTES = 1 << 16

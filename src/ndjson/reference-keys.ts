@@ -1,5 +1,6 @@
-import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
+import { ReferenceKeyLines } from './key-lines.ts'
 
 /** The readable key table: a map from canonical texts to ids. */
 export class ReferenceKeyTable implements KeyTable {
@@ -51,6 +52,10 @@ export class ReferenceKeyTable implements KeyTable {
     return this.texts[id]?.[part] as string
   }
 
+  lines(template: readonly LinePiece[]): KeyLines {
+    return new ReferenceKeyLines(this, template)
+  }
+
   textBytes(id: number): number {
     return (this.texts[id] as readonly string[]).reduce((sum, text) => sum + text.length, 0)
   }
@@ -61,6 +66,10 @@ export class ReferenceKeyTable implements KeyTable {
 
   position(id: number): number {
     return this.positions[id] as number
+  }
+
+  order(): Uint32Array {
+    return Uint32Array.from(this.positions.keys()).sort((a, b) => this.position(a) - this.position(b))
   }
 
   export(from = 0): KeyTableState {

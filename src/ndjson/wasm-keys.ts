@@ -1,7 +1,8 @@
-import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
-import { Pieces, type Growing, type Heap } from './heap.ts'
+import { Pieces, SLACK, type Growing, type Heap } from './heap.ts'
 import { WasmBatch } from './wasm-batch.ts'
+import { WasmKeyLines } from './wasm-key-lines.ts'
 
 /** Sizes and places as kernel/intern.ts draws them. */
 const TABLE_BYTES = 64
@@ -225,6 +226,10 @@ export class WasmKeyTable implements KeyTable, Growing {
     return bytes.toString('latin1', start, end)
   }
 
+  lines(template: readonly LinePiece[]): KeyLines {
+    return new WasmKeyLines(this.heap, this.pieces, this, this.table, this.fields.length, template)
+  }
+
   textBytes(id: number): number {
     const { heap } = this
     const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
@@ -247,6 +252,18 @@ export class WasmKeyTable implements KeyTable, Growing {
     return this.heap.f64[(this.word(POSITIONS) >>> 3) + id] as number
   }
 
+  order(): Uint32Array {
+    const { heap, size } = this
+    const bytes = 4 * size + ORDER_BYTES
+    const ids = heap.allocate(bytes)
+    const scratch = heap.allocate(bytes)
+    heap.kernel.order(this.table, ids, scratch + ORDER_BYTES, scratch)
+    const result = heap.u32.slice(ids >>> 2, (ids >>> 2) + size)
+    heap.release(ids, bytes)
+    heap.release(scratch, bytes)
+    return result
+  }
+
   export(start = 0): KeyTableState {
     const { heap, size } = this
     const parts = this.fields.length
@@ -256,15 +273,11 @@ export class WasmKeyTable implements KeyTable, Growing {
     let at = 0
     for (let from = start, to: number; from < size; from = to) {
       to = Math.min(size, from + EXPORT_KEYS)
-      let longest = 0
-      for (let id = from; id < to; id++) {
-        const entry = heap.u32[(this.word(TEXTS) >>> 2) + id] as number
-        longest += heap.u32[(entry >>> 2) + 1] as number
-      }
+      const longest = heap.kernel.textBytes(this.table, from, to) + SLACK
       const endsBytes = 4 * (to - from) * parts
       const out = heap.allocate(longest)
       const endsAt = heap.allocate(endsBytes)
-      const written = heap.kernel.exportKeys(this.table, from, to, out, endsAt, at)
+      const written = heap.kernel.exportKeys(this.table, from, to, parts, out, endsAt, at)
       bytes.set(heap.bytes.subarray(out, out + written), at)
       ends.set(heap.u32.subarray(endsAt >>> 2, (endsAt + endsBytes) >>> 2), (from - start) * parts)
       heap.release(out, longest)
@@ -289,31 +302,32 @@ export class WasmKeyTable implements KeyTable, Growing {
     const parts = this.fields.length
     const count = positions.length
     const ids = new Uint32Array(count)
-    // Growing piece by piece would move the slots time and again.
-    this.growSlots(this.word(USED) + count)
+    // Growing piece by piece would move the slots time and again; but many of the keys may be known.
+    this.growSlots(Math.max(this.word(USED), count))
     // In pieces: all of them could be new, and room for them is made before each piece.
     for (let from = 0, to: number; from < count; from = to) {
-      to = Math.min(count, from + EXPORT_KEYS)
+      to = Math.min(count, from + IMPORT_KEYS)
       const start = from ? (ends[from * parts - 1] as number) : 0
       const end = ends[to * parts - 1] as number
       const rows = to - from
-      const spans = new Uint32Array(2 * rows * parts)
-      for (let i = 0, at = start; i < rows * parts; i++) {
-        spans[2 * i] = at - start
-        spans[2 * i + 1] = (at = ends[from * parts + i] as number) - start
-      }
       this.ensure(rows, end - start)
       const block = this.copy(bytes.subarray(start, end))
-      const spansAt = this.copy(spans)
+      const endsAt = this.copy(ends.subarray(from * parts, to * parts))
+      const spansSize = 8 * rows * parts
+      const spansAt = { address: heap.allocate(spansSize), size: spansSize }
+      heap.kernel.spansOfEnds(endsAt.address, rows * parts, start, spansAt.address)
       const positionsAt = this.copy(positions.subarray(from, to))
       const fields = this.copy(Uint32Array.from(this.fields, (_, part) => 8 * part))
       this.internSpans(block.address, spansAt.address, 8 * parts, rows, fields.address, 0, positionsAt.address)
       ids.set(heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + rows), from)
-      for (const { address, size } of [block, spansAt, positionsAt, fields]) heap.release(address, size)
+      for (const { address, size } of [block, endsAt, spansAt, positionsAt, fields]) heap.release(address, size)
     }
     return ids
   }
 }
 
-/** Keys that are exported or imported in one piece. */
+/** What the kernel needs to put ids in order. */
+const ORDER_BYTES = 4 * 6 * 2048
+/** Keys that are exported in one piece; and imported: room is made as if all of them were new. */
 const EXPORT_KEYS = 1 << 16
+const IMPORT_KEYS = 1 << 12

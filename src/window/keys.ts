@@ -1,5 +1,5 @@
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { latin1, toLatin1 } from '../core/latin1.ts'
 import type { StageContext } from '../core/operator.ts'
@@ -61,6 +61,15 @@ export class Keys {
     let text = ''
     for (let part = 0; part < this.#parts; part++) text += (this.#prefixes[part] as string) + this.#text(id, part)
     return text
+  }
+
+  /** Makes lines whose keys' members stand between two pieces; without keys none. */
+  lines(before: readonly LinePiece[], after: readonly LinePiece[]): KeyLines | undefined {
+    const members = this.#prefixes.flatMap((text, part): LinePiece[] => [
+      { kind: 'text', text },
+      { kind: 'key', part },
+    ])
+    return this.#table?.lines([...before, ...members, ...after])
   }
 
   /** The same, as bytes. */

@@ -1,3 +1,5 @@
+import type { AggregateSet, WholeResults } from '../aggregate/set.ts'
+import type { KeyLines, LinePiece } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
 import { formatTime } from '../core/time.ts'
 import { Lines } from './lines.ts'
@@ -16,7 +18,7 @@ export interface Standing {
 /** Emits results; the engines say which, and in which order. */
 export interface Results {
   /**
-   * Emits the result of a window and key from its slot.
+   * Emits the result of a window and key from its slot. Keys must stay until `flush`.
    * @param standing what was said before of the same window, or of sessions that are now part of it; in order
    * @returns what stands now
    */
@@ -38,10 +40,13 @@ const NOTHING: readonly Standing[] = []
 /** `{"window":{"start":…,"end":…},KEYS…,AGGREGATES…}`, with `revision`, `replaces` or `op` behind them where the policy asks for it. */
 export function aggregateResults(
   keys: Keys,
-  content: { results(slot: number): string },
+  content: Pick<AggregateSet, 'results' | 'wholeResults'>,
   { late }: Policy,
   remember: boolean,
 ): Results {
+  const whole = remember ? undefined : content.wholeResults()
+  const made = whole && keys.lines(WINDOW, [...whole.pieces, { kind: 'text', text: '}\n' }])
+  if (whole && made) return new WholeLines(whole, made)
   const lines = new Lines()
   const line = (start: EventTime, end: EventTime, body: string, extra: string): void => {
     lines
@@ -79,6 +84,46 @@ export function aggregateResults(
     },
     open: (out) => lines.open(out),
     flush: () => lines.flush(),
+  }
+}
+
+const WINDOW: readonly LinePiece[] = [
+  { kind: 'text', text: '{"window":{"start":"' },
+  { kind: 'time' },
+  { kind: 'text', text: '","end":"' },
+  { kind: 'time' },
+  { kind: 'text', text: '"}' },
+]
+
+/** Results that are keys and whole numbers, said once: the key table makes their lines, many at a time. */
+class WholeLines implements Results {
+  readonly #whole: WholeResults
+  readonly #lines: KeyLines
+  #out: Collector | undefined
+  readonly #emit = (lines: Uint8Array): void => this.#out?.emit(lines)
+
+  constructor(whole: WholeResults, lines: KeyLines) {
+    this.#whole = whole
+    this.#lines = lines
+  }
+
+  open(out: Collector): void {
+    this.#out = out
+  }
+
+  emit(start: EventTime, end: EventTime, key: number, slot: number): undefined {
+    const lines = this.#lines
+    if (lines.isFull) this.flush()
+    lines.begin(key)
+    lines.add(start)
+    lines.add(end)
+    const aside = this.#whole.aside?.(slot)
+    if (aside) for (const number of aside) lines.add(number)
+    else for (const column of this.#whole.columns()) lines.add(column[slot] as number)
+  }
+
+  flush(): void {
+    this.#lines.write(this.#emit)
   }
 }
 

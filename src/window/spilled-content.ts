@@ -1,4 +1,4 @@
-import type { AggregateSet, SetState } from '../aggregate/set.ts'
+import type { AggregateSet, SetState, WholeResults } from '../aggregate/set.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { StageContext } from '../core/operator.ts'
 import type { AggregateContent } from './engine.ts'
@@ -62,7 +62,23 @@ export class SpillingContent implements AggregateContent {
 
   /** As `AggregateSet.results`; what is on disk is put together aside. */
   results(slot: number): string {
-    if (!this.#spilled.has(slot)) return this.#inner.results(slot)
+    return this.#spilled.has(slot)
+      ? this.#putTogether(slot, (aside) => aside.results(WANTED))
+      : this.#inner.results(slot)
+  }
+
+  wholeResults(): WholeResults | undefined {
+    const whole = this.#inner.wholeResults()
+    const read = (aside: AggregateSet): number[] =>
+      aside
+        .wholeResults()
+        ?.columns()
+        .map((column) => column[WANTED] as number) ?? []
+    return whole && { ...whole, aside: (slot) => (this.#spilled.has(slot) ? this.#putTogether(slot, read) : undefined) }
+  }
+
+  /** Puts the states of a slot together, in the slot WANTED of a set aside, and has them read. */
+  #putTogether<Result>(slot: number, read: (aside: AggregateSet) => Result): Result {
     this.#wanted.add(slot)
     if (!this.#aside) {
       this.#aside = this.#openAside()
@@ -71,9 +87,9 @@ export class SpillingContent implements AggregateContent {
     const aside = this.#aside
     aside.importSlots(this.#inner.exportSlots(Uint32Array.of(slot)), Uint32Array.of(WANTED))
     this.#readInto(aside, slot, WANTED, OTHERS)
-    const results = aside.results(WANTED)
+    const result = read(aside)
     aside.clear(WANTED)
-    return results
+    return result
   }
 
   #readInto(set: AggregateSet, slot: number, wanted: number, others: number): void {

@@ -159,7 +159,6 @@ class Gather {
     if (!parted) {
       this.#results.open(out)
       this.#emitAll((id, slot) => void this.#results.emit(start, end, id, slot))
-      this.#results.flush()
       return
     }
     // The lines of each partition are a sorted run.
@@ -234,6 +233,7 @@ class Gather {
   /** Emits all groups in the order of their keys, and forgets them. */
   #emitAll(emit: (id: number, slot: number) => void): void {
     for (const id of this.#keys.sorted(Array.from(this.#slotOf.keys()))) emit(id, this.#slotOf[id] as number)
+    this.#results.flush()
     this.#clear()
   }
 

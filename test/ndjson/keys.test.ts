@@ -102,6 +102,74 @@ describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) 
     expect(Buffer.from(table.export().bytes).toString()).toBe('"x"1')
   })
 
+  it('come in the order of their positions', () => {
+    const lines = (values: number[]) => values.map((value) => `{"a":${value}}`).join('\n')
+    const { table } = tableOf(lines([7, 5, 3, 1]), 'a', 2 ** 41)
+    expect([...table.order()]).toEqual([0, 1, 2, 3])
+    table.import(tableOf(lines([1, 9, 5]), 'a', 1000).table.export())
+    table.import(tableOf(lines([8]), 'a', 0).table.export())
+    expect(Array.from(table.order(), (id) => table.text(id, 0))).toEqual(['8', '1', '9', '5', '7', '3'])
+    table.clear()
+    expect([...table.order()]).toEqual([])
+  })
+
+  it('make lines, with whole numbers and times', () => {
+    const keys = ['"x"', '1.50', `"${'long '.repeat(20_000)}"`, '"é"', 'null']
+    const { table } = tableOf(keys.map((key) => `{"a":${key},"b":[${key}]}`).join('\n'), 'a b')
+    const lines = table.lines([
+      { kind: 'text', text: '{"b":' },
+      { kind: 'key', part: 1 },
+      { kind: 'text', text: `,"${'t'.repeat(1000)}":` },
+      { kind: 'whole' },
+      { kind: 'text', text: ',"at":"' },
+      { kind: 'time' },
+      { kind: 'text', text: '","a":' },
+      { kind: 'key', part: 0 },
+      { kind: 'text', text: '}\n' },
+    ])
+    const latin1 = (text: string) => Buffer.from(text).toString('latin1')
+    const expected: string[] = []
+    let made = ''
+    const write = (): void => lines.write((bytes) => void (made += Buffer.from(bytes).toString('latin1')))
+    const add = (id: number, whole: number, time: number): void => {
+      const [a, iso] = [latin1(keys[id] as string), new Date(time).toISOString()]
+      const number = Number.isNaN(whole) ? null : whole
+      expected.push(`{"b":[${a}],"${'t'.repeat(1000)}":${number},"at":"${iso}","a":${a}}`)
+      if (lines.isFull) write()
+      lines.begin(id)
+      lines.add(whole)
+      lines.add(time)
+    }
+    const wholes = [0, 7, -1, 10, 99, 100, 123_456, 2 ** 53 - 1, 1 - 2 ** 53, NaN, 1e21, 0.5]
+    const times = ['0000-01-01', '0000-03-01', '1969-12-31T23:59:59.999Z', '2024-02-29T12:34:56.789Z', '9999-12-31']
+    for (const id of keys.keys()) {
+      for (const whole of wholes) add(id, whole, 0)
+      for (const time of times) add(id, 1, Date.parse(time))
+    }
+    for (let day = -1000; day < 3000; day++) add(0, day, day * 86_400_000 * 37.5)
+    add(1, 1, Date.UTC(12_000, 0))
+    write()
+    expect(made.split('\n').slice(0, -1)).toEqual(expected)
+    write()
+    expect(made.split('\n')).toHaveLength(expected.length + 1)
+  })
+
+  it('make lines of columns', () => {
+    const { table } = tableOf(Array.from({ length: 5000 }, (_, i) => `{"a":"k${i}"}`).join('\n'))
+    const lines = table.lines([
+      { kind: 'key', part: 0 },
+      { kind: 'text', text: ' ' },
+      { kind: 'whole' },
+      { kind: 'whole' },
+    ])
+    const ids = Uint32Array.from({ length: 4999 }, (_, i) => 4999 - i)
+    let made = ''
+    lines.writeAll(ids, [Float64Array.from({ length: 5000 }, (_, i) => 2 * i), new Float64Array(6000)], (bytes) => {
+      made += Buffer.from(bytes).toString()
+    })
+    expect(made).toBe(Array.from(ids, (id) => `"k${id}" ${2 * id}0`).join(''))
+  })
+
   it('may come from batches of the other scanner', () => {
     const table = openScanner('a', { which }).keyTable([0])
     const other = openScanner('a', { which: which === 'wasm' ? 'reference' : 'wasm', base: 50 })

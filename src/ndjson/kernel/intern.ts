@@ -229,21 +229,3 @@ export function rehash(table: usize, slots: usize, mask: u32): void {
   store<u32>(table, u32(slots))
   store<u32>(table, mask, 4)
 }
-
-/** Writes the texts of the ids from..to, without the "\n" between parts, to `out`, and the end of each part, plus `base`, to `ends`. */
-export function exportKeys(table: usize, from: u32, to: u32, out: usize, ends: usize, base: u32): usize {
-  let o = out
-  for (let id = from; id < to; id++) {
-    const entry = usize(load<u32>(usize(load<u32>(table, 20)) + (usize(id) << 2)))
-    for (let p = entry + 8, end = p + load<u32>(entry, 4); p < end; p++) {
-      const byte = load<u8>(p)
-      if (byte == 0x0a) {
-        store<u32>(ends, u32(o - out) + base)
-        ends += 4
-      } else store<u8>(o++, byte)
-    }
-    store<u32>(ends, u32(o - out) + base)
-    ends += 4
-  }
-  return o - out
-}
