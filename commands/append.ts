@@ -42,6 +42,10 @@ export const append: CommandSpec = {
       description: 'writes nothing twice: the same input run again goes on where it stopped',
     },
     { flag: 'sequence', value: 'FIELD', description: 'a number that grows, by which --producer knows repeats' },
+    {
+      flag: 'exactly-once',
+      description: 'nothing is appended unless the pipe begins with consume --exactly-once and that is there',
+    },
   ],
   common: ['input', 'store'],
   cost: { time: 'O(bytes)', memory: 'O(1)' },
@@ -127,9 +131,11 @@ async function createStage(args: Arguments): Promise<SinkStage> {
       }
       const appender = new Appender(begin, plan, context)
       const epochs = epochSink(begin, appender, producerId)
+      const insists = args.options['exactly-once'] === true
       let checked = args.files.length > 0
       return {
         processBatch(batch) {
+          if (insists && !epochs.started) throw withoutFrames()
           if (!checked && !epochs.started && store) refuseSwallowedFrames(store)
           checked = true
           appender.processBatch(batch)
@@ -137,6 +143,7 @@ async function createStage(args: Arguments): Promise<SinkStage> {
         onIdle: () => appender.settle(),
         onTimer: (now) => appender.onTimer(now),
         onEnd() {
+          if (insists && !epochs.started) throw withoutFrames()
           appender.end()
           if (appender.repeats > 0) context.count('written before, skipped:', appender.repeats)
           if (context.terminal.stderr) context.count(`appended to ${topic}:`, appender.written)
@@ -200,3 +207,10 @@ function number(text: string | undefined, option: string): number | undefined {
   if (/^\d{1,6}$/.test(text)) return value
   throw new BeckError('bad-option', { option, problem: `"${text}" is not a number`, hint: `write ${option} 4` })
 }
+
+const withoutFrames = (): BeckError =>
+  new BeckError('frames', {
+    problem:
+      'no control frames have come: the consume at the beginning of this pipe has ended early, or there is none; nothing is appended',
+    hint: 'run the same command line again; it begins with consume --exactly-once',
+  })

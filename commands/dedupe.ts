@@ -76,7 +76,7 @@ export const dedupe: CommandSpec = {
       }
       const { DedupeApproximate } = await import('../src/dedupe/approximate.ts')
       const open: OperatorStage['open'] = (context) => new DedupeApproximate({ fields, dupesTo }, rate, context)
-      return { role: 'operator', reads, selects: true, open }
+      return { role: 'operator', reads, selects: true, snapshots: dupesTo === undefined, open }
     }
     if (options['within'] !== undefined) {
       const { DedupeBursts } = await import('../src/dedupe/bursts.ts')
@@ -90,6 +90,7 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
+        snapshots: dupesTo === undefined,
         open: (context) => new DedupeBursts({ ...bursts, times: times(path, timeField) }, context),
       }
     }
@@ -98,6 +99,7 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
+        snapshots: dupesTo === undefined,
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }
     }

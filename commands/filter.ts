@@ -46,7 +46,7 @@ export const filter: CommandSpec = {
       reads: projection.paths,
       selects: true,
       open: (context) => new FilterOperator(expression, context),
-      ...(!expression.usesIndex && { parallel: 'stateless' as const }),
+      ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },
 }

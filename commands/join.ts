@@ -58,6 +58,11 @@ export const join: CommandSpec = {
     },
     { flag: 'tolerance', value: 'DURATION', description: 'how far apart the times of --as-of may be' },
     { flag: 'no-exact', description: 'the same time does not count for --as-of' },
+    {
+      flag: 'new-table',
+      runOnly: true,
+      description: 'behind consume --exactly-once: go on although TABLE has changed since the last run',
+    },
     ...timeOptions,
   ],
   common: ['input', 'workers', 'memory', 'tmp', 'store'],

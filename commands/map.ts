@@ -55,7 +55,7 @@ export const map: CommandSpec = {
       reads: projection.paths,
       selects: plan.kind === 'same',
       open: (context) => new MapOperator(plan, flat, context),
-      ...(!usesIndex(resolved) && { parallel: 'stateless' as const }),
+      ...(usesIndex(resolved) ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },
 }

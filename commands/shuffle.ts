@@ -70,11 +70,15 @@ export const shuffle: CommandSpec = {
     return {
       role: 'operator',
       reads,
+      snapshots: 'appends',
       open(context) {
         const shuffler = new Shuffler({ partitions, keyFields, sort }, context)
         return {
           processBatch: (batch) => shuffler.add(batch),
           onEnd: (out) => drain(shuffler.sorted(), (lines) => out.emit(lines)),
+          snapshot: () => shuffler.added(),
+          // As `snapshot` has given it.
+          restore: (states) => shuffler.restore(states as Iterable<ReturnType<typeof shuffler.added>>),
         }
       },
     }

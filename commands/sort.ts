@@ -55,6 +55,7 @@ export const sort: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
+      snapshots: options['check'] === true ? false : limit === undefined ? 'appends' : true,
       open(context): Operator {
         if (options['check'] === true) return new CheckSorted(keys)
         if (limit === undefined) {
@@ -62,12 +63,19 @@ export const sort: CommandSpec = {
           return {
             processBatch: (batch) => sorter.add(batch),
             onEnd: (out) => drain(sorter.sorted(), (lines) => out.emit(lines)),
+            snapshot: () => sorter.added(),
+            // As `snapshot` has given it.
+            restore: (states) => sorter.restore(states as Iterable<ReturnType<typeof sorter.added>>),
           }
         }
         const first = new FirstLines(keys, limit)
         return {
           processBatch: (batch) => first.add(batch),
           onEnd: (out) => first.drain((lines) => out.emit(lines)),
+          snapshot: () => first.export(),
+          restore(states) {
+            for (const state of states) first.import(state as ReturnType<typeof first.export>)
+          },
         }
       },
     }

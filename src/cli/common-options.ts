@@ -64,6 +64,7 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
     strict: values['strict'] === true,
     maxLineBytes: parseSize(text(values, 'max-line') ?? '16MiB', '--max-line'),
     deadLetter: text(values, 'dead-letter'),
+    newTable: values['new-table'] === true,
     workers,
     memoryBytes: memory === undefined ? Math.floor(memoryLimit() / 4) : parseSize(memory, '--memory'),
     tmp: text(values, 'tmp') ?? tmpdir(),
@@ -76,7 +77,9 @@ export function stageIdentity(
   stage: Stage | undefined,
   { program, options, args }: Arguments,
 ): StageIdentity {
-  const own = spec.options.map(({ flag }) => [flag, options[flag]]).filter(([, value]) => value !== undefined)
+  const own = spec.options
+    .map(({ flag, runOnly }) => [flag, runOnly ? undefined : options[flag]])
+    .filter(([, value]) => value !== undefined)
   const words = stage?.role === 'table' || stage?.role === 'pair' ? [] : program
   return { name: spec.name, options: JSON.stringify([spec.name, words, own, args]) }
 }

@@ -27,7 +27,8 @@ export interface Operator<Delta = unknown> {
   onEnd?(out: Collector): void
   /**
    * Everything (`whole`), or what changed since the last snapshot or `restore`, which may be everything, too (see `OperatorStage.snapshots`).
-   * As V8's serializer takes it; it is written before the operator goes on. And back, in order: one at a time is in memory.
+   * As V8's serializer takes it; it is written before the operator goes on. And back, in order: one at a time is in memory. `restore` comes
+   * before the first record wherever snapshots will be taken, with nothing where nothing was kept.
    */
   snapshot?(whole: boolean): Delta
   /** Asked before that: what has happened since the last one cannot be told as changes, so it has to be everything. */

@@ -57,6 +57,8 @@ export interface OptionSpec {
   readonly choices?: readonly string[]
   /** Values that are followed by one more word: `--emit every 5s`. */
   readonly moreAfter?: readonly string[]
+  /** Says how to run, not what comes out: with or without it, a stage in an exactly-once pipe goes on with the state that it has. */
+  readonly runOnly?: boolean
 }
 
 /** Options that mean the same in every command that has them. */

@@ -48,19 +48,36 @@ export class DedupeApproximate implements Operator {
     this.#dupes.write(batch.lines(mask, 0, count))
   }
 
+  /** The filters alone: a key of the table is in one of them, or was taken for one that is. */
+  snapshot(): readonly FilterState[] {
+    return this.#filters.map(({ state }) => state)
+  }
+
+  restore(states: Iterable<readonly FilterState[]>): void {
+    for (const filters of states) for (const state of filters) this.#add().restore(state)
+  }
+
+  #add(): BloomFilter {
+    const n = this.#filters.length
+    const filter = new BloomFilter(FIRST_KEYS * GROWTH ** n, this.#rate * TIGHTENING ** (n + 1))
+    this.#filters.push(filter)
+    return filter
+  }
+
   #isNew(id: number): boolean {
     const parts = this.#options.fields.map((_, part) => canonicalKey(fromLatin1(this.#keys.text(id, part))))
     const [a, b] = hashes(Buffer.from(parts.join('\n')))
     if (this.#filters.some((filter) => filter.has(a, b))) return false
     let filter = this.#filters.at(-1)
-    if (!filter || filter.isFull) {
-      const n = this.#filters.length
-      filter = new BloomFilter(FIRST_KEYS * GROWTH ** n, this.#rate * TIGHTENING ** (n + 1))
-      this.#filters.push(filter)
-    }
+    if (!filter || filter.isFull) filter = this.#add()
     filter.add(a, b)
     return true
   }
+}
+
+interface FilterState {
+  readonly keys: number
+  readonly bits: Uint32Array
 }
 
 class BloomFilter {
@@ -78,6 +95,13 @@ class BloomFilter {
   }
   get isFull(): boolean {
     return this.#keys >= this.#most
+  }
+  get state(): FilterState {
+    return { keys: this.#keys, bits: this.#bits }
+  }
+  restore({ keys, bits }: FilterState): void {
+    this.#keys = keys
+    this.#bits.set(bits)
   }
   has(a: number, b: number): boolean {
     for (let n = 0; n < this.#hashes; n++) {

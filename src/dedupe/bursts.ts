@@ -1,4 +1,4 @@
-import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, EventTime, Operator, StageContext } from '../core/operator.ts'
 import type { EventTimes } from '../join/broadcast.ts'
@@ -27,6 +27,18 @@ interface Burst {
   time: EventTime
   count: number
 }
+
+/** All that is known between two batches. */
+interface BurstsState {
+  readonly keys: KeyTableState
+  readonly newest: EventTime
+  readonly arrivals: number
+  /** Per open burst: key, start, arrival, time, count, length of its line (-1: none). */
+  readonly numbers: Float64Array
+  readonly lines: Uint8Array
+}
+const NUMBERS = 6
+type Six = readonly [number, number, number, number, number, number]
 
 /** Keys without a burst are forgotten when there are so many more than those with one. */
 const MOST_IDLE = 1 << 16
@@ -127,6 +139,40 @@ export class DedupeBursts implements Operator, Growing {
       if (open.length === 1) this.#bursts.delete(burst.id)
       else open.splice(open.indexOf(burst), 1)
       if (burst.line) out.emit(this.#withEnd(burst.line, burst.count))
+    }
+  }
+
+  snapshot(): BurstsState {
+    const bursts = [...this.#bursts.values()].flat()
+    const numbers = bursts.flatMap(({ id, start, arrival, time, count, line }) => [
+      ...[id, start, arrival, time, count],
+      line?.length ?? -1,
+    ])
+    return {
+      keys: this.#keys.export(),
+      newest: this.#newest,
+      arrivals: this.#arrivals,
+      numbers: Float64Array.from(numbers),
+      lines: Buffer.concat(bursts.map(({ line }) => line ?? new Uint8Array(0))),
+    }
+  }
+
+  restore(states: Iterable<BurstsState>): void {
+    for (const { keys, newest, arrivals, numbers, lines } of states) {
+      const ids = this.#keys.import(keys)
+      this.#newest = newest
+      this.#arrivals = arrivals
+      for (let at = 0, end = 0; at < numbers.length; at += NUMBERS) {
+        const [key, start, arrival, time, count, length] = numbers.subarray(at, at + NUMBERS) as unknown as Six
+        const begin = end
+        end += Math.max(length, 0)
+        const line = length < 0 ? undefined : new Uint8Array(lines.subarray(begin, end))
+        const burst: Burst = { id: ids[key]!, start, arrival, time, count, line }
+        const open = this.#bursts.get(burst.id)
+        if (open) open.push(burst)
+        else this.#bursts.set(burst.id, [burst])
+        this.#ends.push(burst)
+      }
     }
   }
 

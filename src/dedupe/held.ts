@@ -1,5 +1,6 @@
-import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
+import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
 import { Arena, storedBytes } from '../sort/arena.ts'
 import { ExternalSorter } from '../sort/external.ts'
@@ -20,6 +21,17 @@ export interface HeldOptions {
 const COUNT = 0
 const POSITION = 8
 const LINE = 16
+/** What is kept of some keys: counts, positions and lines, in the order of the keys. */
+interface HeldState {
+  readonly keys: KeyTableState
+  /** Their ids; a key that has no record yet is left out. */
+  readonly ids: Uint32Array
+  readonly counts: Float64Array
+  readonly positions: Float64Array
+  readonly lengths: Uint32Array
+  readonly lines: Uint8Array
+}
+
 /** Replaced lines are cleared away when they are this much, and more than half. */
 const LEAST_GARBAGE = 16 << 20
 
@@ -88,6 +100,45 @@ export class DedupeHeld implements Operator {
     }
     if (this.#lines.bytes > 2 * this.#liveBytes + LEAST_GARBAGE) this.#collect()
     if (this.#keyBytes + this.#lines.bytes > this.#share) this.#spillAll()
+  }
+
+  snapshot(): HeldState {
+    if (this.#sorter) {
+      throw new BeckError('usage', {
+        problem:
+          'the records that are held do not fit the memory, and in a pipe that delivers exactly once they have to',
+        hint: 'allow more with --memory SIZE',
+      })
+    }
+    const ids = Object.keys(this.#counts).map(Number)
+    const lines = new ByteBuffer(1 << 12)
+    for (const id of ids) this.#copyLine(lines, id)
+    return {
+      keys: this.#keys.export(),
+      ids: Uint32Array.from(ids),
+      counts: Float64Array.from(ids, (id) => this.#counts[id]!),
+      positions: Float64Array.from(ids, (id) => this.#positions[id]!),
+      lengths: Uint32Array.from(ids, (id) => this.#lengths[id]!),
+      lines: lines.view(),
+    }
+  }
+
+  restore(states: Iterable<HeldState>): void {
+    for (const { keys, ids, counts, positions, lengths, lines } of states) {
+      const here = this.#keys.import(keys)
+      let at = 0
+      for (const [index, there] of ids.entries()) {
+        const id = here[there]!
+        const length = lengths[index]!
+        this.#counts[id] = counts[index]!
+        this.#positions[id] = positions[index]!
+        this.#lengths[id] = length
+        this.#places[id] = this.#lines.place(lines, at, at + length)
+        at += length
+      }
+      this.#liveBytes += at
+      this.#keyBytes += ids.length * (KEY_BYTES + 64) + keys.bytes.length
+    }
   }
 
   #writeDupe(id: number): void {

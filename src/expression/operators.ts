@@ -25,6 +25,14 @@ export class FilterOperator implements Operator {
     if (problems.size === 0) return out.forward(batch, mask)
     inOrder(batch, problems, this.context, (from, to) => out.forward(batch, mask, from, to))
   }
+
+  /** The index of the next record. */
+  snapshot(): number {
+    return this.index
+  }
+  restore(states: Iterable<number>): void {
+    for (const index of states) this.index = index
+  }
 }
 
 /** Runs `emit` for the rows between those with problems, and rejects these, in row order. */
@@ -157,5 +165,13 @@ export class MapOperator implements Operator {
       }
     }
     if (text) out.emitText(text)
+  }
+
+  /** The index of the next record. */
+  snapshot(): number {
+    return this.index
+  }
+  restore(states: Iterable<number>): void {
+    for (const index of states) this.index = index
   }
 }

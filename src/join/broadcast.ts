@@ -305,6 +305,12 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     this.#takeMatched()
     return { matched: this.#matched }
   }
+  snapshot(): BroadcastState {
+    return this.exportState()
+  }
+  restore(states: Iterable<BroadcastState>): void {
+    for (const state of states) this.mergeState(state)
+  }
   mergeState({ matched }: BroadcastState): void {
     for (let row = 0; row < matched.length; row++) this.#matched[row]! |= matched[row]!
   }

@@ -52,6 +52,7 @@ export function broadcastStage(
         role: 'operator',
         reads: left.paths,
         parallel,
+        snapshots: true,
         selects: type === 'semi' || type === 'anti',
         open(context) {
           const times = asOf?.open(asOf.time.left, leftTime!)

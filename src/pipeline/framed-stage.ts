@@ -16,11 +16,15 @@ import {
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
 import { type Snapshots, type StatePlace, StageState } from './snapshot.ts'
+import { changedTable, type Content } from './table-content.ts'
 
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {
   readonly #operator: Operator
-  readonly #keeps: 'nothing' | Snapshots | undefined
+  /** `table`: only which table its records are joined with. */
+  readonly #keeps: 'nothing' | 'table' | Snapshots | undefined
+  /** The same for each epoch, where only a table is kept. */
+  #handle: StateHandle | undefined
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FramedOutput
@@ -38,7 +42,8 @@ export class OperatorFrames implements FrameTaker {
     { out, output }: { readonly out: Collector; readonly output: FramedOutput },
   ) {
     this.#operator = operator
-    this.#keeps = parallel === 'stateless' ? 'nothing' : snapshots || undefined
+    const stateless = settings.table === undefined ? 'nothing' : 'table'
+    this.#keeps = parallel === 'stateless' ? stateless : snapshots || undefined
     this.#settings = settings
     this.#out = out
     this.#output = output
@@ -53,12 +58,15 @@ export class OperatorFrames implements FrameTaker {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
     if (!this.#keeps) {
-      throw unwelcome(`beck ${name} cannot take part in it yet: its state would not survive a restart`)
+      throw unwelcome(
+        `beck ${name} cannot take part in it with these options: what it holds would not survive a restart`,
+      )
     }
+    if (this.#settings.table === 'pipe') throw tableInPipe(name)
     refuseSideOutputs(this.#settings)
     refuseFileOutput(name)
     const keeps = this.#keeps !== 'nothing'
-    const position = this.#keeps === 'nothing' ? 0 : this.#restore(frame, this.#keeps)
+    const position = this.#keeps === 'nothing' ? 0 : this.#restore(frame, this.#keeps === 'table' || this.#keeps)
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states
     this.#output.frame({ ...frame, stages: [...frame.stages, name], states: frame.states + (keeps ? 1 : 0) })
@@ -73,18 +81,29 @@ export class OperatorFrames implements FrameTaker {
     this.#state = state
     const handle = frame.handles[frame.states]
     if (handle === undefined && frame.epoch > 0) throw otherState(frame, `it has no state for beck ${name}`)
-    if (!handle) return 0
+    if (!handle) {
+      this.#operator.restore?.([])
+      return 0
+    }
     if (handle.options !== digest(options)) throw otherState(frame, `the options of beck ${name} were different`)
     let position = 0
+    let table: Content | undefined
     const states = function* (): Generator<unknown> {
       for (const block of state.read(handle)) {
         // As `barrier` has written it: the CRC was checked.
         const kept = block as Kept
         position = kept.position
+        table = kept.table
         yield kept.state
       }
     }
-    this.#operator.restore?.(states())
+    if (this.#keeps === 'table') for (const _ of states()) this.#handle = handle
+    else this.#operator.restore?.(states())
+    if (changedTable(table, this.#table)) {
+      const isFree = this.#keeps === 'table'
+      if (!isFree || !this.#settings.newTable) throw otherTable(frame, name, isFree)
+      this.#handle = undefined
+    }
     return position
   }
 
@@ -111,8 +130,17 @@ export class OperatorFrames implements FrameTaker {
     }
     if (frame.drain) return null
     const at = { generation: start.generation, epoch: frame.epoch }
-    const take = (whole: boolean): Kept => ({ position, state: this.#operator.snapshot?.(whole) })
+    const table = this.#table
+    if (this.#keeps === 'table') {
+      return (this.#handle ??= state.write(at, (): Kept => ({ position: 0, table, state: null })))
+    }
+    const take = (whole: boolean): Kept => ({ position, table, state: this.#operator.snapshot?.(whole) })
     return state.write(at, take, this.#operator.mustSnapshotWhole?.())
+  }
+
+  get #table(): Content | undefined {
+    const { table } = this.#settings
+    return table === 'pipe' ? undefined : table
   }
 
   end(frame: EndFrame, records: number): 'stay' {
@@ -139,6 +167,7 @@ export class OperatorFrames implements FrameTaker {
 /** What a snapshot holds: positions of records go on where they were. */
 interface Kept {
   readonly position: number
+  readonly table: Content | undefined
   readonly state: unknown
 }
 
@@ -237,6 +266,15 @@ export class SinkFrames implements FrameTaker {
     this.#order.finish(records)
   }
 }
+
+/** A table has changed since its state was written. */
+export const otherTable = ({ group }: StartFrame, name: string, isFree: boolean): BeckError =>
+  new BeckError('usage', {
+    problem: `the TABLE of beck ${name} is not what it was in the last run of the pipeline "${group}"`,
+    hint: isFree
+      ? `give the old one back; or go on with the new one: beck ${name} --new-table …`
+      : `give the old one back, as the state depends on it; or forget the state: beck pipeline reset ${group} --execute`,
+  })
 
 /** The command line has changed since its state was written. */
 export const otherState = ({ group }: StartFrame, how: string): BeckError =>

@@ -7,6 +7,7 @@ import {
   cutOff,
   digest,
   otherState,
+  otherTable,
   placeOf,
   refuseFileOutput,
   refuseSideOutputs,
@@ -175,6 +176,7 @@ export class PairFrames {
     const handle = left.handles[states]
     if (handle === undefined && left.epoch > 0) throw otherState(left, `it has no state for beck ${name}`)
     if (handle) this.#restore(left, handle, state, [left, ...others])
+    else this.#operator.restore?.([])
     const stages = [...left.stages, name]
     output.frame({ ...left, stages, states: states + 1, ...(others.length > 0 && { others }) })
     this.#written = true
@@ -228,7 +230,7 @@ export class PairFrames {
       const is = sources.map(({ group, epoch }) => `"${group}" (epoch ${epoch})`).join(' and ')
       throw otherState(left, `beck ${name} has joined ${was}, and now come ${is}`)
     }
-    if (changedTable(table, this.#table)) throw otherState(left, `the TABLE of beck ${name} was another one`)
+    if (changedTable(table, this.#table)) throw otherTable(left, name, false)
     this.#sides[0].position = positions[0]
     this.#sides[1].position = positions[1]
   }

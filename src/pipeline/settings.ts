@@ -1,3 +1,5 @@
+import type { Content } from './table-content.ts'
+
 /** What the common options of a command line come to, for every stage of a process. Plain data: it goes to workers as it is. */
 export interface RunSettings {
   readonly stage: StageIdentity
@@ -9,6 +11,10 @@ export interface RunSettings {
   readonly inputs: readonly string[]
   /** The dead letters hold some of this run already: those of its table. */
   readonly keepDeadLetters?: boolean
+  /** What the stage's table holds, where its input may have control frames; `pipe`: it came through one, perhaps not all of it. */
+  readonly table?: Content | 'pipe'
+  /** With control frames: the table may be another one than it was. */
+  readonly newTable: boolean
   readonly workers: number
   readonly memoryBytes: number
   readonly tmp: string

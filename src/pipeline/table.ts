@@ -1,11 +1,14 @@
+import { fstatSync } from 'node:fs'
+import type { RecordBatch } from '../core/batch.ts'
 import type { TableStage } from '../core/spec.ts'
 import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { CountedOrigin } from './origin.ts'
-import { type Process, readInput, readInputs, type ReaderSettings } from './reader.ts'
+import { type Process, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { readerSettings, withBadRecords } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
+import { type Content, withBatch } from './table-content.ts'
 
 /**
  * Reads the table of a stage, whole. `rest` are the settings for the stage's input.
@@ -16,16 +19,38 @@ export async function readTable(
   settings: RunSettings,
 ): Promise<{ table: unknown; outcome: Outcome; rest: RunSettings }> {
   let table: unknown
+  const isWatched = mayHaveFrames(settings)
+  let content: Content = { bytes: 0, crc: 0 }
+  let isPipe = false
   const output = new Output()
   const outcome = await withBadRecords(settings, output, async (bad, counts) => {
     const scanner = openScanner(stage.reads, settings)
     const reader = stage.open(stageContext(scanner, bad, counts, settings))
-    const read = readerSettings(settings, bad, output, false, undefined)
-    await readTableInput(stage, scanner, (batch) => reader.processBatch(batch), read)
+    const read: ReaderSettings = {
+      ...readerSettings(settings, bad, output, false, undefined),
+      opened(source) {
+        isPipe = source.pauses
+        return source
+      },
+      frames: () => {
+        throw unwelcome(
+          `the TABLE of beck ${settings.stage.name} is read whole, before anything else: to join two streams, add --within`,
+        )
+      },
+    }
+    const process = (batch: RecordBatch): void | 'done' => {
+      if (isWatched) content = withBatch(content, batch)
+      return reader.processBatch(batch)
+    }
+    await readTableInput(stage, scanner, process, read)
     table = reader.end()
   })
-  return { table, outcome, rest: { ...settings, keepDeadLetters: true } }
+  const known = isWatched && { table: isPipe ? ('pipe' as const) : content }
+  return { table, outcome, rest: { ...settings, keepDeadLetters: true, ...known } }
 }
+
+/** Control frames come through pipes alone. */
+const mayHaveFrames = ({ inputs }: RunSettings): boolean => inputs[0] === '-' && !fstatSync(0).isFile()
 
 /** Reads a table, from a file or from a topic, and hands its records on. @throws BeckError */
 export async function readTableInput(

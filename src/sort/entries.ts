@@ -11,6 +11,28 @@ const KEY_BYTES = 24
 const LIST = 1 << 13
 const PIECE = 1 << 18
 
+/** Entries on their way through a file: keys and payloads, one after the other. */
+export interface EntriesState {
+  readonly keys: Uint8Array
+  readonly keyLengths: Uint32Array
+  readonly payloads: Uint8Array
+  readonly lengths: Uint32Array
+}
+
+/** Each of the entries, as `insert` of ExternalSorter takes it. */
+export function eachEntry(
+  { keys, keyLengths, payloads, lengths }: EntriesState,
+  take: (key: Uint8Array, keyStart: number, keyEnd: number, payload: Uint8Array, start: number, end: number) => void,
+): void {
+  let [keyAt, at] = [0, 0]
+  for (const [entry, keyLength] of keyLengths.entries()) {
+    const length = lengths[entry]!
+    take(keys, keyAt, keyAt + keyLength, payloads, at, at + length)
+    keyAt += keyLength
+    at += length
+  }
+}
+
 /** Entries in memory: a payload, and a key that many of them may share. */
 export class Entries {
   count = 0
@@ -112,6 +134,29 @@ export class Entries {
     for (let entry = 0; entry < this.count; entry++) next[ranks[keyOf[entry]!]! + 1]!++
     for (let at = 1; at < next.length; at++) next[at]! += next[at - 1]!
     return { next, ranks }
+  }
+
+  /** The entries from `from` on, in the order in which they came, as `structuredClone` takes them. */
+  export(from: number): EntriesState {
+    const { keys, spans, count } = this
+    const keyLengths = new Uint32Array(count - from)
+    const lengths = new Uint32Array(count - from)
+    let [keyBytes, bytes] = [0, 0]
+    for (let entry = from; entry < count; entry++) {
+      keyBytes += keyLengths[entry - from] = keys.lengths[this.#keyOf[entry]!]!
+      bytes += lengths[entry - from] = spans[2 * entry + 1]!
+    }
+    const state = { keys: new Uint8Array(keyBytes), keyLengths, payloads: new Uint8Array(bytes), lengths }
+    ;[keyBytes, bytes] = [0, 0]
+    for (let entry = from; entry < count; entry++) {
+      const key = keys.starts[this.#keyOf[entry]!]!
+      state.keys.set(keys.arena.memory.subarray(key, key + keyLengths[entry - from]!), keyBytes)
+      const place = spans[2 * entry]!
+      state.payloads.set(this.payloads.memory.subarray(place, place + lengths[entry - from]!), bytes)
+      keyBytes += keyLengths[entry - from]!
+      bytes += lengths[entry - from]!
+    }
+    return state
   }
 
   /** Forgets everything, and keeps the memory for more. */

@@ -1,7 +1,7 @@
 import type { RecordBatch } from '../core/batch.ts'
 import type { SpillFile } from '../core/operator.ts'
 import { storedBytes } from './arena.ts'
-import { Entries, EntriesCursor } from './entries.ts'
+import { eachEntry, Entries, EntriesCursor, type EntriesState } from './entries.ts'
 import { MergeCursor, RunReader, RunWriter, type Cursor } from './runs.ts'
 
 export interface ExternalSorterOptions {
@@ -27,6 +27,10 @@ export class ExternalSorter {
   readonly #entries = new Entries()
   /** Runs by how often they were merged; earlier ones first, and those of higher levels before all of lower ones. */
   readonly #levels: SpillFile[][] = []
+  /** Entries that went to disk since `added` was called last; undefined while nobody asks. */
+  #added: EntriesState[] | undefined
+  /** The first of the entries in memory that `added` has not given out. */
+  #next = 0
 
   constructor(options: ExternalSorterOptions) {
     this.#options = { ...options, memoryBytes: storedBytes(options.memoryBytes) }
@@ -70,6 +74,27 @@ export class ExternalSorter {
     this.add(this.key(key, keyStart, keyEnd), place, end - start)
   }
 
+  /**
+   * The entries that have come since the last call, in their order, for a log that `restore` reads. The first call must come before the
+   * first entry: from then on they are remembered until they are asked for, also where they have gone to disk.
+   */
+  added(): readonly EntriesState[] {
+    const added = this.#added ?? []
+    if (this.#entries.count > this.#next) added.push(this.#entries.export(this.#next))
+    this.#next = this.#entries.count
+    this.#added = []
+    return added
+  }
+
+  /** Takes up what `added` has given. */
+  restore(added: Iterable<EntriesState>): void {
+    const remembers = this.#added !== undefined
+    this.#added = undefined
+    for (const entries of added) eachEntry(entries, (...entry) => this.insert(...entry))
+    this.#next = this.#entries.count
+    if (remembers) this.#added = []
+  }
+
   /** Everything in order. Call it once. */
   sorted(): Cursor {
     if (!this.spilled) return new EntriesCursor(this.#entries)
@@ -101,6 +126,8 @@ export class ExternalSorter {
   }
 
   #spill(): void {
+    if (this.#added && this.#entries.count > this.#next) this.#added.push(this.#entries.export(this.#next))
+    this.#next = 0
     this.#keep(0, this.#write(new EntriesCursor(this.#entries)))
     this.#entries.clear()
     this.generation++

@@ -1,10 +1,18 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { Entries, EntriesCursor } from './entries.ts'
+import { eachEntry, Entries, EntriesCursor, type EntriesState } from './entries.ts'
 import { appendRowKey, type LineKey } from './line-sorter.ts'
 
 /** Lines are dropped when so many have gathered, if that is more than twice the limit. */
 const LEAST = 1 << 10
+
+/** What is held, on its way through a file. */
+export interface FirstLinesState {
+  readonly entries: EntriesState
+  readonly numbers: Float64Array
+  readonly bar: Uint8Array | undefined
+  readonly barNumber: number
+}
 
 /** The first `limit` lines of a stable sort, in memory for some twice as many. What comes after the last of them is not kept at all. */
 export class FirstLines {
@@ -78,6 +86,25 @@ export class FirstLines {
     const { keys } = entries
     const id = entries.keyOf(entry)
     return { key: keys.arena.memory, start: keys.starts[id]!, end: keys.starts[id]! + keys.lengths[id]! }
+  }
+
+  /** What is held, as `structuredClone` takes it; and back, into an empty one. */
+  export(): FirstLinesState {
+    const { count } = this.#entries
+    return {
+      entries: this.#entries.export(0),
+      numbers: this.#numbers.slice(0, count),
+      bar: this.#bar,
+      barNumber: this.#barNumber,
+    }
+  }
+  import({ entries, numbers, bar, barNumber }: FirstLinesState): void {
+    let entry = 0
+    eachEntry(entries, (key, keyStart, keyEnd, payload, start, end) => {
+      this.#keep(this.#entries, key, keyStart, keyEnd, payload.subarray(start, end), numbers[entry++]!)
+    })
+    this.#bar = bar
+    this.#barNumber = barNumber
   }
 
   /** Hands on the lines in order, in pieces that are valid until `emit` returns. */

@@ -1,6 +1,7 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { StageContext } from '../core/operator.ts'
+import type { EntriesState } from './entries.ts'
 import { ExternalSorter } from './external.ts'
 import type { Cursor } from './runs.ts'
 import { appendSortKey } from './sort-key.ts'
@@ -45,6 +46,15 @@ export class LineSorter {
       this.#sorter.add(this.#sorter.key(key.bytes, 0, key.length), place, length)
       place += length
     }
+  }
+
+  /** What has come since the last call, to be put back by `restore`, which comes before the first line. */
+  added(): readonly EntriesState[] {
+    return this.#sorter.added()
+  }
+  restore(logs: Iterable<readonly EntriesState[]>): void {
+    this.#sorter.added()
+    for (const added of logs) this.#sorter.restore(added)
   }
 
   /** Everything in order. Call it once. */

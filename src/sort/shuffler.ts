@@ -7,6 +7,7 @@ import type { StageContext } from '../core/operator.ts'
 import { appendRowKey, type LineKey, PIECE } from './line-sorter.ts'
 import type { Cursor } from './runs.ts'
 import { appendSortKey } from './sort-key.ts'
+import type { EntriesState } from './entries.ts'
 import { ExternalSorter } from './external.ts'
 
 export interface ShuffleOptions {
@@ -114,6 +115,16 @@ export class Shuffler {
       appendSortKey(this.#prefixes, text, 0, text.length)
     }
     this.#prefixEnds.push(this.#prefixes.length)
+  }
+
+  /** What has come since the last call, to be put back by `restore`, which comes before the first line. */
+  added(): readonly EntriesState[] {
+    return this.#sorter.added()
+  }
+  restore(logs: Iterable<readonly EntriesState[]>): void {
+    this.#sorter.added()
+    for (const added of logs) this.#sorter.restore(added)
+    this.#generation = this.#sorter.generation
   }
 
   /** Everything in order. Call it once. */

@@ -227,6 +227,26 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} | beck map '{k: Math.floor(r.ms * 10), id: r.id}' | beck dedupe --by k | beck append out`,
   },
   {
+    name: 'sort, and the first of a sort',
+    line: `${consume} --drain | beck filter 'i % 3 > 0' | beck sort --by path,-ms --memory 100KiB | beck sort --by ms --limit 700 | beck append out`,
+  },
+  {
+    name: 'shuffle',
+    line: `${consume} --drain | beck shuffle --by path --partitions 3 --sort -id | beck append out`,
+  },
+  {
+    name: 'dedupe within a time, and approximately',
+    line: `${consume} --drain | beck dedupe --by path --within 5s --time ts --delay 2s --keep last --count | beck map '{k: Math.floor(r.ms * 10), ...r}' | beck dedupe --by k --approx 0.01 | beck append out`,
+  },
+  {
+    name: 'dedupe that holds records',
+    line: `${consume} --drain | beck dedupe --by path,ms --count | beck dedupe --by path --keep last | beck append out`,
+  },
+  {
+    name: 'joins with tables',
+    line: `${consume} --drain | beck join topic:other --on id=other --type full --prefix o_ | beck join topic:other --on path --as-of ts --nest near | beck append out --exactly-once`,
+  },
+  {
     name: 'join of two topics, and windows of it',
     line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 700') --on path --within -1s..2s --time ts --delay 2s --type full | beck window 'count, sum(right_ms), list(id)' --tumbling 10s --delay 5s --time ts --by path | beck append out`,
   },
