@@ -5,7 +5,7 @@ import { bin, temporaryFolder } from '../shell.ts'
 import { attempt, makeStore, outcome, pipelines, records, torture } from './pipelines.ts'
 
 /** More of both: see docs/exactly-once.md. */
-const KILLS = Number(process.env['BECK_KILLS'] ?? 3)
+const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 2))
 const RECORDS = Number(process.env['BECK_RECORDS'] ?? 20_000)
 
 test.each(pipelines)(
