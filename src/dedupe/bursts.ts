@@ -144,10 +144,10 @@ export class DedupeBursts implements Operator, Growing {
 
   snapshot(): BurstsState {
     const bursts = [...this.#bursts.values()].flat()
-    const numbers = bursts.flatMap(({ id, start, arrival, time, count, line }) => [
-      ...[id, start, arrival, time, count],
-      line?.length ?? -1,
-    ])
+    const numbers = bursts.flatMap(({ id, start, arrival, time, count, line }) => {
+      const length = line?.length ?? -1
+      return [id, start, arrival, time, count, length]
+    })
     return {
       keys: this.#keys.export(),
       newest: this.#newest,
