@@ -81,7 +81,7 @@ export class SpillFolder {
       }
     }
     try {
-      if (this.#made++ === 0) removeLeftOvers(this.#folder)
+      if (this.#made++ === 0) removeLeftOvers(this.#folder, PREFIX)
       const file = join(this.#folder, `${PREFIX}${process.pid}-${process.hrtime.bigint()}`)
       const fd = openSync(file, O_RDWR | O_CREAT | O_EXCL, 0o600)
       unlinkSync(file)
@@ -92,12 +92,16 @@ export class SpillFolder {
   }
 }
 
-/** Files of processes that were killed between making a file and taking its name away. */
-function removeLeftOvers(folder: string): void {
+/** Removes what processes that were killed have left in a folder: the names are `prefix`, the process's number and a "-". */
+export function removeLeftOvers(folder: string, prefix: string): void {
   for (const name of readdirSync(folder)) {
-    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-\\d+$`).exec(name)?.[1])
+    const pid = name.startsWith(prefix) ? Number(/^\d+(?=-)/.exec(name.slice(prefix.length))?.[0]) : 0
     if (!pid || isAlive(pid)) continue
-    rmSync(join(folder, name), { force: true })
+    try {
+      rmSync(join(folder, name), { recursive: true, force: true })
+    } catch {
+      // It belongs to somebody else.
+    }
   }
 }
 

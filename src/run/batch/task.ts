@@ -1,0 +1,332 @@
+import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Registry } from '../../cli/registry.ts'
+import { BeckError, Exit, fileError } from '../../core/errors.ts'
+import type { DecoderStage, OperatorStage, PartitionStage, Stage } from '../../core/spec.ts'
+import { createScanner } from '../../ndjson/index.ts'
+import { type BadRecords, DeadLetters, stopAtBadRecords } from '../../pipeline/bad-records.ts'
+import { stageContext } from '../../pipeline/context.ts'
+import { Output } from '../../pipeline/descriptor.ts'
+import { countNewlines, RangeOrigin } from '../../pipeline/origin.ts'
+import { partName } from '../../pipeline/output-folder.ts'
+import { type Failure, packed } from '../../pipeline/parallel.ts'
+import { readInput, readInputs } from '../../pipeline/reader.ts'
+import type { RunSettings } from '../../pipeline/settings.ts'
+import { Chain, fieldsOf, groupStages, type LineSink } from '../chain.ts'
+import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
+import type { TaskStage } from './plan.ts'
+import { checkUnchanged, openSplit, type Split } from './splits.ts'
+
+/** An attempt at a task. Plain data. */
+export interface TaskOrder {
+  readonly stages: readonly TaskStage[]
+  /** A piece of the job's input, or files that map tasks have made. */
+  readonly input: Split | readonly string[]
+  /** Of this attempt alone. Gets `out`, or a file a partition, and what is told of in `letterName`. */
+  readonly folder: string
+  /** How many partitions the last stage writes. */
+  readonly partitions: number | undefined
+  /** The job can be resumed: files are synced, and a bad record is a failure. Else the input ends there, as in a pipe. */
+  readonly lasting: boolean
+}
+
+/** What a task that is done has to tell. Plain data. */
+export interface TaskCounts {
+  /** Lines read, bad ones too, and bytes written. */
+  readonly records: number
+  readonly bytes: number
+  /** What stages counted, by their index: "late: dropped" → 3. */
+  readonly counted: readonly (readonly [index: number, what: string, records: number])[]
+  /** Bad records kept, by the index of the stage. */
+  readonly letters: readonly (readonly [index: number, records: number])[]
+  readonly ms: number
+}
+/** `ended`: by a bad record, where that ends the input; everything before it is done. */
+export type TaskAnswer = { readonly done: TaskCounts; readonly ended?: Failure } | { readonly failure: Failure }
+
+/** The result of a task without partitions. */
+export const OUT = 'out'
+/** The bad records that a stage has kept. */
+export const letterName = (index: number): string => `letters-${index}`
+
+/** Does what is ordered. @throws BeckError */
+export async function runTask(order: TaskOrder, registry: Registry): Promise<TaskAnswer> {
+  const run = new TaskRun(order)
+  try {
+    return await run.run(registry)
+  } finally {
+    run.close()
+  }
+}
+
+class TaskRun {
+  readonly #order: TaskOrder
+  readonly #files: TaskFile[] = []
+  readonly #bad = new Map<number, BadRecords>()
+  readonly #counts = new Map<number, Map<string, number>>()
+  #records = 0
+
+  constructor(order: TaskOrder) {
+    this.#order = order
+  }
+
+  async run(registry: Registry): Promise<TaskAnswer> {
+    const started = performance.now()
+    const { stages, folder } = this.#order
+    orFileError(folder, () => mkdirSync(folder))
+    const made: Stage[] = []
+    for (const { command, args } of stages) {
+      const load = registry[command]
+      if (!load) throw new Error(`there is no command ${command}`)
+      made.push(await (await load()).create(args))
+    }
+    const decoder = made[0]?.role === 'decoder' ? made[0] : undefined
+    const chained: ChainStage[] = []
+    for (const [at, stage] of made.entries()) {
+      if (at > 0 || !decoder) chained.push(await this.#chainStage(at, stages[at]!, stage))
+    }
+    // A task of partitions writes its files itself.
+    const sink = this.#order.partitions === undefined ? this.#file(OUT) : undefined
+    const out: LineSink = sink ? { ...bound(sink.output), settle() {} } : nothing
+    let ended: BeckError | undefined
+    try {
+      if (decoder) await this.#decode(decoder.open, chained, out)
+      else await this.#read(chained, out)
+    } catch (error) {
+      ended = this.#endedBy(error, made)
+    }
+    for (const file of this.#files) file.finish()
+    const textIndex = (at: number): number => stages[at]!.index
+    const done: TaskCounts = {
+      records: this.#records,
+      bytes: this.#files.reduce((sum, { size }) => sum + size, 0),
+      counted: [...this.#counts].flatMap(([at, counts]) =>
+        [...counts].map(([what, records]) => [textIndex(at), what, records] as const),
+      ),
+      letters: [...this.#bad].map(([at, { count }]) => [textIndex(at), count] as const),
+      ms: Math.round(performance.now() - started),
+    }
+    return ended ? { done, ended: packed(ended) } : { done }
+  }
+
+  /** A bad record that ends the input. Stages that give out nothing before their end have nothing to give out then. @throws what else it was */
+  #endedBy(error: unknown, made: readonly Stage[]): BeckError {
+    if (!(error instanceof BeckError)) throw error
+    const at = stageOf(error) ?? 0
+    const told = new BeckError(error.code, { ...error.facts, stage: this.#order.stages[at]!.index })
+    const stage = made[at] as Stage
+    const streams = stage.role === 'decoder' || ('parallel' in stage && stage.parallel === 'stateless')
+    if (this.#order.lasting || error.exit !== Exit.data || !streams) throw told
+    return told
+  }
+
+  /** Reads, and ends the stages; those behind one that fails all the same. @throws what the first of them has thrown */
+  async #through(chain: Chain | undefined, read: () => Promise<void>): Promise<void> {
+    let failed: number | undefined
+    let first: unknown
+    try {
+      await read()
+    } catch (error) {
+      if (!(error instanceof BeckError)) throw error
+      failed = stageOf(error) ?? (chain?.nodes[0]?.index ?? 1) - 1
+      first = error
+    }
+    for (const error of chain?.end(failed) ?? []) first ??= error
+    if (first !== undefined) throw first
+  }
+
+  /** @param index among the stages of the task, which may stand in another order than in the text */
+  async #chainStage(index: number, { settings }: TaskStage, stage: Stage): Promise<ChainStage> {
+    if (stage.role === 'operator') return { index, stage, settings }
+    if (stage.role === 'table') {
+      const { readTable } = await import('../../pipeline/table.ts')
+      const { table, rest } = await readTable(stage, settings)
+      return { index, stage: stage.stage(table), settings: rest }
+    }
+    if (stage.role === 'partitions') return { index, stage: this.#writing(stage), settings }
+    throw new Error(`a task cannot run a ${stage.role}`)
+  }
+
+  /** A stage of partitions as the end of a chain: a file each, also of those without records. */
+  #writing({ reads, partitions, open }: PartitionStage): OperatorStage {
+    return {
+      role: 'operator',
+      reads,
+      open: (context) => {
+        const partitioner = open(context)
+        return {
+          processBatch: (batch) => partitioner.processBatch(batch),
+          onEnd: () => {
+            let current = -1
+            let file: TaskFile | undefined
+            const goTo = (partition: number): void => {
+              while (current < partition) {
+                file?.finish()
+                file = this.#file(partName(++current))
+              }
+            }
+            partitioner.onEnd((partition, lines) => {
+              goTo(partition)
+              file!.output.write(lines)
+            })
+            goTo(partitions - 1)
+          },
+        }
+      },
+    }
+  }
+
+  /** Records, of a piece of the input or of files of other tasks. */
+  async #read(stages: readonly ChainStage[], out: LineSink): Promise<void> {
+    const { input } = this.#order
+    const group = groupStages(stages)[0] as ChainStage[]
+    const { strict, maxLineBytes, scanner: which } = group[0]!.settings
+    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
+    const chain = new Chain(stages, scanner, this.#surroundings, out)
+    const settings: Parameters<typeof readInput>[4] = {
+      maxLineBytes,
+      bad: this.#surroundings.bad(stages[0]!),
+      takeBlock: (scanned, origin) => {
+        this.#records += scanned.batch.count + scanned.bad.length
+        chain.process(scanned, origin)
+      },
+    }
+    await this.#through(chain, async () => {
+      if (!('input' in input)) return readInputs(scanner, input, () => {}, settings)
+      const split = openSplit(input)
+      try {
+        const origin = new RangeOrigin(input.input.file, split.start, 0)
+        await readInput(scanner, split.source, origin, () => {}, settings)
+      } finally {
+        split.close()
+      }
+      checkUnchanged(input.input)
+    })
+  }
+
+  /** Another format, always a piece of the input. */
+  async #decode(open: DecoderStage['open'], stages: readonly ChainStage[], out: LineSink): Promise<void> {
+    const { input } = this.#order
+    if (!('input' in input)) throw new Error('what tasks write are records')
+    const [{ settings }] = this.#order.stages as [TaskStage]
+    const { file } = input.input
+    const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out) : undefined
+    const into = chain?.entry ?? out
+    await this.#through(chain, async () => {
+      const split = openSplit(input)
+      try {
+        const bad = this.#badOf(0, settings)
+        // Counted when it is told, by reading what comes before.
+        const before = (): number => new RangeOrigin(file, split.start, 0).lineAt(0) - 1
+        const decoder = open({
+          reject: (line, bytes, problem) => bad.reject(() => ({ file, line: before() + line }), bytes, problem),
+          rejectPart: (line, part, problem, last) =>
+            bad.stops ? bad.reject(() => ({ file, line: before() + line }), part, problem) : bad.keepPiece(part, last),
+          maxLineBytes: settings.maxLineBytes,
+          fail: (line, { problem, column, hint }) => {
+            throw new BeckError('bad-input', { place: `${file}:${before() + line}:${column ?? 1}`, problem, hint })
+          },
+        })
+        const emit = (lines: Uint8Array | string): void => {
+          const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines
+          this.#records += countNewlines(bytes, 0, bytes.length)
+          into.write(bytes)
+        }
+        const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
+        for (;;) {
+          let filled = split.source.read(block)
+          if (typeof filled !== 'number') filled = await filled
+          if (filled === 0) break
+          decoder.push(block.subarray(0, filled), emit)
+        }
+        decoder.endFile(emit)
+      } finally {
+        split.close()
+      }
+      checkUnchanged(input.input)
+    })
+  }
+
+  readonly #surroundings: Surroundings = {
+    context: (stage, scanner, trimmed) =>
+      stageContext(scanner, this.#surroundings.bad(stage), this.#countsOf(stage.index), stage.settings, trimmed),
+    bad: ({ index, settings }) => this.#badOf(index, settings),
+  }
+  #countsOf(index: number): Map<string, number> {
+    const counts = this.#counts.get(index) ?? new Map<string, number>()
+    this.#counts.set(index, counts)
+    return counts
+  }
+  #badOf(index: number, { deadLetter }: RunSettings): BadRecords {
+    if (deadLetter === undefined) return stopAtBadRecords
+    const known = this.#bad.get(index)
+    if (known) return known
+    const letters = this.#file(letterName(this.#order.stages[index]!.index))
+    const records = new DeadLetters((bytes) => letters.output.write(bytes))
+    this.#bad.set(index, records)
+    return records
+  }
+  #file(name: string): TaskFile {
+    const file = new TaskFile(join(this.#order.folder, name), this.#order.lasting)
+    this.#files.push(file)
+    return file
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close()
+  }
+}
+
+const INPUT_BLOCK = 1 << 18
+
+const bound = (output: Output): Pick<LineSink, 'write' | 'writeBinary'> => ({
+  write: (bytes) => output.write(bytes),
+  writeBinary: (text) => output.writeBinary(text),
+})
+
+/** A chain without anything behind it: its last stage writes files. */
+const nothing: LineSink = {
+  write() {},
+  writeBinary() {},
+  settle() {},
+}
+
+/** A file of an attempt. */
+class TaskFile {
+  readonly output: Output
+  readonly #path: string
+  readonly #lasting: boolean
+  #fd: number
+  size = 0
+
+  constructor(path: string, lasting: boolean) {
+    this.#path = path
+    this.#lasting = lasting
+    this.#fd = orFileError(path, () => openSync(path, 'wx', 0o666))
+    this.output = new Output(this.#fd, path)
+  }
+
+  /** Everything is written. Doing it twice is doing it once. @throws BeckError disk-full, file */
+  finish(): void {
+    if (this.#fd < 0) return
+    this.output.flush()
+    orFileError(this.#path, () => {
+      this.size = fstatSync(this.#fd).size
+      if (this.#lasting) fsyncSync(this.#fd)
+    })
+    this.close()
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd)
+    this.#fd = -1
+  }
+}
+
+function orFileError<Result>(file: string, action: () => Result): Result {
+  try {
+    return action()
+  } catch (error) {
+    throw fileError(error, file)
+  }
+}
