@@ -10,19 +10,41 @@ export const run: CommandSpec = {
     'A table of join may be a pipeline in brackets, join (replay orders | filter r.ok) --on id, and tee (filter r.bad | append problems) sends records ' +
     'into a second pipeline as well. Values come with --arg name=value, as args.name in expressions. Nothing is read or started before the whole text ' +
     'is understood; beck explain shows the plan.',
-  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one' }],
+  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', optional: true }],
   files: false,
   options: [
     {
       flag: 'mode',
       value: 'MODE',
-      choices: ['fused', 'pipes'],
+      choices: ['fused', 'pipes', 'parallel'],
       default: 'fused',
-      description: 'fused: in one process. pipes: a process a stage, as in a shell',
+      description:
+        'fused: in one process. pipes: a process a stage, as in a shell. parallel: tasks on pieces of the files',
     },
+    {
+      flag: 'out',
+      value: 'DIR',
+      description:
+        'parallel: the result as files in DIR, part-00000.ndjson …, which appear when they are complete, and _SUCCESS last',
+    },
+    { flag: 'resume', value: 'DIR', description: 'go on with the job of DIR: what is done is not done again' },
+    {
+      flag: 'attempts',
+      value: 'N',
+      description: 'parallel: how often a task is tried whose worker dies',
+      default: '4',
+    },
+    { flag: 'speculate', description: 'parallel: try what takes much longer than the rest once more, beside' },
+    {
+      flag: 'split',
+      value: 'SIZE',
+      description: 'parallel: how much of a file a task reads',
+      default: 'some tasks a worker, 4MiB to 128MiB',
+    },
+    { flag: 'stats', value: 'FORMAT', choices: ['json'], description: 'parallel: what each phase did, on stderr' },
     { flag: 'print-shell', description: 'write the line that does the same in a shell, and run nothing' },
   ],
-  common: ['args', 'store'],
+  common: ['args', 'workers', 'memory', 'tmp', 'store'],
   cost: { time: "the stages'", memory: "the stages'" },
   errors: ['usage', 'unknown-command', 'no-such-file', 'process'],
   examples: [

@@ -19,6 +19,9 @@ export interface Host {
   readonly command: readonly string[]
 }
 
+/** Makes this program a worker of a job, instead of a command. Not for people. */
+export const WORKER_WORD = '__worker'
+
 /** Runs one command line. Prints errors; returns the exit code and never exits. */
 export async function main(argv: readonly string[], host: Host): Promise<number> {
   const [name, ...words] = argv
@@ -35,6 +38,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
       const { completionScript } = await import('./completion.ts')
       return print(await completionScript(words[0], host.registry))
     }
+    if (name === WORKER_WORD) return await (await import('../run/batch/workers.ts')).serveTasks(host.registry)
     const load = commandOf(host.registry, name)
     where = `beck ${name}`
     const spec = await load()
@@ -128,7 +132,7 @@ async function runCommand(
         progress,
       )
     case 'job':
-      return (await import('../run/job.ts')).runJob(stage, host, terminal)
+      return (await import('../run/job.ts')).runJob(stage, settings, host, terminal)
     case 'process':
       await (await import('../pipeline/via.ts')).runVia(stage, settings, (line) => terminal.toolIo().say(line))
       return undefined

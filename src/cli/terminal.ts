@@ -82,6 +82,13 @@ export class Terminal {
     }
   }
 
+  /** A line that shows how far something is, in place of the one before. Only people on a terminal see it. */
+  status(line: string): void {
+    if (!this.#stderr || this.#quiet) return
+    writeAll(2, Buffer.from(`\r\u001b[K${escapeControls(line).slice(0, columns())}`), 'standard error')
+    this.#progressShown = true
+  }
+
   /** Takes the progress line away. */
   clear(): void {
     if (this.#progressShown) writeAll(2, Buffer.from('\r\u001b[K'), 'standard error')

@@ -17,7 +17,7 @@ import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan } from './plan.ts'
 
 /** Whether all stages of a plan can run in one process. */
-export function canFuse({ stages }: LogicalPlan): boolean {
+export function canFuse({ stages }: Pick<LogicalPlan, 'stages'>): boolean {
   return stages.every((stage, index) => {
     if (stage.kind !== 'command' || stage.tables.length > 0) return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
@@ -34,8 +34,13 @@ const TIMER_MS = 20
  * Runs a pipeline in this process: blocks go from stage to stage in memory. Returns the exit code of a shell with `pipefail`: that of the last stage that
  * failed; stages behind one that fails go on to their end.
  */
-export async function runFused(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn): Promise<number> {
-  const run = new FusedRun(stages, terminal, spawn)
+export async function runFused(
+  stages: readonly CommandStage[],
+  terminal: Terminal,
+  spawn: Spawn,
+  output = new Output(),
+): Promise<number> {
+  const run = new FusedRun(stages, terminal, spawn, output)
   try {
     return await run.run()
   } finally {
@@ -47,7 +52,7 @@ class FusedRun {
   readonly #stages: readonly CommandStage[]
   readonly #terminal: Terminal
   readonly #spawn: Spawn
-  readonly #output = new Output()
+  readonly #output: Output
   readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
   readonly #counts = new Map<number, Map<string, number>>()
   readonly #endings = new Map<number, Ending>()
@@ -58,10 +63,11 @@ class FusedRun {
   /** A stage could not be opened: those behind it have no input. */
   #broken = false
 
-  constructor(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn) {
+  constructor(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn, output: Output) {
     this.#spawn = spawn
     this.#stages = stages
     this.#terminal = terminal
+    this.#output = output
   }
 
   async run(): Promise<number> {

@@ -1,14 +1,36 @@
 import { statSync } from 'node:fs'
+import { BeckError } from '../core/errors.ts'
 import type { JobStage } from '../core/spec.ts'
 import type { Host } from '../cli/main.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { Output } from '../pipeline/descriptor.ts'
+import type { RunSettings } from '../pipeline/settings.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from './plan.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
 /** What `run` and `explain` do. Returns the exit code. @throws BeckError */
-export async function runJob({ action, job, args }: JobStage, host: Host, terminal: Terminal): Promise<number> {
+export async function runJob(
+  { action, job, args }: JobStage,
+  settings: Pick<RunSettings, 'workers' | 'memoryBytes' | 'tmp'>,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
   const { options } = args
+  const batch = async () => (await import('./batch/job.ts')).batchOptions(options, settings)
+  if (options['resume'] !== undefined) {
+    if (job !== '')
+      throw new BeckError('usage', {
+        problem: 'a job that goes on has its text already',
+        hint: `beck run --resume ${String(options['resume'])}`,
+      })
+    const { resumeBatch } = await import('./batch/job.ts')
+    return resumeBatch(options['resume'] as string, await batch(), host, terminal)
+  }
+  if (job === '')
+    throw new BeckError('usage', {
+      problem: 'TEXT is missing',
+      hint: "for example: beck run 'replay clicks | filter r.ok | to csv'",
+    })
   const store = options['store'] as string | undefined
   // Stages in this process look there as well.
   if (store !== undefined) process.env['BECK_STORE'] = store
@@ -22,6 +44,14 @@ export async function runJob({ action, job, args }: JobStage, host: Host, termin
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
     return print(`${shellLine(plan)}\n`)
+  }
+  if (options['mode'] === 'parallel') {
+    const { runBatch } = await import('./batch/job.ts')
+    return runBatch(plan, args.args, await batch(), host, terminal)
+  }
+  for (const flag of ['out', 'attempts', 'speculate', 'split', 'stats']) {
+    if (options[flag] !== undefined)
+      throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
   }
   const fused = options['mode'] !== 'pipes'
   return fused ? runPlan(plan, host, terminal) : runPiped(plan, host)

@@ -1,6 +1,5 @@
-import { openSync, readSync, closeSync, existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { BeckError, errorTable, Exit } from '../../core/errors.ts'
-import type { Output } from '../../pipeline/descriptor.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, revive } from '../../pipeline/parallel.ts'
 import type { JobFolder } from './job-folder.ts'
@@ -54,6 +53,15 @@ const LOOK_MS = 200
 /** How long a worker without a task waits before it looks again. */
 const WAIT_MS = 5
 
+/** Thrown where a signal has ended a job. */
+export class Interrupted extends Error {
+  readonly signal: NodeJS.Signals
+  constructor(signal: NodeJS.Signals) {
+    super(signal)
+    this.signal = signal
+  }
+}
+
 /**
  * Runs the tasks of a job: map tasks, then reduce tasks. Each attempt writes a folder of its own; the first that is complete counts, by being
  * renamed. What fails because of the data fails the job; what fails because of its worker is done again.
@@ -65,6 +73,7 @@ export class BatchDriver {
   readonly #folder: JobFolder
   readonly #options: DriverOptions
   readonly #counts: TaskCounts[] = []
+  #running: Phase | undefined
 
   constructor(plan: BatchPlan, splits: readonly Split[], folder: JobFolder, options: DriverOptions) {
     this.#plan = plan
@@ -111,6 +120,11 @@ export class BatchDriver {
     return error ?? reduced.error
   }
 
+  /** Ends the job: `run` throws `Interrupted`. */
+  interrupt(signal: NodeJS.Signals): void {
+    this.#running?.fail(new Interrupted(signal))
+  }
+
   /** What the stages have counted, by their index in the text. */
   counted(): Map<number, Map<string, number>> {
     const all = new Map<number, Map<string, number>>()
@@ -141,6 +155,7 @@ export class BatchDriver {
     onResult: (index: number) => void,
   ): Promise<{ count: number; error?: unknown }> {
     const run = new Phase(phase, tasks, this.#folder, this.#options, (counts) => this.#counts.push(counts), onResult)
+    this.#running = run
     this.phases.push(run.counts)
     const shown = setInterval(() => this.#options.progress?.(this.phases), LOOK_MS)
     try {
@@ -221,10 +236,15 @@ class Phase {
         this.#settle(task, attempt, attempted)
         this.#handOn()
       } catch (error) {
-        this.#failure ??= { error }
-        for (const { running } of this.#tasks) for (const { worker } of running.values()) worker.stop()
+        this.fail(error)
       }
     }
+  }
+
+  /** Ends the phase: `run` throws this. */
+  fail(error: unknown): void {
+    this.#failure ??= { error }
+    for (const { running } of this.#tasks) for (const { worker } of running.values()) worker.stop()
   }
 
   #next(): Task | undefined {
@@ -318,8 +338,8 @@ function straggler(tasks: readonly Task[], took: readonly number[]): Task | unde
 
 const taskName = (phase: 'map' | 'reduce', number: number): string => `${phase}-${String(number).padStart(5, '0')}`
 
-/** Writes a file to standard output or another file. @throws ReaderGone, BeckError */
-export function copyFile(file: string, output: Output): void {
+/** Writes a file to where it is wanted. @throws ReaderGone, BeckError */
+export function copyOut(file: string, output: { write(bytes: Uint8Array): void; flush(): void }): void {
   const fd = openSync(file, 'r')
   try {
     const piece = Buffer.allocUnsafeSlow(1 << 20)

@@ -13,7 +13,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { BeckError, fileError } from '../../core/errors.ts'
 import { type Identity, identify, isAlive } from '../../log/identity.ts'
 import { removeLeftOvers } from '../../pipeline/spill.ts'
@@ -31,8 +31,7 @@ export interface JobHeader {
   readonly store: string | undefined
   readonly inputs: readonly JobInput[]
   readonly splitBytes: number
-  readonly memoryBytes: number
-  readonly rewrites: readonly string[]
+  readonly without: readonly string[]
 }
 
 /** The folder of a job's own things, within the one of its output. It is gone when the job is done. */
@@ -62,9 +61,10 @@ export class JobFolder {
   #attempts = 0
 
   private constructor(folder: string, out: string | undefined) {
-    this.#folder = folder
-    this.#job = out === undefined ? folder : join(folder, JOB)
-    this.#out = out
+    // Absolute: a resumed job goes to the folder it was started in.
+    this.#folder = resolve(folder)
+    this.#job = out === undefined ? this.#folder : join(this.#folder, JOB)
+    this.#out = out === undefined ? undefined : this.#folder
   }
 
   /** For a job whose result goes to standard output. @throws BeckError file */
@@ -163,11 +163,6 @@ export class JobFolder {
     rmSync(attempt, { recursive: true, force: true })
   }
 
-  /** What this task has made is needed no more. */
-  remove(task: string): void {
-    rmSync(join(this.#job, task), { recursive: true, force: true })
-  }
-
   /** Lets a file of a task appear as output. Doing it twice is doing it once. @throws BeckError */
   publish(task: string, file: string, name: string): void {
     const from = this.result(task, file)
@@ -177,9 +172,27 @@ export class JobFolder {
     })
   }
 
-  /** A place for what the driver itself writes before it is published. */
-  scratch(name: string): string {
-    return join(this.#job, name)
+  /** Goes to the folder that the job was started in. @throws BeckError file */
+  enter(cwd: string): void {
+    orFileError(cwd, () => process.chdir(cwd))
+  }
+
+  /** Writes a file of the output, which appears when `write` has returned 0. Returns what that returns. @throws BeckError */
+  async write(name: string, write: (fd: number, path: string) => Promise<number>): Promise<number> {
+    const to = join(this.#folder, name)
+    const draft = join(this.#job, name)
+    const fd = orFileError(to, () => openSync(draft, 'w'))
+    try {
+      const exit = await write(fd, to)
+      if (exit !== 0) return exit
+      orFileError(to, () => {
+        fsyncSync(fd)
+        renameSync(draft, to)
+      })
+      return 0
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** The output is complete. @throws BeckError */
@@ -196,8 +209,9 @@ export class JobFolder {
     rmSync(this.#job, { recursive: true, force: true })
   }
 
-  /** Lets another driver go on with it. */
+  /** Lets another driver go on with it. Doing it twice is doing it once. */
   close(): void {
+    if (!existsSync(this.#job)) return
     if (this.#out === undefined) rmSync(this.#job, { recursive: true, force: true })
     else for (const generation of this.#drivers()) rmSync(join(this.#job, `${DRIVER}.${generation}`), { force: true })
   }

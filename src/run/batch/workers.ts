@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { WORKER_WORD } from '../../cli/main.ts'
 import type { Registry } from '../../cli/registry.ts'
 import { packed } from '../../pipeline/parallel.ts'
 import { runTask, type TaskAnswer, type TaskOrder } from './task.ts'
-
-/** The word that makes this program a worker of a job. Not for people. */
-export const WORKER_WORD = '__worker'
 
 /** How an attempt ended: `lost` when its worker died, and how. */
 export type Attempted = TaskAnswer | { readonly lost: string }

@@ -1,0 +1,288 @@
+import { constants } from 'node:os'
+import type { Host } from '../../cli/main.ts'
+import type { Terminal } from '../../cli/terminal.ts'
+import { BeckError } from '../../core/errors.ts'
+import { formatSize, parseSize } from '../../core/size.ts'
+import type { Arguments } from '../../core/spec.ts'
+import { openSideFile } from '../../pipeline/bad-records.ts'
+import { Output, writeAll } from '../../pipeline/descriptor.ts'
+import { canFuse, runFused } from '../fused.ts'
+import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
+import { type JobSource, parsePipeline } from '../text.ts'
+import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
+import { JobFolder, type JobHeader } from './job-folder.ts'
+import { type BatchPlan, planBatch, type Planned, type TaskStage } from './plan.ts'
+import { cutInputs, type JobInput } from './splits.ts'
+import { TaskWorker } from './workers.ts'
+
+/** What `run --mode parallel` is told beside the text. */
+export interface BatchOptions {
+  readonly workers: number
+  readonly out: string | undefined
+  readonly splitBytes: number | undefined
+  readonly memoryBytes: number
+  readonly attempts: number
+  readonly speculate: boolean
+  readonly stats: boolean
+  readonly tmp: string
+  /** Names of rewrites that are switched off. */
+  readonly without: readonly string[]
+}
+
+/** A worker is kept busy by several tasks, so that all of them end together; none is so small that its start counts. */
+const TASKS_PER_WORKER = 4
+const SMALLEST_SPLIT = 4 << 20
+const LARGEST_SPLIT = 128 << 20
+
+/** @throws BeckError usage, bad-option */
+export function batchOptions(
+  options: Arguments['options'],
+  common: { workers: number; memoryBytes: number; tmp: string },
+): BatchOptions {
+  const attempts = Number(options['attempts'] ?? 4)
+  if (!Number.isInteger(attempts) || attempts < 1) {
+    throw new BeckError('bad-option', {
+      option: '--attempts',
+      problem: `"${String(options['attempts'])}" is not a number of attempts`,
+      hint: 'write --attempts 4',
+    })
+  }
+  return {
+    ...common,
+    out: options['out'] as string | undefined,
+    splitBytes: options['split'] === undefined ? undefined : parseSize(options['split'] as string, '--split'),
+    attempts,
+    speculate: options['speculate'] === true,
+    stats: options['stats'] === 'json',
+    without: [],
+  }
+}
+
+/** Runs a pipeline in tasks. Returns the exit code. @throws BeckError */
+export async function runBatch(
+  planned: LogicalPlan,
+  args: Readonly<Record<string, string>>,
+  options: BatchOptions,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  const plan = checked(planBatch(planned, rewrites(options.without)), options.out)
+  if (!plan) return runFused(planned.stages as readonly CommandStage[], terminal, host.spawn)
+  const header: JobHeader = {
+    beck: host.version,
+    text: planned.source.text,
+    name: planned.source.name,
+    args,
+    cwd: process.cwd(),
+    store: process.env['BECK_STORE'],
+    inputs: plan.inputs,
+    splitBytes: options.splitBytes ?? splitSize(plan.inputs, options.workers),
+    without: options.without,
+  }
+  const folder = options.out === undefined ? JobFolder.temporary(options.tmp) : JobFolder.create(options.out, header)
+  return new BatchJob(plan, header, folder, options, host, terminal).run()
+}
+
+/** Goes on with the job of a folder. Returns the exit code. @throws BeckError */
+export async function resumeBatch(out: string, options: BatchOptions, host: Host, terminal: Terminal): Promise<number> {
+  const resumed = JobFolder.resume(out)
+  if (!resumed) {
+    terminal.toolIo().say(`beck run: ${out} is complete`)
+    return 0
+  }
+  const { folder, header } = resumed
+  try {
+    if (header.beck !== host.version) {
+      throw new BeckError('file', {
+        file: out,
+        problem: `has a job of beck ${header.beck}; this is ${host.version}`,
+        hint: 'go on with that version, or start again in a new folder',
+      })
+    }
+    folder.enter(header.cwd)
+    if (header.store !== undefined) process.env['BECK_STORE'] = header.store
+    const source: JobSource = { name: header.name, text: header.text }
+    const settings = { registry: host.registry, env: process.env, args: header.args }
+    const planned = await planPipeline(source, parsePipeline(source), settings)
+    const plan = checked(planBatch(planned, rewrites(header.without)), out) as BatchPlan
+    for (const [index, input] of header.inputs.entries()) {
+      const now = plan.inputs[index]
+      if (now?.file === input.file && now.size === input.size && now.modifiedMs === input.modifiedMs) continue
+      throw new BeckError('file', {
+        file: input.file,
+        problem: 'has changed since the job began',
+        hint: 'start the job again, in a new folder',
+      })
+    }
+    return await new BatchJob(plan, header, folder, { ...options, out }, host, terminal).run()
+  } finally {
+    folder.close()
+  }
+}
+
+const rewrites = (without: readonly string[]) => ({ partialAggregation: !without.includes('partial-aggregation') })
+
+/** Undefined where one process does it all. @throws BeckError usage, where files of tasks were asked for */
+function checked(planned: Planned, out: string | undefined): BatchPlan | undefined {
+  const why = 'why' in planned ? planned.why : whyNot(planned.plan, out)
+  if (why === undefined) return (planned as { plan: BatchPlan }).plan
+  if (out === undefined) return undefined
+  throw new BeckError('usage', {
+    problem: `this pipeline cannot be cut into tasks: ${why}`,
+    hint: 'it reads files, named in its first stage; without --out, one process does it all',
+  })
+}
+
+function whyNot({ rest }: BatchPlan, out: string | undefined): string | undefined {
+  const last = rest.at(-1)
+  if (last && !canFuse({ stages: rest }))
+    return `${rest.find(({ role }) => role === 'tool')?.name ?? last.name} stands alone`
+  if (out !== undefined && last?.output.records === 'none') return `nothing of what ${last.name} does would be in --out`
+  return undefined
+}
+
+function splitSize(inputs: readonly JobInput[], workers: number): number {
+  const bytes = inputs.reduce((sum, { size }) => sum + size, 0)
+  return Math.min(Math.max(Math.ceil(bytes / (workers * TASKS_PER_WORKER)), SMALLEST_SPLIT), LARGEST_SPLIT)
+}
+
+/** A job from its first task to its result. */
+class BatchJob {
+  readonly #plan: BatchPlan
+  readonly #folder: JobFolder
+  readonly #options: BatchOptions
+  readonly #host: Host
+  readonly #terminal: Terminal
+  readonly #driver: BatchDriver
+  readonly #workers: readonly TaskWorker[]
+
+  constructor(
+    plan: BatchPlan,
+    header: JobHeader,
+    folder: JobFolder,
+    options: BatchOptions,
+    host: Host,
+    terminal: Terminal,
+  ) {
+    this.#folder = folder
+    this.#options = options
+    this.#host = host
+    this.#terminal = terminal
+    const splits = cutInputs(plan.inputs, header.splitBytes)
+    const count = Math.min(options.workers, Math.max(splits.length, plan.partitions ?? 0))
+    this.#plan = withMemory(plan, Math.floor(options.memoryBytes / count))
+    this.#workers = Array.from({ length: count }, () => new TaskWorker(host.command))
+    this.#driver = new BatchDriver(this.#plan, splits, folder, {
+      workers: this.#workers,
+      attempts: options.attempts,
+      speculate: options.speculate,
+      lasting: options.out !== undefined,
+      progress: (phases) => terminal.status(phases.map(status).join(' · ')),
+    })
+  }
+
+  async run(): Promise<number> {
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+    const stop = (signal: NodeJS.Signals): void => this.#driver.interrupt(signal)
+    for (const signal of signals) process.once(signal, stop)
+    try {
+      for (const worker of this.#workers) worker.start()
+      return await this.#run()
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error
+      this.#terminal.clear()
+      const { out } = this.#options
+      if (out !== undefined) this.#terminal.toolIo().say(`beck run: stopped; go on with: beck run --resume ${out}`)
+      return 128 + constants.signals[error.signal]
+    } finally {
+      for (const signal of signals) process.off(signal, stop)
+      for (const worker of this.#workers) worker.stop()
+      this.#terminal.clear()
+      this.#folder.close()
+    }
+  }
+
+  async #run(): Promise<number> {
+    const { out } = this.#options
+    const { rest } = this.#plan
+    const output = new Output()
+    const direct = rest.length === 0 && out === undefined
+    const results: string[] = []
+    const error = await this.#driver.run((index) => {
+      const file = this.#driver.result(index)
+      results.push(file)
+      if (direct) copyOut(file, output)
+    })
+    this.#writeLetters()
+    for (const stage of this.#stages()) this.#report(stage)
+    let exit = error === undefined ? 0 : await this.#fail(error)
+    if (rest.length > 0) exit = (await this.#runRest(results)) || exit
+    else if (out !== undefined) results.forEach((_, index) => this.#driver.publish(index))
+    if (exit === 0) this.#folder.succeed()
+    if (this.#options.stats) {
+      const stats = JSON.stringify({ phases: this.#driver.phases })
+      writeAll(2, Buffer.from(`${stats}\n`), 'standard error')
+    }
+    return exit
+  }
+
+  /** The part of the pipeline that needs all records in one place. */
+  async #runRest(files: readonly string[]): Promise<number> {
+    const [first, ...more] = this.#plan.rest as [CommandStage, ...CommandStage[]]
+    const reading = { ...first, args: { ...first.args, files }, settings: { ...first.settings, inputs: files } }
+    const { out } = this.#options
+    const { spawn } = this.#host
+    if (out === undefined) return runFused([reading, ...more], this.#terminal, spawn)
+    const name = partOf([first, ...more].at(-1) as CommandStage)
+    return this.#folder.write(name, (fd, path) => runFused([reading, ...more], this.#terminal, spawn, new Output(fd, path)))
+  }
+
+  /** One stage of the text each, as often as tasks do parts of its work. */
+  #stages(): readonly TaskStage[] {
+    return [...new Map([...this.#plan.map, ...this.#plan.reduce].map((stage) => [stage.index, stage])).values()]
+  }
+
+  #report({ index, command }: TaskStage): void {
+    const counts = this.#driver.counted().get(index) ?? new Map<string, number>()
+    this.#terminal.report(`beck ${command}`, { counts, deadLetters: this.#driver.letters(index).records })
+  }
+
+  /** The bad records of all tasks, in the order of the input. */
+  #writeLetters(): void {
+    for (const { index, settings } of this.#stages()) {
+      if (settings.deadLetter === undefined) continue
+      const letters = openSideFile(settings.deadLetter, settings.inputs, settings.keepDeadLetters)
+      try {
+        const file = { write: letters.write, flush() {} }
+        for (const path of this.#driver.letters(index).files) copyOut(path, file)
+      } finally {
+        letters.close()
+      }
+    }
+  }
+
+  async #fail(error: unknown): Promise<number> {
+    if (!(error instanceof BeckError)) throw error
+    const { command } = this.#stages().find(({ index }) => index === error.facts['stage']) ?? { command: 'run' }
+    await this.#terminal.error(`beck ${command}`, error)
+    return error.exit
+  }
+}
+
+/** Tasks that run at once share the memory. */
+function withMemory(plan: BatchPlan, memoryBytes: number): BatchPlan {
+  const shared = (stages: readonly TaskStage[]): readonly TaskStage[] =>
+    stages.map((stage) => ({
+      ...stage,
+      settings: { ...stage.settings, memoryBytes: Math.min(stage.settings.memoryBytes, memoryBytes) },
+    }))
+  return { ...plan, map: shared(plan.map), reduce: shared(plan.reduce) }
+}
+
+const partOf = ({ role, args }: CommandStage): string =>
+  role === 'encoder' ? `part-00000.${args.program[0] ?? 'txt'}` : 'part-00000.ndjson'
+
+function status({ phase, tasks, done, running, retried, bytes }: PhaseCounts): string {
+  const more = retried > 0 ? `, ${retried} again` : ''
+  return `${phase} ${done} of ${tasks} done, ${running} running${more}, ${formatSize(bytes)} written`
+}
