@@ -39,7 +39,9 @@ const texts = names.flatMap((name) => {
 const all = process.env['BECK_MODES'] === 'all'
 const chosen = all ? texts : texts.filter((_, index) => index % 4 === 0)
 
-describe.concurrent.each(all ? ['fused', 'pipes'] : ['fused'])('golden cases with --mode %s', (mode) => {
+const modes = ['fused', 'parallel --split 64KiB --workers 2', 'pipes']
+
+describe.concurrent.each(all ? modes : modes.slice(0, 1))('golden cases with --mode %s', (mode) => {
   const folder = temporaryFolder()
   mkdirSync(join(folder, 'test'))
   cpSync(casesFolder, join(folder, 'test/cases'), { recursive: true })

@@ -71,7 +71,10 @@ export function serveTasks(registry: Registry): Promise<never> {
       return { failure: packed(error) }
     }
   }
-  process.on('message', (order) => void answer(order as TaskOrder).then((message) => process.send?.(message)))
+  process.on('message', (order) => {
+    // A driver that is gone wants no answer: not being able to give it one is no error.
+    void answer(order as TaskOrder).then((message) => process.send?.(message, undefined, undefined, () => {}))
+  })
   return new Promise<never>(() => {
     process.once('disconnect', () => process.exit())
   })
