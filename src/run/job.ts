@@ -47,7 +47,8 @@ export async function runJob(
   }
   if (options['mode'] === 'parallel') {
     const { runBatch } = await import('./batch/job.ts')
-    return runBatch(plan, args.args, await batch(), host, terminal)
+    const exit = await runBatch(plan, args.args, await batch(), host, terminal)
+    return exit ?? runPlan(plan, host, terminal)
   }
   for (const flag of ['out', 'attempts', 'speculate', 'split', 'stats']) {
     if (options[flag] !== undefined)

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
-import { BeckError } from '../../core/errors.ts'
+import { BeckError, Exit } from '../../core/errors.ts'
 import { formatSize, parseSize } from '../../core/size.ts'
 import type { Arguments } from '../../core/spec.ts'
 import { openSideFile } from '../../pipeline/bad-records.ts'
@@ -58,16 +58,16 @@ export function batchOptions(
   }
 }
 
-/** Runs a pipeline in tasks. Returns the exit code. @throws BeckError */
+/** Runs a pipeline in tasks. Returns the exit code; undefined where it cannot be cut into tasks, and need not. @throws BeckError */
 export async function runBatch(
   planned: LogicalPlan,
   args: Readonly<Record<string, string>>,
   options: BatchOptions,
   host: Host,
   terminal: Terminal,
-): Promise<number> {
+): Promise<number | undefined> {
   const plan = checked(planBatch(planned, rewrites(options.without)), options.out)
-  if (!plan) return runFused(planned.stages as readonly CommandStage[], terminal, host.spawn)
+  if (!plan) return undefined
   const header: JobHeader = {
     beck: host.version,
     text: planned.source.text,
@@ -189,11 +189,14 @@ class BatchJob {
       for (const worker of this.#workers) worker.start()
       return await this.#run()
     } catch (error) {
-      if (!(error instanceof Interrupted)) throw error
-      this.#terminal.clear()
+      const interrupted = error instanceof Interrupted
+      const exit = interrupted ? 128 + constants.signals[error.signal] : await this.#fail(error)
       const { out } = this.#options
-      if (out !== undefined) this.#terminal.toolIo().say(`beck run: stopped; go on with: beck run --resume ${out}`)
-      return 128 + constants.signals[error.signal]
+      // What is wrong with the data stays wrong.
+      if (out !== undefined && exit > Exit.usage) {
+        this.#terminal.toolIo().say(`beck run: stopped; go on with: beck run --resume ${out}`)
+      }
+      return exit
     } finally {
       for (const signal of signals) process.off(signal, stop)
       for (const worker of this.#workers) worker.stop()
@@ -234,7 +237,9 @@ class BatchJob {
     const { spawn } = this.#host
     if (out === undefined) return runFused([reading, ...more], this.#terminal, spawn)
     const name = partOf([first, ...more].at(-1) as CommandStage)
-    return this.#folder.write(name, (fd, path) => runFused([reading, ...more], this.#terminal, spawn, new Output(fd, path)))
+    return this.#folder.write(name, (fd, path) =>
+      runFused([reading, ...more], this.#terminal, spawn, new Output(fd, path)),
+    )
   }
 
   /** One stage of the text each, as often as tasks do parts of its work. */

@@ -41,7 +41,7 @@ export interface BatchRewrites {
 /** Formats that decode line by line, so that a piece of a file can be decoded. */
 const LINE_FORMATS = ['lines', 'combined', 'common', 'logfmt', 'syslog', 'regex']
 
-/** Cuts a pipeline into tasks. Its inputs are looked at. @throws BeckError no-such-file, file */
+/** Cuts a pipeline into tasks. Its inputs are looked at. */
 export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Planned {
   const commands: CommandStage[] = []
   for (const stage of stages) {
@@ -55,7 +55,7 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
   if (files.length === 0) return { why: 'standard input cannot be read twice' }
   const byLine = first.role !== 'decoder' || LINE_FORMATS.includes(first.args.program[0] ?? '')
   const inputs = lookAtInputs(files, byLine)
-  if (!inputs) return { why: 'a pipe cannot be read twice' }
+  if (!inputs) return { why: `not all of ${files.join(', ')} are files` }
 
   const counted = commands.map((stage, index) => ({ stage, task: taskStage(stage, index) }))
   const alone = counted.findIndex(

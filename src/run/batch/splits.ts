@@ -21,13 +21,12 @@ export interface Split {
 /**
  * Looks at the files of a job.
  * @param byLine whether a piece of such a file makes sense
- * @returns undefined when one of them cannot be read twice: a pipe, a terminal
- * @throws BeckError no-such-file, file
+ * @returns undefined when one of them cannot be read twice: a pipe, a terminal, what is not there
  */
 export function lookAtInputs(files: readonly string[], byLine: boolean): JobInput[] | undefined {
   const inputs: JobInput[] = []
   for (const file of files) {
-    const stat = file === '-' ? undefined : look(file)
+    const stat = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false })
     if (!stat?.isFile()) return undefined
     const whole = !byLine || rangeableSize(file) === undefined
     inputs.push({ file, size: stat.size, modifiedMs: stat.mtimeMs, whole })
