@@ -112,6 +112,8 @@ function describe(store: Store, name: string, io: ToolIo): void {
     ...summary(store, name, state),
     process: isRunning(store, name) ? state.owner.pid : null,
     stages: state.stages,
+    ...(state.sink && { sink: state.sink.name }),
+    ...(state.prepared && { prepared: { epoch: state.prepared.epoch, sink: state.prepared.sink.name } }),
     state: (state.handles as readonly (StateHandle | null)[]).map(
       (handle) => handle && { file: handle.file, files: filesOf(handle).length, bytes: bytesOf(handle) },
     ),

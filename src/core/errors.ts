@@ -39,6 +39,12 @@ export const errorTable = {
     (f) => `${f['problem']}`,
     (f) => f['hint'] as string | undefined,
   ),
+  // A record that is fine in itself, but not for the database that it goes to.
+  refused: row(
+    Exit.data,
+    (f) => `${f['target']} refuses a record: ${f['problem']}: ${f['excerpt']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
   'not-sorted': row(Exit.data, (f) => `${f['problem']}`),
 
   // Exit 2: the command line.
@@ -88,6 +94,11 @@ export const errorTable = {
   process: row(
     Exit.outside,
     (f) => `${f['command']}: ${f['problem']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
+  database: row(
+    Exit.outside,
+    (f) => `${f['target']}: ${f['problem']}`,
     (f) => f['hint'] as string | undefined,
   ),
   'table-too-large': row(

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadSqlite } from '../../src/connectors/sqlite/load.ts'
 import { partitionName } from '../../src/log/layout.ts'
 import { pipelineOf } from '../../src/log/pipelines.ts'
 import { Store } from '../../src/log/store.ts'
@@ -98,6 +99,21 @@ function readParts(folder: string): string {
     .sort()
     .map((name) => readFileSync(join(parts, name), 'utf8'))
     .join('')
+}
+
+/** The rows of the table `t` in the order of their insertion. */
+function readSqlite(folder: string): string {
+  const file = join(folder, 'out.db')
+  if (!existsSync(file)) return ''
+  const { DatabaseSync } = loadSqlite()
+  const db = new DatabaseSync(file)
+  try {
+    const made = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 't'").get()
+    const rows = made ? db.prepare('SELECT * FROM t ORDER BY rowid').all() : []
+    return rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+  } finally {
+    db.close()
+  }
 }
 
 export interface Attempt {
@@ -259,5 +275,10 @@ export const pipelines: readonly Pipeline[] = [
     name: 'answers of another program, into files',
     line: `${consume} | beck via --lines -- sed -u 's/path/p/' | beck into file:parts`,
     read: readParts,
+  },
+  {
+    name: 'windows into SQLite',
+    line: `${consume} --drain | beck window 'count, sum(ms)' --tumbling 1m --delay 2s --time ts --by path | beck into sqlite:out.db t`,
+    read: readSqlite,
   },
 ]
