@@ -1,3 +1,4 @@
+import type { Worker } from 'node:worker_threads'
 import { commands } from '../commands/index.ts'
 import { main } from '../src/cli/main.ts'
 import type { Stage } from '../src/core/spec.ts'
@@ -6,32 +7,44 @@ import type { ChainWork } from '../src/run/composite.ts'
 
 /** Filled in by the build. */
 declare const BECK_VERSION: string
-/** The bundle itself, from bin/start.cjs: `worker` is a program that runs it in a thread, with `task`. */
-declare const BECK_IMAGE: { readonly worker: string; readonly task?: WorkerTask } | undefined
+/** The bundle itself, from bin/start.cjs: `worker` is a program that runs it in a thread. */
+declare const BECK_IMAGE: { readonly worker: string } | undefined
 
 /** Loaded where threads are: it takes some milliseconds. */
 const threads = () => process.getBuiltinModule('node:worker_threads')
 
-const spawn: Spawn = (task) =>
+const startThread = (): Worker =>
   new (threads().Worker)(BECK_IMAGE?.worker ?? '', {
     eval: true,
-    workerData: { ...BECK_IMAGE, task },
-    argv: [],
+    workerData: BECK_IMAGE,
+    argv: [WORKER],
     // A worker's spill files outlive it: this thread goes on with them.
     trackUnmanagedFds: false,
   })
+/** The argument that tells a thread what it is. */
+const WORKER = '\0worker'
+
+/** Threads that wait for a task. */
+const waiting: Worker[] = []
+const spawn: Spawn = (task) => {
+  const thread = waiting.pop() ?? startThread()
+  thread.postMessage(task)
+  return thread
+}
+const spawnAhead = (count: number): void => {
+  while (waiting.length < count) waiting.push(startThread())
+}
 
 // Every function has a constructor that makes text into code, with all of Node in reach. Expressions have no business there.
 for (const made of [() => {}, function* () {}, async () => {}, async function* () {}]) {
   Object.defineProperty(Object.getPrototypeOf(made), 'constructor', { value: undefined })
 }
 
-const task = BECK_IMAGE?.task
-if (task) {
-  void work(task)
+if (process.argv[2] === WORKER) {
+  threads().parentPort?.once('message', (task: WorkerTask) => void work(task))
 } else {
   // The only place that exits. All output is written synchronously, so nothing is cut off.
-  const host = { version: BECK_VERSION, registry: commands, spawn, command: ownCommand() }
+  const host = { version: BECK_VERSION, registry: commands, spawn, spawnAhead, command: ownCommand() }
   void main(process.argv.slice(2), host).then((code) => process.exit(code))
 }
 

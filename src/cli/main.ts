@@ -1,7 +1,9 @@
+import { availableParallelism } from 'node:os'
 import { BeckError, Exit, type ExitCode } from '../core/errors.ts'
 import type { CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { namesLargeFile } from '../pipeline/large-files.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
@@ -15,6 +17,8 @@ export interface Host {
   readonly version: string
   readonly registry: Registry
   readonly spawn: Spawn
+  /** Starts threads that `spawn` may need soon. */
+  readonly spawnAhead: (count: number) => void
   /** Words that start this program again. */
   readonly command: readonly string[]
 }
@@ -42,6 +46,11 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     const load = commandOf(host.registry, name)
     where = `beck ${name}`
     const spec = await load()
+    // Starting a thread takes longer than all that happens before the first record is read, so it begins before the words are understood.
+    // One that nobody needs after all costs nothing but its start.
+    const limited = words.some((word) => word.startsWith('--workers'))
+    if (spec.common.includes('workers') && !limited && namesLargeFile(words))
+      host.spawnAhead(availableParallelism() - 1)
     const { parseCommandLine } = await import('./command-line.ts')
     const parsed = parseCommandLine(spec, words)
     if (parsed === 'help') return print((await import('./help.ts')).commandHelp(spec))

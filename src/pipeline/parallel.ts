@@ -6,6 +6,7 @@ import type { Arguments, OperatorStage, Stage } from '../core/spec.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords } from './bad-records.ts'
 import { type ByteSink, collectInto, openScanner, stageContext } from './context.ts'
 import { Output, ReaderGone } from './descriptor.ts'
+import { WORTH_A_WORKER_BYTES } from './large-files.ts'
 import { RangeOrigin } from './origin.ts'
 import { isBlockOperator, readInput } from './reader.ts'
 import type { Progress } from './run-stage.ts'
@@ -15,8 +16,6 @@ import { TurnOutput, Turns } from './turns.ts'
 
 /** The bytes of a task. Large enough that a turn costs nothing, small enough that uneven cores end together. */
 const TASK_BYTES = 1 << 20
-/** Below this a worker's start (some 40 ms) costs more than it brings. */
-const WORTH_A_WORKER_BYTES = 32 << 20
 
 export interface InputFile {
   readonly file: string
