@@ -290,10 +290,12 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
   }
 
   restore(states: Iterable<GroupChanges>): void {
+    let first = true
     for (const { keys, slots, set, firsts, unseen } of states) {
       if (keys) this.#table?.import(keys)
       this.#set.reserve(this.#table?.size ?? 1)
-      for (let at = 0; at < slots.length; at++) this.#set.clear(slots[at]!)
+      if (!first) for (let at = 0; at < slots.length; at++) this.#set.clear(slots[at]!)
+      first = false
       this.#set.importSlots(set, slots)
       this.#firsts.clear()
       for (const [id, position] of firsts) this.#firsts.set(id, position)

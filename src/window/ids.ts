@@ -1,5 +1,6 @@
-/** Up to here a table from id to slot is a plain array. */
+/** Up to here a table from id to slot is a plain array; and beyond where it has an entry for every so many ids. */
 const DENSE = 4096
+const DENSE_SHARE = 8
 /** Knuth's multiplier: spreads ids that follow each other. */
 const SPREAD = 0x9e3779b1
 
@@ -10,7 +11,7 @@ const SPREAD = 0x9e3779b1
 export class SlotsByKey {
   readonly keys: number[] = []
   readonly slots: number[] = []
-  /** Slot + 1 of small ids; 0 is none. */
+  /** Slot + 1 of the first ids; 0 is none. */
   #dense = new Uint32Array(16)
   /** Beyond: pairs of id + 1 and slot by linear probing, a power of two of them, at most half full; id 0 is none. */
   #sparse: Uint32Array | undefined
@@ -39,52 +40,49 @@ export class SlotsByKey {
       this.#dense = larger
     }
     if (key < this.#dense.length) this.#dense[key] = slot + 1
-    else {
-      if (!this.#sparse || 4 * this.#sparseUsed >= this.#sparse.length) this.#growSparse(this.#sparseUsed + 1)
+    else if (this.#sparse && 4 * this.#sparseUsed < this.#sparse.length) {
       this.#sparseUsed++
-      const sparse = this.#sparse as Uint32Array
-      const at = place(sparse, key)
-      sparse[at] = key + 1
-      sparse[at + 1] = slot
-    }
+      const at = place(this.#sparse, key)
+      this.#sparse[at] = key + 1
+      this.#sparse[at + 1] = slot
+    } else this.#makeRoom() // for all that `keys` and `slots` have, this one too
   }
 
-  #growSparse(entries: number): void {
-    const old = this.#sparse ?? new Uint32Array(0)
-    const larger = (this.#sparse = new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(8 * entries)))))
-    for (let from = 0; from < old.length; from += 2) {
-      if (old[from] === 0) continue
-      const at = place(larger, (old[from] as number) - 1)
-      larger[at] = old[from] as number
-      larger[at + 1] = old[from + 1] as number
-    }
+  /** Everything into tables with room for as much again. */
+  #makeRoom(): void {
+    const { keys, slots } = this
+    const most = keys.reduce((most, key) => Math.max(most, key), 0)
+    const dense = most < DENSE_SHARE * keys.length
+    this.#dense = new Uint32Array(dense ? Math.max(16, 2 ** Math.ceil(Math.log2(most + 1))) : DENSE)
+    this.#sparse = dense ? undefined : new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(8 * keys.length))))
+    this.#sparseUsed = 0
+    for (let at = 0; at < keys.length; at++) this.#put(keys[at] as number, slots[at] as number)
   }
 
   /** Many at once; none of the keys may be there. */
   setAll(keys: Uint32Array, slots: Uint32Array): void {
-    if (4 * (this.#sparseUsed + keys.length) > (this.#sparse?.length ?? 0) && keys.length > DENSE) {
-      this.#growSparse(this.#sparseUsed + keys.length)
+    const many = keys.length > DENSE
+    for (let index = 0; index < keys.length; index++) {
+      if (!many) this.set(keys[index] as number, slots[index] as number)
+      else {
+        this.keys.push(keys[index] as number)
+        this.slots.push(slots[index] as number)
+      }
     }
-    for (let index = 0; index < keys.length; index++) this.set(keys[index] as number, slots[index] as number)
+    if (many) this.#makeRoom()
   }
 
   /** Gives every key its new id. */
   renumber(ids: Uint32Array): void {
-    this.#dense.fill(0)
-    this.#sparse = undefined
-    this.#sparseUsed = 0
-    this.keys.forEach((key, index) => {
-      const id = ids[key] as number
-      this.keys[index] = id
-      this.#put(id, this.slots[index] as number)
-    })
+    this.keys.forEach((key, index) => (this.keys[index] = ids[key] as number))
+    this.#makeRoom()
   }
 }
 
 /** Where a key's pair is, or the free place where it belongs. */
 function place(sparse: Uint32Array, key: number): number {
   const mask = sparse.length - 1
-  let at = (Math.imul(key, SPREAD) >>> 7) & mask & ~1
+  let at = (Math.imul(key, SPREAD) >>> 5) & mask & ~1
   while (sparse[at] !== 0 && sparse[at] !== key + 1) at = (at + 2) & mask
   return at
 }

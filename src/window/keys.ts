@@ -168,6 +168,8 @@ export class Keys {
   /** What `snapshot` gave, in order: keys have the ids that they had. */
   restore(state: KeyTableState | undefined): void {
     if (state) this.#table?.import(state)
+    // All of them were in use, or would have been forgotten.
+    this.#sweepAt = Math.max(this.#sweepAt, 2 * this.size)
     this.#kept = this.size
   }
   takeIn(state: KeyTableState): Uint32Array {

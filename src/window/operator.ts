@@ -123,10 +123,12 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
 
   restore(states: Iterable<WindowState>): void {
     const { keys, content, engine } = this.#parts
+    let first = true
     for (const { keys: known, engine: state, content: held } of states) {
       keys.restore(known)
       engine.restore(state)
-      for (const slot of state.slots) content.clear(slot)
+      if (!first) for (const slot of state.slots) content.clear(slot)
+      first = false
       content.importSlots(held, state.slots)
     }
     engine.restored()
