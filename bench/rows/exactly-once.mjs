@@ -13,7 +13,7 @@ function manyKeys({ run, scratch }, stage) {
   const record = (_, i) => `{"k":"user-${(i * 7919) % KEYS}","n":${i % 1000},"ts":${1_700_000_000_000 + i}}\n`
   writeFileSync(join(scratch, 'keys'), Array.from({ length: KEYS }, record).join(''))
   rmSync(join(scratch, 'store'), { recursive: true, force: true })
-  run(`${here} beck append t keys && beck consume t -g g --exactly-once | ${stage} | beck append out`)
+  run(`${here} beck append t keys && beck consume t -g g --exactly-once | ${stage} | beck append out && sync`)
 }
 
 /** The input's committed offset, from the end of the journal. */

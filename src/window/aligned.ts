@@ -304,9 +304,10 @@ export class AlignedWindows implements Engine {
   }
 
   restored(): void {
-    const most = this.#open.reduce((most, { slots }) => slots.slots.reduce((a, b) => Math.max(a, b + 1), most), 0)
-    const used = new Uint8Array(most)
-    for (const { slots } of this.#open) for (const slot of slots.slots) used[slot] = 1
+    const used = new Uint8Array(this.#slots.capacity)
+    for (const { slots } of this.#open) {
+      for (let at = 0; at < slots.slots.length; at++) used[slots.slots[at] as number] = 1
+    }
     this.#slots.restore(used)
     this.#watchChanges()
   }

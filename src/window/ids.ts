@@ -61,15 +61,14 @@ export class SlotsByKey {
 
   /** Many at once; none of the keys may be there. */
   setAll(keys: Uint32Array, slots: Uint32Array): void {
-    const many = keys.length > DENSE
+    const before = this.keys.length
+    this.keys.length = this.slots.length = before + keys.length
     for (let index = 0; index < keys.length; index++) {
-      if (!many) this.set(keys[index] as number, slots[index] as number)
-      else {
-        this.keys.push(keys[index] as number)
-        this.slots.push(slots[index] as number)
-      }
+      this.keys[before + index] = keys[index] as number
+      this.slots[before + index] = slots[index] as number
     }
-    if (many) this.#makeRoom()
+    if (keys.length > before) return this.#makeRoom()
+    for (let index = 0; index < keys.length; index++) this.#put(keys[index] as number, slots[index] as number)
   }
 
   /** Gives every key its new id. */
@@ -102,6 +101,11 @@ export class Slots {
   /** How many are out. */
   get used(): number {
     return this.#size - this.#free.length
+  }
+
+  /** There is room for slots below. */
+  get capacity(): number {
+    return this.#capacity
   }
 
   /** All slots that were ever given out are below. */
