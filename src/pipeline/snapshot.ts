@@ -1,10 +1,11 @@
 import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
-import { ensureFolder, type Env, errnoOf, named, readSmallFile, removeIfThere, writeAll } from '../log/env.ts'
+import { ensureFolder, type Env, errnoOf, named, readSmallFile, realEnv, removeIfThere, writeAll } from '../log/env.ts'
 import { layout } from '../log/layout.ts'
 import { translate } from '../log/store.ts'
 import type { StateFile, StateHandle } from './frames.ts'
+import { WrittenAside } from './written-aside.ts'
 
 /**
  * Files of what stages keep: `state/<pipeline>/<stage>/<generation>-<epoch>.snap`, made exclusively, and synced with the folders that
@@ -14,15 +15,18 @@ import type { StateFile, StateHandle } from './frames.ts'
  *     "beck snapshot 2\n"  block block …       block: length u48 · what the operator said, by V8's serializer
  *
  * A file is never changed. What a stage knows is a chain of them, which the handle lists: the first holds everything as of its epoch,
- * each later one what changed since the one before. A checkpoint writes what changed; once that adds up to what the first file holds,
- * everything is written anew. Many small files in a row are put into one, block by block, so that a chain has some 7 of each size.
+ * each later one what changed since the one before. A checkpoint writes what changed; when that adds up, everything is written anew: by
+ * another thread where it is large, and until that is done the chain goes on as it was. Many small files in a row are put into one, block by
+ * block, so that a chain has some 7 of each size.
  *
  *     epochs 1…9     [everything 1] [2] [3] [4] [5] [6] [7] [8]  + 9  →  [everything 1] [2 3 4 5 6 7 8 9]
+ *     aside at 11    [everything 1] [2…9] [10] [11] [12]         + 13 →  [everything 11] [12] [13]
  */
 const HEAD = Buffer.from('beck snapshot 2\n')
 const LENGTH = 6
-/** What is smaller than this is written whole each time. */
+/** What is smaller than this is written whole each time; what is larger than that, aside. */
 const SMALL_BYTES = 1 << 18
+const ASIDE_BYTES = 4 << 20
 /** So many files in a row that are no larger than the newest become one, unless that has more bytes than this. */
 const FAN = 8
 const MOST_FOLDED_BYTES = 64 << 20
@@ -44,6 +48,9 @@ export class StageState {
   readonly #options: string
   readonly #snapshots: Snapshots
   #chain: readonly StateFile[] = []
+  /** Everything as of a point of the chain, while another thread writes it. */
+  #aside: { readonly file: WrittenAside; readonly place: number } | undefined
+  #canAside: boolean
 
   /** @param stage the name of its folder @param options says which command line the state belongs to */
   constructor(place: StatePlace, stage: string, options: string, snapshots: Snapshots) {
@@ -51,6 +58,7 @@ export class StageState {
     this.#stage = stage
     this.#options = options
     this.#snapshots = snapshots
+    this.#canAside = place.env === realEnv
   }
 
   /** What was committed, oldest first; one file is in memory at a time. @throws BeckError frames, when a file is not what was committed */
@@ -72,16 +80,22 @@ export class StageState {
     take: (whole: boolean) => unknown,
     mustBeWhole = false,
   ): StateHandle {
+    const name = `${this.#stage}/${at.generation}-${at.epoch}`
+    this.#takeAside(name)
     const whole = mustBeWhole || this.#isWholeDue()
+    if (whole) this.#aside = undefined
     const state = serialize(take(whole))
     const kept = whole ? 0 : this.#keepFrom(LENGTH + state.length)
     const folded = whole ? [] : this.#chain.slice(kept).map((file) => readFile(this.#place, file).subarray(HEAD.length))
-    const length = Buffer.alloc(LENGTH)
-    length.writeUIntLE(state.length, 0, LENGTH)
-    const name = `${this.#stage}/${at.generation}-${at.epoch}.snap`
-    const file = writeFile(this.#place, this.#stage, name, [HEAD, ...folded, length, state])
+    const file = writeFile(this.#place, this.#stage, `${name}.snap`, [HEAD, ...folded, lengthOf(state), state])
     const chain = this.#chain.slice(0, kept)
     this.#chain = [...chain, file]
+    if (this.#isAsideDue()) {
+      const everything = serialize(take(true))
+      const path = `${layout.state(this.#place.store, this.#place.pipeline)}/${name}.part`
+      const written = new WrittenAside(path, [HEAD, lengthOf(everything), everything])
+      this.#aside = { file: written, place: this.#chain.length }
+    }
     return { ...file, options: this.#options, ...(chain.length > 0 && { chain }) }
   }
 
@@ -89,12 +103,42 @@ export class StageState {
     if (this.#snapshots === 'appends') return false
     const [first, ...changes] = this.#chain
     if (this.#snapshots === true || !first || first.bytes < SMALL_BYTES) return true
+    return total(changes) >= (this.#aside || this.#isLarge(first) ? 4 : 1) * first.bytes
+  }
+
+  #isLarge({ bytes }: StateFile): boolean {
+    return this.#canAside && bytes >= ASIDE_BYTES
+  }
+
+  #isAsideDue(): boolean {
+    const [first, ...changes] = this.#chain
+    if (this.#snapshots !== 'changes' || this.#aside || !first || !this.#isLarge(first)) return false
     return total(changes) >= first.bytes
+  }
+
+  /** What another thread has written takes the place of the files that it stands for. The caller syncs the folder. */
+  #takeAside(name: string): void {
+    if (!this.#aside) return
+    const { file, place } = this.#aside
+    const state = file.state()
+    if (state === 'waits') return
+    this.#aside = undefined
+    const { env, store, pipeline } = this.#place
+    if (state === 'failed') {
+      // Next time it is written here, where an error can be told.
+      this.#canAside = false
+      removeIfThere(env, file.path)
+      return
+    }
+    const own = `${name}-base.snap`
+    translate(store, () => env.rename(file.path, `${layout.state(store, pipeline)}/${own}`))
+    this.#chain = [{ file: own, bytes: file.bytes, crc: state.crc }, ...this.#chain.slice(place)]
   }
 
   /** How many files of the chain stay as they are: the ones after them go into the next. */
   #keepFrom(bytes: number): number {
-    const floor = this.#snapshots === 'appends' ? 0 : 1
+    // The first stays alone; and files before and after what is written aside stay apart.
+    const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
     let from = this.#chain.length
     for (let sum = bytes; ;) {
       let first = from
@@ -105,6 +149,12 @@ export class StageState {
       from = first
     }
   }
+}
+
+function lengthOf(state: Buffer): Buffer {
+  const length = Buffer.alloc(LENGTH)
+  length.writeUIntLE(state.length, 0, LENGTH)
+  return length
 }
 
 const total = (files: readonly StateFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -201,8 +251,11 @@ export function removeSnapshots(
     if (env.kind(`${folder}/${stage}`) !== 'folder') continue
     const last = newest.get(stage) ?? committed.epoch
     for (const name of env.list(`${folder}/${stage}`)) {
-      const [, generation, epoch] = /^(\d+)-(\d+)\.snap$/.exec(name)?.map(Number) ?? []
-      if (generation === undefined || epoch === undefined || kept.has(`${stage}/${name}`)) continue
+      const [, own, of, kind] = /^(\d+)-(\d+)(?:-base)?\.(snap|part)$/.exec(name) ?? []
+      if (kind === undefined || kept.has(`${stage}/${name}`)) continue
+      const [generation, epoch] = [Number(own), Number(of)]
+      // A part may still be written by its run.
+      if (kind === 'part' && generation >= committed.generation) continue
       const over = generation < committed.generation || (generation === committed.generation && epoch <= last)
       if (over) removeIfThere(env, `${folder}/${stage}/${name}`)
     }

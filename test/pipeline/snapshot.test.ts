@@ -1,9 +1,9 @@
 import * as fc from 'fast-check'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { realEnv } from '../../src/log/env.ts'
-import type { StateHandle } from '../../src/pipeline/frames.ts'
+import type { StateFile, StateHandle } from '../../src/pipeline/frames.ts'
 import { filesOf, removeSnapshots, type Snapshots, StageState } from '../../src/pipeline/snapshot.ts'
 import { temporaryFolder } from '../shell.ts'
 
@@ -90,6 +90,36 @@ test('a checkpoint writes what changed, and a chain stays short', () => {
   expect(most).toBeLessThan(20)
   // 300 checkpoints of 1 %: as they come, folded twice, and all of it three times over.
   expect(written).toBeLessThan(10 * first.bytes)
+})
+
+test('what is large is written anew by another thread, and the chain goes on meanwhile', async () => {
+  const place = placeIn(temporaryFolder())
+  const state = new StageState(place, '0-x', 'o', 'changes')
+  const shelf = new Shelf()
+  for (let key = 0; key < 6000; key++) shelf.put(key, `${key}`.padEnd(1000))
+  const based: number[] = []
+  let wholes = 0
+  for (let epoch = 1; epoch <= 400 && based.length < 20; epoch++) {
+    for (let key = 0; key < 500; key++) shelf.put((epoch * 500 + key) % 6000, `${epoch}-${key}`.padEnd(1000))
+    const handle = state.write({ generation: 1, epoch }, (whole) => {
+      if (whole) wholes++
+      return shelf.snapshot(whole)
+    })
+    removeSnapshots(place, { generation: 1, epoch, handles: [handle] })
+    const [first, ...later] = filesOf(handle) as readonly [StateFile, ...StateFile[]]
+    if (!first.file.includes('-base')) continue
+    based.push(later.length)
+    const again = new Shelf()
+    again.restore(new StageState(place, '0-x', 'o', 'changes').read(handle))
+    expect(again.texts).toEqual(shelf.texts)
+    await new Promise((passed) => setTimeout(passed, 1))
+  }
+  expect(based.length).toBe(20)
+  expect(wholes).toBeGreaterThan(1)
+  // What a dead run had begun is gone after the next commit.
+  writeFileSync(join(place.store, 'state/p/0-x/1-77.part'), '')
+  removeSnapshots(place, { generation: 2, epoch: 500, handles: [] })
+  expect(readdirSync(join(place.store, 'state/p/0-x')).filter((name) => name.startsWith('1-77'))).toEqual([])
 })
 
 test('one flipped bit, anywhere in the chain, is found', () => {
