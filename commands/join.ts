@@ -1,3 +1,4 @@
+import { fstatSync, statSync } from 'node:fs'
 import { BeckError } from '../src/core/errors.ts'
 import { parseLength } from '../src/core/duration.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
@@ -5,7 +6,7 @@ import type { AsOfRules } from '../src/join/as-of.ts'
 import { parseOn, repeatedKeys } from '../src/join/on.ts'
 import { timeOptions } from '../src/join/time-options.ts'
 import type { SpliceRules } from '../src/join/splice.ts'
-import { broadcastStage, intervalStage, mergeStage } from '../src/join/stages.ts'
+import { asOfStreamsStage, broadcastStage, intervalStage, mergeStage } from '../src/join/stages.ts'
 import type { JoinType } from '../src/join/table.ts'
 
 export const join: CommandSpec = {
@@ -43,11 +44,18 @@ export const join: CommandSpec = {
       description: 'join two streams where right time − left time is in 5m (either way), or in -1s..10s',
     },
     { flag: 'time', value: 'FIELD', description: 'event time for --within: ts, or ts=time' },
-    { flag: 'delay', value: 'DURATION', description: 'how far out of order records come, for --within', default: '0s' },
+    {
+      flag: 'delay',
+      value: 'DURATION',
+      description: 'how far out of order records come, for --within and --as-of of two streams',
+      default: '0s',
+    },
+    { flag: 'follow', short: 'f', description: 'go on with what is appended to the topic of TABLE' },
     {
       flag: 'as-of',
       value: 'FIELD',
-      description: 'join with the one right record whose time is nearest: ts, or ts=time',
+      description:
+        'join with the one right record whose time is nearest: ts, or ts=time. TABLE is read whole, unless it comes from a pipe or with --follow or --delay: then both sides are in order of time',
     },
     {
       flag: 'direction',
@@ -100,8 +108,8 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
   if (options['on'] === undefined) {
     throw new BeckError('usage', { problem: 'a join needs --on', hint: 'beck join users.ndjson --on user_id' })
   }
-  checkTogether(options)
   const table = program[0]!
+  checkTogether(options, table)
   if (table === '-' && (files.length === 0 || files.includes('-'))) {
     throw new BeckError('usage', { problem: 'both sides are standard input', hint: 'beck join - --on id left.ndjson' })
   }
@@ -115,7 +123,8 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
   if (rules.prefix === '') {
     throw new BeckError('bad-option', { option: '--prefix', problem: 'is empty', hint: 'write --prefix user_' })
   }
-  const plan = { table, store: options['store'] as string | undefined, keys, type, rules }
+  const follow = options['follow'] === true
+  const plan = { table, store: options['store'] as string | undefined, follow, keys, type, rules }
   if (options['merge'] === true) return mergeStage(plan)
   const timed = options['within'] === undefined ? 'as-of' : 'time'
   if (options[timed] === undefined) return broadcastStage(plan)
@@ -135,22 +144,31 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
     const { parseWithin } = await import('../src/join/times.ts')
     return intervalStage(plan, times, { ...parseWithin(options['within'] as string), delayMs: duration('delay') ?? 0 })
   }
-  return broadcastStage(plan, {
-    ...times,
-    rules: {
-      direction: (options['direction'] ?? 'backward') as AsOfRules['direction'],
-      toleranceMs: duration('tolerance') ?? Infinity,
-      exact: options['no-exact'] !== true,
-    },
-  })
+  const asOf: AsOfRules = {
+    direction: (options['direction'] ?? 'backward') as AsOfRules['direction'],
+    toleranceMs: duration('tolerance') ?? Infinity,
+    exact: options['no-exact'] !== true,
+  }
+  // A table that is there as a whole needs no order; one that is still coming is not waited for.
+  if (options['delay'] === undefined && !follow && !comes(table)) return broadcastStage(plan, { ...times, rules: asOf })
+  return asOfStreamsStage(plan, times, { asOf, delayMs: duration('delay') ?? 0 })
+}
+
+/** Whether the table comes through a pipe. */
+function comes(table: string): boolean {
+  if (table.startsWith('topic:')) return false
+  try {
+    return !(table === '-' ? fstatSync(0) : statSync(table)).isFile()
+  } catch {
+    return false // Opening it will say what is wrong.
+  }
 }
 
 /** Options that only go with another one, and those that exclude each other. */
-function checkTogether(options: Arguments['options']): void {
+function checkTogether(options: Arguments['options'], table: string): void {
   const needs: Readonly<Record<string, string>> = {
     time: 'within',
     within: 'time',
-    delay: 'within',
     direction: 'as-of',
     tolerance: 'as-of',
     'no-exact': 'as-of',
@@ -164,6 +182,23 @@ function checkTogether(options: Arguments['options']): void {
           ? 'beck join prices.ndjson --on symbol --as-of time'
           : 'beck join shipments.ndjson --on order_id --within 1h --time ts',
     })
+  }
+  if (options['delay'] !== undefined && options['within'] === undefined && options['as-of'] === undefined) {
+    throw new BeckError('usage', {
+      problem: '--delay needs --within or --as-of',
+      hint: 'beck join shipments.ndjson --on order_id --within 1h --time ts --delay 1m',
+    })
+  }
+  if (options['follow'] === true) {
+    const streams = options['within'] !== undefined || options['as-of'] !== undefined
+    if (!streams || !table.startsWith('topic:')) {
+      throw new BeckError('usage', {
+        problem: streams
+          ? '--follow goes on with what is appended to a topic, and TABLE is none'
+          : '--follow needs --within or --as-of',
+        hint: 'beck join topic:prices --follow --on symbol --as-of time',
+      })
+    }
   }
   const kinds = ['merge', 'within', 'as-of'].filter((flag) => options[flag] !== undefined)
   if (kinds.length > 1) {

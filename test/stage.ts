@@ -13,6 +13,10 @@ export interface StageSettings {
   readonly scanner?: ScannerName
   /** Where the input is cut into blocks. */
   readonly cuts?: readonly number[]
+  /** Of a stage of two inputs: which side's next line comes, one after the other; then the rest, right first. By default right comes first. */
+  readonly turns?: readonly (0 | 1)[]
+  /** After so many turns, another operator goes on from a snapshot of the first. */
+  readonly restartAfter?: number
   /** As two threads would do it: each makes parts of every second block. */
   readonly inParts?: boolean
 }
@@ -36,6 +40,8 @@ export async function runStage(
     scanner: which = 'reference',
     cuts = [],
     inParts = false,
+    turns = [],
+    restartAfter = -1,
   }: StageSettings,
 ): Promise<StageResult> {
   const stage = await spec.create({ program: ['table.ndjson'], files: ['left.ndjson'], options, args: {} })
@@ -80,10 +86,21 @@ export async function runStage(
   }
   if (stage.role === 'pair') {
     const [left, right] = [open(stage.reads[0]), open(stage.reads[1])]
-    const operator = stage.open(left.context, right.context)
-    right.read(table, (batch) => operator.processBatch(batch, out, 1), cuts)
+    let operator = stage.open(left.context, right.context)
+    const rest = [input, table].map((text) => text.match(/.*\n/g) ?? [])
+    for (const [turn, port] of turns.entries()) {
+      if (turn === restartAfter) {
+        const state: unknown = structuredClone(operator.snapshot?.(true))
+        operator = stage.open(left.context, right.context)
+        operator.restore?.([state])
+      }
+      const line = rest[port]?.shift()
+      if (line) (port === 0 ? left : right).read(line, (batch) => operator.processBatch(batch, out, port))
+    }
+    const [ofLeft, ofRight] = rest.map((lines) => lines.join(''))
+    right.read(ofRight!, (batch) => operator.processBatch(batch, out, 1), cuts)
     operator.onEndOf?.(1, out)
-    left.read(input, (batch) => operator.processBatch(batch, out, 0), cuts)
+    left.read(ofLeft!, (batch) => operator.processBatch(batch, out, 0), cuts)
     operator.onEndOf?.(0, out)
     operator.onEnd?.(out)
   } else if (stage.role === 'operator' || stage.role === 'table') {

@@ -154,6 +154,8 @@ export interface PairStage {
   readonly table: string
   readonly store: string | undefined
   readonly reads: readonly [left: readonly FieldPath[], right: readonly FieldPath[]]
+  /** The topic of the table is followed. */
+  readonly follow?: boolean
   /** `table first`: one after the other. `together`: whichever has something, and of two the one that the operator asks for. */
   readonly reading: 'table first' | 'together'
   /** `snapshot` and `restore` of the operator hold all that it knows, of both inputs. Without it exactly-once pipes are refused. */
@@ -164,6 +166,8 @@ export interface PairStage {
 export interface PairOperator extends Operator {
   /** Which input to go on with when both have something: the one whose time is behind. */
   next?(): 0 | 1
+  /** The input has ended, and nothing more of the table matters: one that is followed need not go on. */
+  readonly isDone?: boolean
   /** This input has ended, the other may go on. */
   onEndOf?(port: number, out: import('./operator.ts').Collector): void
 }

@@ -1,27 +1,16 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { latin1 } from '../core/latin1.ts'
 import type { Collector, EventTime, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
-import { appendSortKey } from '../sort/sort-key.ts'
 import type { EventTimes } from './broadcast.ts'
 import { Heap } from './heap.ts'
 import { type Columns, KeptRecords, NO_RECORD, recordsOf } from './kept-records.ts'
-import { Shapes } from './shapes.ts'
-import { Splicer, type SpliceRules } from './splice.ts'
+import { PairRecords, type PairRules } from './pair-records.ts'
 import type { JoinType } from './table.ts'
 
 const PIECE = 1 << 18
-const LETTER_N = 0x6e
-const OPEN = 0x7b
 
-export interface IntervalOptions {
-  readonly type: JoinType
-  readonly rules: SpliceRules
-  /** The parts of the key, by their index on both sides. */
-  readonly leftKey: readonly number[]
-  readonly rightKey: readonly number[]
-  readonly nestField: number | undefined
+export interface IntervalOptions extends PairRules {
   /** Bounds of right time − left time, both inclusive. */
   readonly lowerMs: number
   readonly upperMs: number
@@ -94,16 +83,14 @@ export class IntervalJoin implements PairOperator {
   readonly #expiry = [0, 1].map(
     () => new Heap<{ readonly time: EventTime; readonly state: KeyState }>((a, b) => a.time < b.time),
   ) as [Expiry, Expiry]
-  readonly #splicer: Splicer
-  readonly #shapes = new Shapes()
-  readonly #key = new ByteBuffer(256)
+  readonly #pairs: PairRecords
   readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
   #arrivals = 0
 
   constructor(options: IntervalOptions, left: StageContext, right: StageContext) {
     this.#options = options
     this.#contexts = [left, right]
-    this.#splicer = new Splicer(options.rules)
+    this.#pairs = new PairRecords(options)
   }
 
   next(): 0 | 1 {
@@ -127,7 +114,7 @@ export class IntervalJoin implements PairOperator {
         context.count(port === 0 ? 'late on the left: dropped' : 'late on the right: dropped', 1)
         continue
       }
-      const problem = this.#problem(batch, row, port)
+      const problem = this.#pairs.problem(batch, row, port)
       if (problem) {
         this.#leave(out)
         context.reject(batch, row, problem)
@@ -138,35 +125,16 @@ export class IntervalJoin implements PairOperator {
     this.#leave(out)
   }
 
-  #problem(batch: RecordBatch, row: number, port: 0 | 1): { problem: string; hint?: string } | undefined {
-    const { type, rules, nestField } = this.#options
-    if (type === 'semi' || type === 'anti') return undefined
-    const at = row * batch.stride
-    if (batch.bytes[batch.spans[at]!] !== OPEN && (port === 0 || rules.nest === undefined)) {
-      return { problem: 'only objects can be joined' }
-    }
-    if (port === 0 && nestField !== undefined && batch.spans[at + 3 + 2 * nestField] !== 0) {
-      return {
-        problem: 'the record has a member of that name already',
-        hint: 'choose another name with --nest NAME',
-      }
-    }
-    return undefined
-  }
-
   #take(batch: RecordBatch, row: number, port: 0 | 1, time: EventTime, watermark: EventTime): void {
     const { type, lowerMs, upperMs } = this.#options
-    const { bytes, spans, stride } = batch
-    const at = row * stride
-    const keepsLine = port === 0 || (type !== 'semi' && type !== 'anti')
     const record: Kept = {
       time,
       watermark,
       arrival: this.#arrivals++,
-      line: keepsLine ? new Uint8Array(bytes.subarray(spans[at], spans[at + 1])) : NOTHING,
+      line: this.#pairs.line(batch, row, port),
       matched: false,
     }
-    const key = this.#keyOf(batch, row, port)
+    const key = this.#pairs.keyOf(batch, row, port)
     if (key !== undefined) {
       let state = this.#keys.get(key)
       if (!state) {
@@ -186,19 +154,6 @@ export class IntervalJoin implements PairOperator {
     if (port === 1 && right) this.#rows.push({ time: this.#rowTime(undefined, record), left: undefined, right: record })
   }
 
-  /** The key of a row, as the bytes that equal keys share; undefined when a part is null. */
-  #keyOf({ bytes, spans, stride }: RecordBatch, row: number, port: 0 | 1): string | undefined {
-    const key = this.#key
-    key.length = 0
-    for (const field of port === 0 ? this.#options.leftKey : this.#options.rightKey) {
-      const start = spans[row * stride + 2 + 2 * field]!
-      const end = spans[row * stride + 3 + 2 * field]!
-      if (start === end || bytes[start] === LETTER_N) return undefined
-      appendSortKey(key, bytes, start, end)
-    }
-    return latin1(key.bytes, 0, key.length)
-  }
-
   /** Pairs a new record with those of the other side. */
   #match({ sides }: KeyState, record: Kept, port: 0 | 1): void {
     const { type, lowerMs, upperMs } = this.#options
@@ -216,6 +171,11 @@ export class IntervalJoin implements PairOperator {
         this.#rows.push({ time: this.#rowTime(left, right), left, right })
       }
     }
+  }
+
+  get isDone(): boolean {
+    const { right } = ALONE[this.#options.type]
+    return this.#watermarks[0] === Infinity && !right && !this.#rows.top && !this.#expiry[0].top
   }
 
   onEndOf(port: number, out: Collector): void {
@@ -310,20 +270,10 @@ export class IntervalJoin implements PairOperator {
   }
 
   #write({ left, right }: Row): void {
-    const into = this.#into
-    if (left && right) {
-      const shape =
-        this.#options.rules.nest === undefined ? this.#shapes.read(left.line, 0, left.line.length) : undefined
-      this.#splicer.head(into, left.line, 0, left.line.length)
-      this.#splicer.tail(into, right.line, 0, right.line.length, shape)
-    } else if (left) {
-      const { type } = this.#options
-      if (left.matched !== (type === 'semi')) return
-      if (type === 'semi' || type === 'anti') {
-        into.append(left.line)
-        into.append(NEWLINE)
-      } else this.#splicer.leftOnly(into, left.line, 0, left.line.length)
-    } else if (right && !right.matched) this.#splicer.rightOnly(into, right.line, 0, right.line.length)
+    // A record that is alone has turned out to have partners, or to have none where it needs some.
+    if (!right && left!.matched !== (this.#options.type === 'semi')) return
+    if (!left && right!.matched) return
+    this.#pairs.write(this.#into, left?.line, right?.line)
   }
 
   #flush(out: Collector): void {
@@ -343,9 +293,6 @@ const ALONE: Readonly<Record<JoinType, { readonly left: boolean; readonly right:
   semi: { left: true, right: false },
   anti: { left: true, right: false },
 }
-const NOTHING = new Uint8Array(0)
-const NEWLINE = Buffer.from('\n')
-
 const emptyQueue = (): Queue => ({ records: [], first: 0 })
 const isEmpty = ({ sides }: KeyState): boolean => sides.every(({ records, first }) => first === records.length)
 

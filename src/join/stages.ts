@@ -1,8 +1,10 @@
 import { type FieldPath, Projection } from '../core/field-path.ts'
-import type { OperatorStage, PairStage, TableStage } from '../core/spec.ts'
+import type { StageContext } from '../core/operator.ts'
+import type { OperatorStage, PairOperator, PairStage, TableStage } from '../core/spec.ts'
 import { type AsOfRules, chooseAsOf } from './as-of.ts'
 import { BroadcastJoin, type EventTimes, MOST_NAMES } from './broadcast.ts'
 import type { JoinKey } from './on.ts'
+import type { PairRules } from './pair-records.ts'
 import type { SpliceRules } from './splice.ts'
 import { type JoinTable, JoinTableReader, type JoinType } from './table.ts'
 
@@ -10,6 +12,8 @@ import { type JoinTable, JoinTableReader, type JoinType } from './table.ts'
 export interface JoinPlan {
   readonly table: string
   readonly store: string | undefined
+  /** The topic is followed. */
+  readonly follow: boolean
   readonly keys: readonly JoinKey[]
   readonly type: JoinType
   readonly rules: SpliceRules
@@ -82,14 +86,17 @@ export async function mergeStage(plan: JoinPlan): Promise<PairStage> {
   }
 }
 
-/** Two streams, joined where their times are near each other. */
-export async function intervalStage(
+/** What the two stages of streams have in common. */
+function streamsStage(
   plan: JoinPlan,
   { time, open }: JoinTimes,
-  bounds: { readonly lowerMs: number; readonly upperMs: number; readonly delayMs: number },
-): Promise<PairStage> {
-  const { IntervalJoin } = await import('./interval.ts')
-  const { table, store, keys, type, rules } = plan
+  make: (
+    rules: PairRules,
+    times: readonly [EventTimes, EventTimes],
+    ...contexts: [StageContext, StageContext]
+  ) => PairOperator,
+): PairStage {
+  const { table, store, follow, keys, type, rules } = plan
   const [left, right] = [new Projection(), new Projection()]
   const leftKey = keys.map((key) => left.add(key.left))
   const rightKey = keys.map((key) => right.add(key.right))
@@ -99,14 +106,43 @@ export async function intervalStage(
     role: 'pair',
     table,
     store,
+    follow,
     reads: [left.paths, right.paths],
     reading: 'together',
     snapshots: true,
     open(...contexts) {
       const times = [open(time.left, timeFields[0]), open(time.right, timeFields[1])] as const
-      return new IntervalJoin({ type, rules, leftKey, rightKey, nestField, times, ...bounds }, ...contexts)
+      return make({ type, rules, leftKey, rightKey, nestField }, times, ...contexts)
     },
   }
+}
+
+/** Two streams, joined where their times are near each other. */
+export async function intervalStage(
+  plan: JoinPlan,
+  times: JoinTimes,
+  bounds: { readonly lowerMs: number; readonly upperMs: number; readonly delayMs: number },
+): Promise<PairStage> {
+  const { IntervalJoin } = await import('./interval.ts')
+  return streamsStage(
+    plan,
+    times,
+    (rules, times, ...contexts) => new IntervalJoin({ ...rules, times, ...bounds }, ...contexts),
+  )
+}
+
+/** Two streams, of which each left record is joined with the one right record that its time chooses. */
+export async function asOfStreamsStage(
+  plan: JoinPlan,
+  times: JoinTimes,
+  options: { readonly asOf: AsOfRules; readonly delayMs: number },
+): Promise<PairStage> {
+  const { AsOfStreams } = await import('./as-of-streams.ts')
+  return streamsStage(
+    plan,
+    times,
+    (rules, times, ...contexts) => new AsOfStreams({ ...rules, times, ...options }, ...contexts),
+  )
 }
 
 /** A left record that has a member of the nest's name already would have it twice. */

@@ -66,7 +66,7 @@ export async function runPair(
         frames: async () => (await (loaded ??= load())).taker(port),
       }
       if (port === 0) await readInputs(scanner, files, process, own)
-      else await readTableInput(stage, scanner, process, own)
+      else await readTableInput(stage, scanner, process, own, stage.follow ? () => operator.isDone !== true : undefined)
       if (sources[port]) return
       operator.onEndOf?.(port, out)
       if (port === 1) table.ended()
@@ -113,13 +113,18 @@ interface Side {
   readonly context: ReturnType<typeof stageContext>
 }
 
+/** So long a side that is behind may be without data before the other goes on: data that flows comes sooner. */
+const SILENT_MS = 3
+
 /**
- * Two readers in one thread. A side whose time is ahead lets the other go first, unless that one is waiting for data or has ended:
- * so state stays small, and a side that is silent never holds the other up.
+ * Two readers in one thread. A side whose time is ahead lets the other go first, unless that one has had no data for a moment or has
+ * ended: so state stays small, and a side that is silent never holds the other up.
  */
 class SideBySide {
   readonly #next: () => 0 | 1 | undefined
   readonly #reading = [false, false]
+  /** When it began to wait for data. */
+  readonly #since = [0, 0]
   readonly #ended = [false, false]
   #wake: (() => void) | undefined
   constructor(next: () => 0 | 1 | undefined) {
@@ -129,15 +134,24 @@ class SideBySide {
     const other = 1 - port
     // Lets the other side's finished read be seen before it counts as waiting.
     await new Promise(setImmediate)
-    while (!this.#ended[other] && !this.#reading[other] && this.#next() === other) {
-      await new Promise<void>((resolve) => (this.#wake = resolve))
+    while (!this.#ended[other] && this.#next() === other) {
+      const patience = this.#reading[other] ? this.#since[other]! + SILENT_MS - performance.now() : Infinity
+      if (patience <= 0) break
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        if (patience < Infinity) timer = setTimeout(resolve, patience)
+      })
+      clearTimeout(timer)
     }
     this.#reading[port] = true
+    this.#since[port] = performance.now()
     this.#signal()
   }
   /** A side that waits for something else does not hold the other up. */
   async pause<Result>(port: 0 | 1, promise: Promise<Result>): Promise<Result> {
     this.#reading[port] = true
+    this.#since[port] = -Infinity
     this.#signal()
     try {
       return await promise

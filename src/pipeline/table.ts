@@ -34,7 +34,7 @@ export async function readTable(
       },
       frames: () => {
         throw unwelcome(
-          `the TABLE of beck ${settings.stage.name} is read whole, before anything else: to join two streams, add --within`,
+          `the TABLE of beck ${settings.stage.name} is read whole, before anything else: to join two streams, add --within, or --as-of`,
         )
       },
     }
@@ -52,16 +52,17 @@ export async function readTable(
 /** Control frames come through pipes alone. */
 const mayHaveFrames = ({ inputs }: RunSettings): boolean => inputs[0] === '-' && !fstatSync(0).isFile()
 
-/** Reads a table, from a file or from a topic, and hands its records on. @throws BeckError */
+/** Reads a table, from a file or from a topic, and hands its records on. @param follow whether to go on with the topic @throws BeckError */
 export async function readTableInput(
   { table, store }: Pick<TableStage, 'table' | 'store'>,
   scanner: Scanner,
   process: Process,
   settings: ReaderSettings,
+  follow?: () => boolean,
 ): Promise<void> {
   if (!table.startsWith('topic:')) return readInputs(scanner, [table], process, settings)
   const { openTopic } = await import('./topic-source.ts')
-  const source = openTopic(table.slice('topic:'.length), store)
+  const source = openTopic(table.slice('topic:'.length), store, follow)
   try {
     settings.opened?.(source, false)
     await readInput(scanner, source, new CountedOrigin(source.name, 0), process, settings)

@@ -152,3 +152,135 @@ describe('join --as-of', () => {
     },
   )
 })
+
+describe('join --as-of of two streams', () => {
+  interface Given {
+    readonly direction: 'backward' | 'forward' | 'nearest'
+    readonly tolerance: number
+    readonly exact: boolean
+    readonly delay: number
+    readonly type: JoinType
+  }
+  /** What a search of all finds, of records that are not late, by when it is decided. */
+  function expected(left: readonly Event[], right: readonly Event[], given: Given): Found[] {
+    const { direction, tolerance, exact, type } = given
+    const onTime = (items: readonly Event[]): Side[] =>
+      side(items, given.delay).filter(({ event, before }) => event.t >= before)
+    const rs = onTime(right)
+    const found: Found[] = []
+    const filters = type === 'semi' || type === 'anti'
+    const taken = new Set<Side>()
+    const asked = new Map<Side, number>()
+    for (const l of onTime(left)) {
+      const { t, k } = l.event
+      const near = rs.filter(
+        ({ event: r }) => k !== null && r.k === k && Math.abs(r.t - t) <= tolerance && (exact || r.t !== t),
+      )
+      let before: Side | undefined
+      let after: Side | undefined
+      for (const r of near) {
+        if (r.event.t <= t && !(before && before.event.t > r.event.t)) before = r
+        if (r.event.t >= t && !(after && after.event.t <= r.event.t)) after = r
+      }
+      if (direction === 'forward') before = undefined
+      const far = before ? t - before.event.t : Infinity
+      const nearest = before && !(after && after.event.t - t < far) ? before : after
+      const partner = direction === 'backward' ? before : nearest
+      let time = t
+      if (direction !== 'backward' && k !== null) {
+        time = partner && partner === after && partner !== before ? partner.event.t : t + Math.min(tolerance, far)
+      }
+      if (before) asked.set(before, Math.max(asked.get(before) ?? -Infinity, time))
+      if (partner) taken.add(partner)
+      const alone = [time, t, -1, l.arrival, -1]
+      if (filters) {
+        if ((partner !== undefined) === (type === 'semi')) {
+          found.push({ row: l.event, order: [time, t, partner?.event.t ?? -1, l.arrival, partner?.arrival ?? -1] })
+        }
+      } else if (partner) {
+        found.push({
+          row: { ...l.event, n: partner.event },
+          order: [time, t, partner.event.t, l.arrival, partner.arrival],
+        })
+      } else if (type === 'left' || type === 'full') found.push({ row: { ...l.event, n: null }, order: alone })
+    }
+    for (const r of type === 'right' || type === 'full' ? rs : []) {
+      if (taken.has(r)) continue
+      const { t, k } = r.event
+      let time = t
+      if (direction !== 'forward' && k !== null) {
+        const next = rs
+          .filter((other) => other.event.k === k && (other.event.t - t || other.arrival - r.arrival) > 0)
+          .map(({ event }) => event.t)
+        time = Math.min(...next, t + tolerance * (direction === 'nearest' ? 2 : 1))
+        time = Math.max(time, asked.get(r) ?? -Infinity)
+      }
+      found.push({ row: { n: r.event }, order: [time, -1, t, -1, r.arrival] })
+    }
+    return found.sort(
+      (a, b) => a.order.map((value, n) => (value === b.order[n] ? 0 : value - b.order[n]!)).find(Boolean) ?? 0,
+    )
+  }
+
+  it.each(['backward', 'forward', 'nearest'] as const)(
+    '%s: what a search of all finds, however the two arrive beside each other, over a restart',
+    async (direction) => {
+      const given = record({
+        direction: constantFrom(direction),
+        tolerance: constantFrom(0, 1, 3, 9, Infinity),
+        exact: constantFrom(true, false),
+        delay: constantFrom(0, 0, 3, 30),
+        type: constantFrom(...TYPES),
+      })
+      const turns = array(constantFrom(0 as const, 1 as const), { maxLength: 30 })
+      await assert(
+        asyncProperty(
+          tuple(events('l', 20), events('r', 20), given, turns, integer({ min: -1, max: 30 })),
+          async ([left, right, given, turns, restartAfter]) => {
+            const { tolerance, exact, delay, type } = given
+            const options = {
+              on: 'k',
+              'as-of': 't',
+              'time-unit': 'ms',
+              direction,
+              delay: `${delay}ms`,
+              type,
+              nest: 'n',
+              ...(tolerance < Infinity && { tolerance: `${tolerance}ms` }),
+              ...(!exact && { 'no-exact': true }),
+            }
+            const got = await runStage(join, lines(left), { options, table: lines(right), turns, restartAfter })
+            expect(got.output).toBe(lines(expected(left, right, given).map(({ row }) => row)))
+            const late = (items: readonly Event[]): number =>
+              side(items, delay).filter(({ event, before }) => event.t < before).length
+            expect(got.counts).toEqual({
+              ...(late(right) > 0 && { 'late on the right: dropped': late(right) }),
+              ...(late(left) > 0 && { 'late on the left: dropped': late(left) }),
+            })
+          },
+        ),
+        { numRuns: 300 },
+      )
+    },
+  )
+
+  it('finds what it finds in a table, when both are in order', async () => {
+    const inOrder = (side: string) => events(side, 30).map((items) => [...items].sort((a, b) => a.t - b.t))
+    await assert(
+      asyncProperty(
+        tuple(inOrder('l'), inOrder('r'), constantFrom('backward', 'forward', 'nearest')),
+        async ([left, right, direction]) => {
+          const options = { on: 'k', 'as-of': 't', 'time-unit': 'ms', direction, type: 'left' }
+          const whole = await runStage(join, lines(left), { options, table: lines(right) })
+          const streams = await runStage(join, lines(left), {
+            options: { ...options, delay: '0s' },
+            table: lines(right),
+            turns: [0, 1, 0, 0, 1],
+          })
+          expect(sorted(streams.output)).toEqual(sorted(whole.output))
+        },
+      ),
+      { numRuns: 100 },
+    )
+  })
+})
