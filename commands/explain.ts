@@ -9,7 +9,15 @@ export const explain: CommandSpec = {
     'Nothing is run, read or opened.',
   program: [{ name: 'TEXT', description: 'a pipeline, or a file of one' }],
   files: false,
-  options: [{ flag: 'json', description: 'as one JSON document' }],
+  options: [
+    {
+      flag: 'no-rewrite',
+      value: 'NAME',
+      repeat: true,
+      description: 'leave a rewrite of the plan out: fuse, projection, filter-first, partial, top-n, threads',
+    },
+    { flag: 'json', description: 'as one JSON document' },
+  ],
   common: ['args', 'store'],
   cost: { time: 'O(text)', memory: 'O(text)' },
   errors: ['usage', 'unknown-command', 'no-such-file'],

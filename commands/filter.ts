@@ -1,6 +1,6 @@
 import { Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
-import { compileExpression, expressionMode } from '../src/expression/index.ts'
+import { compileResolved, expressionMode, resolveExpression } from '../src/expression/index.ts'
 import { FilterOperator } from '../src/expression/operators.ts'
 
 export const filter: CommandSpec = {
@@ -38,14 +38,18 @@ export const filter: CommandSpec = {
       output: '20',
     },
   ],
-  create({ program: [text = ''], args }: Arguments): Stage {
+  create({ program: [text = ''], args, options }: Arguments): Stage {
     const projection = new Projection()
-    const expression = compileExpression(text, projection, { args, mode: expressionMode() })
+    const mode = expressionMode()
+    const expression = compileResolved(resolveExpression(text, projection, { args, mode }), mode)
+    // Of the planner's making (src/run/rewrite.ts): records that cannot be judged go on, since the same filter comes again.
+    const sift = options['sift'] === true
     return {
       role: 'operator',
       reads: projection.paths,
       selects: true,
-      open: (context) => new FilterOperator(expression, context),
+      sifts: expression.vectorised && !expression.usesIndex,
+      open: (context) => new FilterOperator(expression, context, sift),
       ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },

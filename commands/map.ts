@@ -1,7 +1,7 @@
 import { Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { expressionMode, resolveExpression, usesIndex } from '../src/expression/index.ts'
-import { MapOperator, planMap } from '../src/expression/operators.ts'
+import { MapOperator, planMap, renamesOf } from '../src/expression/operators.ts'
 
 export const map: CommandSpec = {
   name: 'map',
@@ -54,6 +54,7 @@ export const map: CommandSpec = {
       role: 'operator',
       reads: projection.paths,
       selects: plan.kind === 'same',
+      ...renamesOf(plan, projection.paths),
       open: (context) => new MapOperator(plan, flat, context),
       ...(usesIndex(resolved) ? { snapshots: true } : { parallel: 'stateless' as const }),
     }

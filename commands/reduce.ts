@@ -87,6 +87,7 @@ export const reduce: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
+      fieldsOnly: plan.fieldsOnly,
       ...(plan.parallel ? { parallel: 'merge', snapshots: 'changes' } : {}),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {

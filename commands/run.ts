@@ -14,6 +14,12 @@ export const run: CommandSpec = {
   files: false,
   options: [
     {
+      flag: 'no-rewrite',
+      value: 'NAME',
+      repeat: true,
+      description: 'leave a rewrite of the plan out: fuse, projection, filter-first, partial, top-n, threads',
+    },
+    {
       flag: 'mode',
       value: 'MODE',
       choices: ['fused', 'pipes', 'parallel'],

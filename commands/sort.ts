@@ -1,6 +1,6 @@
 import { BeckError } from '../src/core/errors.ts'
 import { Projection } from '../src/core/field-path.ts'
-import type { Operator } from '../src/core/operator.ts'
+import type { Collector, Operator } from '../src/core/operator.ts'
 import type { CommandSpec, Stage } from '../src/core/spec.ts'
 import { CheckSorted } from '../src/sort/check.ts'
 import { FirstLines } from '../src/sort/first-lines.ts'
@@ -55,14 +55,19 @@ export const sort: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
-      snapshots: options['check'] === true ? false : limit === undefined ? 'appends' : true,
+      snapshots:
+        options['check'] === true ? false : limit === undefined || options['whole'] === true ? 'appends' : true,
       open(context): Operator {
         if (options['check'] === true) return new CheckSorted(keys)
-        if (limit === undefined) {
+        // Of the planner's making (src/run/rewrite.ts): sorts everything, and gives out the first.
+        if (limit === undefined || options['whole'] === true) {
           const sorter = new LineSorter(keys, context)
           return {
             processBatch: (batch) => sorter.add(batch),
-            onEnd: (out) => drain(sorter.sorted(), (lines) => out.emit(lines)),
+            onEnd(out) {
+              const emit = limit === undefined ? (lines: Uint8Array) => out.emit(lines) : firstOf(limit, out)
+              drain(sorter.sorted(), emit)
+            },
             snapshot: () => sorter.added(),
             // As `snapshot` has given it.
             restore: (states) => sorter.restore(states as Iterable<ReturnType<typeof sorter.added>>),
@@ -80,6 +85,16 @@ export const sort: CommandSpec = {
       },
     }
   },
+}
+
+/** Hands on the first `limit` lines. */
+function firstOf(limit: number, out: Collector): (lines: Uint8Array) => void {
+  let left = limit
+  return (lines) => {
+    let end = 0
+    for (; left > 0 && end < lines.length; left--) end = lines.indexOf(10, end) + 1
+    if (end > 0) out.emit(lines.subarray(0, end))
+  }
 }
 
 function parseLimit(text: string | undefined): number | undefined {

@@ -185,6 +185,7 @@ export const window: CommandSpec = {
     return {
       role: 'operator',
       reads: projection.paths,
+      fieldsOnly: plan?.fieldsOnly === true && lateTo === undefined,
       timers,
       snapshots: (each || plan?.parallel === true) && !timers && lateTo === undefined && 'changes',
       ...(inParts &&

@@ -20,6 +20,8 @@ export interface AggregatePlan {
   readonly mergeable: boolean
   /** Mergeable, and no expression counts the records: several workers may share the work. */
   readonly parallel: boolean
+  /** No expression looks at records. */
+  readonly fieldsOnly: boolean
   open(context: StageContext): AggregateSet
 }
 
@@ -73,6 +75,7 @@ export async function parseAggregates(
     names: calls.map(({ name }) => name),
     mergeable,
     parallel: mergeable && ![...expressions.values()].some(({ usesIndex }) => usesIndex),
+    fieldsOnly: expressions.size === 0 && folds.size === 0,
     open: (context) => open(calls, expressions, folds, context),
   }
 }

@@ -125,6 +125,12 @@ export interface OperatorStage {
   readonly timers?: boolean
   /** What it forwards are records of its input, in their order, and it emits nothing else. */
   readonly selects?: boolean
+  /** It selects by comparing fields and nothing else, so that it may do so earlier. */
+  readonly sifts?: boolean
+  /** It looks at its fields alone, never at a record as a whole. */
+  readonly fieldsOnly?: boolean
+  /** It makes of each record one that has these fields of it and no other members, and refuses none: member → field. */
+  readonly renames?: ReadonlyMap<string, FieldPath>
 }
 
 /** A stage that reads a table whole before its input: what is in the table decides what the input is read for. */

@@ -1,5 +1,6 @@
 import type { AnyNode } from 'acorn'
 import type { ObjectTemplate, RecordBatch, TemplateValue } from '../core/batch.ts'
+import type { FieldPath } from '../core/field-path.ts'
 import type { Collector, Operator, Problem, StageContext } from '../core/operator.ts'
 import { Evaluator, type Resolved } from './evaluator.ts'
 import { compileResolved, type Expression, type ExpressionMode } from './index.ts'
@@ -11,18 +12,22 @@ import { constant, isBoolean, isPlain } from './vector.ts'
 export class FilterOperator implements Operator {
   private readonly expression: Expression
   private readonly context: StageContext
+  private readonly sift: boolean
   private index = 0
 
-  constructor(expression: Expression, context: StageContext) {
+  /** @param sift records on which the expression fails go on */
+  constructor(expression: Expression, context: StageContext, sift = false) {
     this.expression = expression
     this.context = context
+    this.sift = sift
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
     const mask = this.expression.test(batch, this.index)
     this.index += batch.count
     const { problems } = this.expression
-    if (problems.size === 0) return out.forward(batch, mask)
+    if (this.sift) for (const row of problems.keys()) mask[row] = 1
+    if (problems.size === 0 || this.sift) return out.forward(batch, mask)
     inOrder(batch, problems, this.context, (from, to) => out.forward(batch, mask, from, to))
   }
 
@@ -101,6 +106,17 @@ function templateMembers(body: AnyNode, resolved: Resolved): Member[] | undefine
     } else return undefined
   }
   return members
+}
+
+/** The fields that a plan of nothing but fields hands on. */
+export function renamesOf(plan: MapPlan, reads: readonly FieldPath[]): { renames?: ReadonlyMap<string, FieldPath> } {
+  if (plan.kind !== 'template') return {}
+  const renames = new Map<string, FieldPath>()
+  for (const { name, value } of plan.members) {
+    if (value.kind !== 'field') return {}
+    renames.set(name, reads[value.field]!)
+  }
+  return { renames }
 }
 
 /** How much text is gathered before it is emitted: `--flat` may make much of little. */

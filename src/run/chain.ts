@@ -1,6 +1,6 @@
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import { BeckError } from '../core/errors.ts'
-import type { FieldPath } from '../core/field-path.ts'
+import { type FieldPath, samePath } from '../core/field-path.ts'
 import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { type ByteSink, collectInto } from '../pipeline/context.ts'
@@ -31,18 +31,15 @@ export class Chain {
   readonly #ports: (Port | undefined)[] = []
   readonly #out: LineSink
 
-  /**
-   * @param scanner the driver's, whose blocks come to `process`; without one, lines go to `entry`
-   * @param views let a group's stages share a scan; without it each stage is a group of its own
-   */
+  /** @param scanner the driver's, whose blocks come to `process`; without one, lines go to `entry` */
   constructor(
     stages: readonly ChainStage[],
     scanner: Pick<Scanner, 'keyTable'> | undefined,
     around: Surroundings,
     out: LineSink,
-    views = true,
+    rewrites: ChainRewrites = { fuse: true, projection: true },
   ) {
-    const groups = groupStages(stages, views)
+    const groups = groupStages(stages, rewrites)
     this.#out = out
     let sink = out
     for (let at = groups.length - 1; at >= 0; at--) {
@@ -121,16 +118,54 @@ export class Chain {
 export const fieldsOf = (stages: readonly ChainStage[]): readonly FieldPath[] =>
   planFields(stages.map(({ stage }) => stage.reads)).reads
 
+/** Which rewrites of a chain are made. */
+export interface ChainRewrites {
+  /** Neighbours that see the same lines share a scan; without it each stage has its own. */
+  readonly fuse: boolean
+  /** What follows a map that only hands fields on reads them from the map's input. */
+  readonly projection: boolean
+}
+
 /** Runs of stages that can share a scan: the ones before the last only select, and all agree about what a bad line is. */
-export function groupStages(stages: readonly ChainStage[], views = true): ChainStage[][] {
+export function groupStages(
+  stages: readonly ChainStage[],
+  rewrites: ChainRewrites = { fuse: true, projection: true },
+): ChainStage[][] {
   const groups: ChainStage[][] = []
-  for (const stage of stages) {
+  for (const stage of rewrites.projection ? throughMaps(stages) : stages) {
     const group = groups.at(-1)
     const before = group?.at(-1)
-    if (group && before && views && before.stage.selects && agree(before, stage)) group.push(stage)
+    if (group && before && rewrites.fuse && before.stage.selects && agree(before, stage)) group.push(stage)
     else groups.push([stage])
   }
   return groups
+}
+
+/** Leaves out maps whose records nobody looks at but for their fields. */
+function throughMaps(stages: readonly ChainStage[]): ChainStage[] {
+  const kept: ChainStage[] = []
+  for (const stage of stages) {
+    const map = kept.at(-1)
+    const reads = map && readsThrough(map, stage)
+    if (reads) kept[kept.length - 1] = { ...stage, stage: { ...stage.stage, reads }, through: true }
+    else kept.push(stage)
+  }
+  return kept
+}
+
+/** The fields of a stage, as fields of the records before the map in front of it; undefined where that is not the same. */
+export function readsThrough(map: ChainStage, stage: ChainStage): FieldPath[] | undefined {
+  const { renames } = map.stage
+  if (!renames || !stage.stage.fieldsOnly || stage.settings.deadLetter !== undefined || !agree(map, stage))
+    return undefined
+  const reads: FieldPath[] = []
+  for (const [name, ...rest] of stage.stage.reads) {
+    const from = renames.get(String(name))
+    const path: FieldPath | undefined = from && [...from, ...rest]
+    if (!path || reads.some((other) => samePath(other, path))) return undefined
+    reads.push(path)
+  }
+  return reads
 }
 
 const agree = ({ settings: a }: ChainStage, { settings: b }: ChainStage): boolean =>

@@ -16,7 +16,7 @@ import { stopAtBadRecords } from '../pipeline/bad-records.ts'
 import type { InputOrigin } from '../pipeline/origin.ts'
 import type { BlockOperator } from '../pipeline/reader.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
-import { Chain, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 
 /** A stage of a chain, as a worker gets it. Plain data. */
@@ -42,7 +42,7 @@ export interface ParallelHead {
 export interface ChainWork {
   readonly tasks: readonly ChainTask[]
   readonly kind: ParallelHead['kind']
-  readonly views: boolean
+  readonly rewrites: ChainRewrites
 }
 
 /** Undefined: one thread is all that these stages can use. */
@@ -61,20 +61,24 @@ const FINER = 1024
 /**
  * Stages of a chain as one operator, for the drivers that know about threads. Its counts are named by the stage's number and a space.
  */
-export function compose(stages: readonly ChainStage[], kind: ParallelHead['kind'], views = true): OperatorStage {
-  const [group] = groupStages(stages, views) as [ChainStage[]]
+export function compose(
+  stages: readonly ChainStage[],
+  kind: ParallelHead['kind'],
+  rewrites: ChainRewrites,
+): OperatorStage {
+  const [group] = groupStages(stages, rewrites) as [ChainStage[]]
   return {
     role: 'operator',
     reads: fieldsOf(group),
     parallel: kind === 'lines' ? 'ordered' : kind,
-    open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, views)),
+    open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, rewrites)),
     openPart: (context) =>
-      kind === 'lines' ? new LineParts(stages, context, views) : new CompositeParts(stages, context, views),
+      kind === 'lines' ? new LineParts(stages, context, rewrites) : new CompositeParts(stages, context, rewrites),
   }
 }
 
 /** The same in a worker. */
-export async function composeWork({ tasks, kind, views }: ChainWork, registry: Registry): Promise<OperatorStage> {
+export async function composeWork({ tasks, kind, rewrites }: ChainWork, registry: Registry): Promise<OperatorStage> {
   const stages: ChainStage[] = []
   for (const { index, command, args, settings, table } of tasks) {
     const spec = await registry[command]?.()
@@ -83,7 +87,7 @@ export async function composeWork({ tasks, kind, views }: ChainWork, registry: R
     if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
     stages.push({ index, stage, settings })
   }
-  return compose(stages, kind, views)
+  return compose(stages, kind, rewrites)
 }
 
 const surroundings = (context: StageContext): Surroundings => ({
@@ -113,8 +117,8 @@ class Composite implements MergeableOperator, FoldingOperator, BlockOperator {
   readonly #sink = new Current()
   readonly #last: Chain['nodes'][number]
 
-  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
-    this.#chain = new Chain(stages, context, surroundings(context), this.#sink, views)
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
+    this.#chain = new Chain(stages, context, surroundings(context), this.#sink, rewrites)
     this.#last = this.#chain.nodes.at(-1)!
   }
   processBatch(batch: RecordBatch, out: Collector): void {
@@ -167,7 +171,7 @@ class CompositeParts implements PartOperator, BlockOperator {
   readonly #chain: Chain
   #part: PartOperator | undefined
 
-  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
     const last = stages.at(-1)!
     const { openPart } = last.stage
     if (!openPart) throw new Error('a stage without parts')
@@ -176,7 +180,7 @@ class CompositeParts implements PartOperator, BlockOperator {
       return { processBatch: (batch: RecordBatch) => part.processBatch(batch) }
     }
     const parts: ChainStage = { ...last, stage: { ...last.stage, open } }
-    this.#chain = new Chain([...stages.slice(0, -1), parts], context, surroundings(context), new Current(), views)
+    this.#chain = new Chain([...stages.slice(0, -1), parts], context, surroundings(context), new Current(), rewrites)
   }
   processBatch(batch: RecordBatch): void {
     this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)
@@ -204,8 +208,8 @@ class LineParts implements PartOperator<Lines>, BlockOperator, LineSink {
   readonly #chain: Chain
   readonly #lines = new ByteBuffer(1 << 16)
 
-  constructor(stages: readonly ChainStage[], context: StageContext, views: boolean) {
-    this.#chain = new Chain(stages, context, surroundings(context), this, views)
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
+    this.#chain = new Chain(stages, context, surroundings(context), this, rewrites)
   }
   processBatch(batch: RecordBatch): void {
     this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)

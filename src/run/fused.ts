@@ -11,10 +11,11 @@ import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { asOperator, type Ending } from './adapters.ts'
-import { Chain, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan } from './plan.ts'
+import type { Rewrites } from './rewrite.ts'
 
 /** Whether all stages of a plan can run in one process. */
 export function canFuse({ stages }: Pick<LogicalPlan, 'stages'>): boolean {
@@ -27,6 +28,13 @@ export function canFuse({ stages }: Pick<LogicalPlan, 'stages'>): boolean {
   })
 }
 
+/** What a fused pipeline needs of the program around it. */
+export interface FusedHost {
+  readonly terminal: Terminal
+  readonly spawn: Spawn
+  readonly rewrites: Rewrites
+}
+
 /** Operators' timers run this often. */
 const TIMER_MS = 20
 
@@ -36,11 +44,10 @@ const TIMER_MS = 20
  */
 export async function runFused(
   stages: readonly CommandStage[],
-  terminal: Terminal,
-  spawn: Spawn,
+  host: FusedHost,
   output = new Output(),
 ): Promise<number> {
-  const run = new FusedRun(stages, terminal, spawn, output)
+  const run = new FusedRun(stages, host, output)
   try {
     return await run.run()
   } finally {
@@ -52,6 +59,8 @@ class FusedRun {
   readonly #stages: readonly CommandStage[]
   readonly #terminal: Terminal
   readonly #spawn: Spawn
+  readonly #rewrites: ChainRewrites
+  readonly #threads: boolean
   readonly #output: Output
   readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
   readonly #counts = new Map<number, Map<string, number>>()
@@ -63,8 +72,10 @@ class FusedRun {
   /** A stage could not be opened: those behind it have no input. */
   #broken = false
 
-  constructor(stages: readonly CommandStage[], terminal: Terminal, spawn: Spawn, output: Output) {
+  constructor(stages: readonly CommandStage[], { terminal, spawn, rewrites }: FusedHost, output: Output) {
     this.#spawn = spawn
+    this.#rewrites = rewrites
+    this.#threads = rewrites.threads
     this.#stages = stages
     this.#terminal = terminal
     this.#output = output
@@ -124,7 +135,7 @@ class FusedRun {
    * errors are the same.
    */
   async #inParallel({ args }: CommandStage, stages: readonly ChainStage[]): Promise<boolean> {
-    const head = parallelHead(stages)
+    const head = this.#threads ? parallelHead(stages) : undefined
     const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
     // Dead letters of several stages would have to wait for their turn.
     const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
@@ -147,9 +158,9 @@ class FusedRun {
       flush: () => (tail ?? this.#sink).settle(),
     }
     const settings = { ...stages[0]!.settings, workers }
-    const chain: ChainWork = { tasks: this.#tasks.slice(0, head.count), kind: head.kind, views: true }
+    const chain: ChainWork = { tasks: this.#tasks.slice(0, head.count), kind: head.kind, rewrites: this.#rewrites }
     const task = { command: 'run', args, settings, inputs, chain }
-    const stage = compose(stages.slice(0, head.count), head.kind)
+    const stage = compose(stages.slice(0, head.count), head.kind, this.#rewrites)
     let worked = true
     await this.#through(tail, async () => {
       let outcome: Outcome | undefined
@@ -179,10 +190,10 @@ class FusedRun {
 
   /** One thread. */
   async #alone({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
-    const [group] = groupStages(stages) as [ChainStage[]]
+    const [group] = groupStages(stages, this.#rewrites) as [ChainStage[]]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
-    const chain = new Chain(stages, scanner, this.#surroundings, this.#sink)
+    const chain = new Chain(stages, scanner, this.#surroundings, this.#sink, this.#rewrites)
     await this.#through(chain, () =>
       readInputs(scanner, args.files, () => {}, {
         maxLineBytes,
@@ -197,7 +208,7 @@ class FusedRun {
 
   /** Stages whose input is handed to them. */
   #chain(stages: readonly ChainStage[]): Chain | undefined {
-    return stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, this.#sink) : undefined
+    return stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, this.#sink, this.#rewrites) : undefined
   }
 
   /** Records that a first stage makes of something else. */

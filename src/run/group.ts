@@ -14,6 +14,8 @@ export interface ChainStage {
   readonly index: number
   readonly stage: OperatorStage
   readonly settings: RunSettings
+  /** Its records are those before a map that is left out: they are trimmed, as the map would have made them. */
+  readonly through?: boolean
 }
 
 /** What a chain asks its driver for, for one of its stages. */
@@ -103,7 +105,7 @@ class Node {
     this.index = stage.index
     this.stage = stage
     this.#bad = around.bad(stage)
-    this.operator = stage.stage.open(around.context(stage, scanner, !first))
+    this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through === true))
     this.out = next ? this.#forwardTo(next, select) : out
   }
 

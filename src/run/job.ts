@@ -6,6 +6,7 @@ import type { Terminal } from '../cli/terminal.ts'
 import { Output } from '../pipeline/descriptor.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from './plan.ts'
+import { chooseRewrites, rewritePlan, type Rewrites } from './rewrite.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
 /** What `run` and `explain` do. Returns the exit code. @throws BeckError */
@@ -36,10 +37,11 @@ export async function runJob(
   if (store !== undefined) process.env['BECK_STORE'] = store
   const { env } = process
   const source = sourceOf(job)
+  const rewrites = chooseRewrites((options['no-rewrite'] ?? []) as readonly string[])
   const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
   if (action === 'explain') {
     const { explain } = await import('./explain.ts')
-    return print(explain(plan, options['json'] === true))
+    return print(await explain(plan, rewrites, options['json'] === true))
   }
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
@@ -55,13 +57,14 @@ export async function runJob(
       throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
   }
   const fused = options['mode'] !== 'pipes'
-  return fused ? runPlan(plan, host, terminal) : runPiped(plan, host)
+  return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host)
 }
 
-async function runPlan(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
+async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {
   const { canFuse, runFused } = await import('./fused.ts')
-  if (!canFuse(plan)) return runPiped(plan, host)
-  return runFused(plan.stages as readonly CommandStage[], terminal, host.spawn)
+  if (!canFuse(logical)) return runPiped(logical, host)
+  const { plan } = await rewritePlan(logical, rewrites)
+  return runFused(plan.stages as readonly CommandStage[], { terminal, spawn: host.spawn, rewrites })
 }
 
 async function runPiped(plan: LogicalPlan, host: Host): Promise<number> {

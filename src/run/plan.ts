@@ -213,12 +213,14 @@ function checkPlace(source: JobSource, stage: PlannedStage, index: number, count
   }
 }
 
-function readsOf(stage: Stage): readonly FieldPath[] | undefined {
+/** The fields that a stage's scanner extracts, where that is known before it runs. */
+export function readsOf(stage: Stage): readonly FieldPath[] | undefined {
   if (stage.role === 'pair') return stage.reads[0]
   return 'reads' in stage && stage.role !== 'table' ? stage.reads : undefined
 }
 
-function outputOf(
+/** What is known of a stage's records. */
+export function outputOf(
   name: string,
   role: Stage['role'],
   { options }: Arguments,

@@ -7,6 +7,7 @@ import type { Arguments } from '../../core/spec.ts'
 import { openSideFile } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
+import { allRewrites } from '../rewrite.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
@@ -235,10 +236,11 @@ class BatchJob {
     const reading = { ...first, args: { ...first.args, files }, settings: { ...first.settings, inputs: files } }
     const { out } = this.#options
     const { spawn } = this.#host
-    if (out === undefined) return runFused([reading, ...more], this.#terminal, spawn)
+    if (out === undefined)
+      return runFused([reading, ...more], { terminal: this.#terminal, spawn, rewrites: allRewrites })
     const name = partOf([first, ...more].at(-1) as CommandStage)
     return this.#folder.write(name, (fd, path) =>
-      runFused([reading, ...more], this.#terminal, spawn, new Output(fd, path)),
+      runFused([reading, ...more], { terminal: this.#terminal, spawn, rewrites: allRewrites }, new Output(fd, path)),
     )
   }
 

@@ -1,0 +1,200 @@
+import { BeckError } from '../core/errors.ts'
+import { formatFieldPath, parseKeyFields, samePath } from '../core/field-path.ts'
+import type { Arguments } from '../core/spec.ts'
+import { parseOn } from '../join/on.ts'
+import { suggest } from '../core/suggest.ts'
+import { outputOf, type CommandStage, type LogicalPlan, type PlannedStage, readsOf } from './plan.ts'
+
+/** What the planner may do to a pipeline. Each is switched off by its name, and none changes a result. */
+export const rewriteNames = {
+  fuse: 'stages that see the same lines share one scan, for the fields of all of them',
+  projection: 'what follows a map of nothing but fields reads them from the map’s input',
+  'filter-first': 'filters go before sorting, shuffling and joining',
+  partial: 'groups are made before a shuffle, and put together after it',
+  'top-n': 'sort --limit keeps no more than it gives out',
+  threads: 'the first stages of files run on all threads',
+} as const
+export type RewriteName = keyof typeof rewriteNames
+export type Rewrites = Readonly<Record<RewriteName, boolean>>
+
+/** All but those that are named. @throws BeckError bad-option */
+export function chooseRewrites(off: readonly string[]): Rewrites {
+  const names = Object.keys(rewriteNames) as RewriteName[]
+  for (const name of off) {
+    if (names.includes(name as RewriteName)) continue
+    throw new BeckError('bad-option', {
+      option: '--no-rewrite',
+      problem: `there is no rewrite "${name}"`,
+      suggestion: suggest(name, names),
+      ...(suggest(name, names) === undefined && { hint: `they are ${names.join(', ')}` }),
+    })
+  }
+  // Made of all names.
+  return Object.fromEntries(names.map((name) => [name, !off.includes(name)])) as Rewrites
+}
+
+export const allRewrites: Rewrites = chooseRewrites([])
+
+/** A rewrite that was made. */
+export interface RewriteMade {
+  readonly name: RewriteName
+  readonly says: string
+}
+
+export interface RewrittenPlan {
+  readonly plan: LogicalPlan
+  readonly made: readonly RewriteMade[]
+}
+
+/** Rewrites the stages of a plan, and those of the pipelines within it. */
+export async function rewritePlan(plan: LogicalPlan, rewrites: Rewrites): Promise<RewrittenPlan> {
+  const made: RewriteMade[] = []
+  let stages: PlannedStage[] = []
+  for (const stage of plan.stages) {
+    const inner = async (part: LogicalPlan): Promise<LogicalPlan> => {
+      const rewritten = await rewritePlan(part, rewrites)
+      made.push(...rewritten.made)
+      return rewritten.plan
+    }
+    stages.push(
+      stage.kind === 'tee'
+        ? { ...stage, branches: await Promise.all(stage.branches.map(inner)) }
+        : { ...stage, tables: await Promise.all(stage.tables.map(inner)) },
+    )
+  }
+  if (rewrites['filter-first']) stages = await filtersFirst(stages, made)
+  if (rewrites.partial) stages = await partialFirst(stages, made)
+  if (!rewrites['top-n']) stages = await sortWhole(stages)
+  return { plan: { ...plan, stages }, made }
+}
+
+/** The same command with other arguments. */
+async function remake(
+  stage: CommandStage,
+  options: Arguments['options'],
+  words: readonly string[],
+): Promise<CommandStage> {
+  const args = { ...stage.args, options }
+  const made = await stage.spec.create(args)
+  return {
+    ...stage,
+    args,
+    words,
+    stage: made,
+    reads: readsOf(made),
+    output: outputOf(stage.name, made.role, args, made),
+  }
+}
+
+/**
+ * A filter that only compares fields goes before what neither changes records nor needs those that it drops. A copy goes: the filter itself stays
+ * where it stood, and decides about the records on which the copy fails, as it would have without.
+ */
+async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]): Promise<PlannedStage[]> {
+  const out: PlannedStage[] = []
+  for (const stage of stages) {
+    out.push(stage)
+    const filter = stage.kind === 'command' && stage.name === 'filter' ? stage : undefined
+    if (filter?.stage?.role !== 'operator' || filter.stage.sifts !== true || filter.settings.deadLetter !== undefined)
+      continue
+    let at = out.length - 1
+    while (at > 0 && lets(out[at - 1]!, filter)) at--
+    if (at === out.length - 1) continue
+    const behind = out[at] as CommandStage
+    // The filter's copy reads what the first of them has read.
+    const copy = withFiles(
+      await remake(filter, { ...filter.args.options, sift: true }, filter.words),
+      behind.args.files,
+    )
+    out[at] = withFiles(behind, [])
+    const before = out.slice(at, -1).map(({ name }) => name)
+    out.splice(at, 0, copy)
+    made.push({
+      name: 'filter-first',
+      says: `filter ${filter.args.program[0] ?? ''} goes before ${before.join(' and ')}`,
+    })
+  }
+  return out
+}
+
+/** Whether a filter may go before a stage. */
+function lets(stage: PlannedStage, filter: CommandStage): boolean {
+  if (stage.kind !== 'command' || stage.settings.deadLetter !== undefined || stage.stage === undefined) return false
+  const { options } = stage.args
+  // Bad lines would be found in another order.
+  if (stage.settings.strict !== filter.settings.strict || stage.settings.maxLineBytes !== filter.settings.maxLineBytes)
+    return false
+  switch (stage.name) {
+    case 'sort':
+      return options['limit'] === undefined && options['check'] === undefined
+    case 'shuffle':
+      return stage.role === 'operator'
+    case 'join': {
+      if (stage.role !== 'table' || options['as-of'] !== undefined) return false
+      const type = options['type'] ?? 'inner'
+      if (type === 'semi' || type === 'anti') return true
+      if (type !== 'inner' && type !== 'left') return false
+      const roots = (filter.reads ?? []).map(([name]) => String(name))
+      const nest = options['nest'] as string | undefined
+      if (nest !== undefined) return !roots.includes(nest)
+      // A field that the left record lacks may come from the table, but for the keys.
+      const keys = parseOn(options['on'] as string, '--on').map(({ left }) => left)
+      return (filter.reads ?? []).every((path) => keys.some((key) => key.length === 1 && samePath(key, path)))
+    }
+    default:
+      return false
+  }
+}
+
+/** `shuffle --by k | reduce … --by k` makes the groups first: what is shuffled is one line a group. */
+async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]): Promise<PlannedStage[]> {
+  const out: PlannedStage[] = []
+  for (const stage of stages) {
+    const before = out.at(-1)
+    if (before?.kind !== 'command' || stage.kind !== 'command' || !sameGroups(before, stage)) {
+      out.push(stage)
+      continue
+    }
+    const { options } = stage.args
+    const by = parseKeyFields(options['by'] as string)
+      .map(({ name }) => formatFieldPath([name]))
+      .join(',')
+    const first = await remake(stage, { ...options, partial: true }, [...stage.words, '--partial'])
+    const middle = await remake(before, { ...before.args.options, by }, [...before.words, '--by', by])
+    const last = await remake(stage, { ...options, merge: true }, [...stage.words, '--merge'])
+    out.pop()
+    out.push(withFiles(first, before.args.files), withFiles(middle, []), last)
+    const says = `reduce ${stage.args.program[0] ?? ''} makes its groups before shuffle, and puts them together after it`
+    made.push({ name: 'partial', says })
+  }
+  return out
+}
+
+const withFiles = (stage: CommandStage, files: readonly string[]): CommandStage => ({
+  ...stage,
+  args: { ...stage.args, files },
+  settings: { ...stage.settings, inputs: files },
+})
+
+/** Whether a reduce groups by what the shuffle before it brings together. */
+function sameGroups(shuffle: CommandStage, reduce: CommandStage): boolean {
+  if (shuffle.name !== 'shuffle' || shuffle.role !== 'operator' || reduce.name !== 'reduce') return false
+  if (reduce.stage?.role !== 'operator' || reduce.stage.parallel !== 'merge') return false
+  // Records would be refused in another order.
+  if ([shuffle, reduce].some(({ settings }) => settings.deadLetter !== undefined)) return false
+  const { by, merge, partial } = reduce.args.options
+  if (by === undefined || merge === true || partial === true || shuffle.args.options['sort'] !== undefined) return false
+  const left = parseKeyFields(shuffle.args.options['by'] as string)
+  const right = parseKeyFields(by as string)
+  return left.length === right.length && left.every(({ path }, index) => samePath(path, right[index]!.path))
+}
+
+/** A sort with a limit as a whole sort, of which the first records are taken. */
+async function sortWhole(stages: readonly PlannedStage[]): Promise<PlannedStage[]> {
+  const out: PlannedStage[] = []
+  for (const stage of stages) {
+    const limited = stage.kind === 'command' && stage.name === 'sort' && stage.args.options['limit'] !== undefined
+    out.push(limited ? await remake(stage, { ...stage.args.options, whole: true }, stage.words) : stage)
+  }
+  return out
+}
