@@ -11,10 +11,11 @@ export const explain: CommandSpec = {
   files: false,
   options: [
     {
-      flag: 'no-rewrite',
+      flag: 'without',
       value: 'NAME',
       repeat: true,
-      description: 'leave a rewrite of the plan out: fuse, projection, filter-first, partial, top-n, threads',
+      description:
+        'leave a rewrite of the plan out (again for more): fuse, projection, filter-first, partial, top-n, threads',
     },
     { flag: 'json', description: 'as one JSON document' },
   ],

@@ -144,6 +144,7 @@ export interface TableStage<Table = unknown> {
   readonly reads: readonly FieldPath[]
   /** As of `OperatorStage`, for the input. The table is read once, by one thread. */
   readonly parallel?: 'stateless' | 'merge'
+  readonly selects?: boolean
   open(context: StageContext): TableReader<Table>
   /** The stage for the input; called once per worker. */
   stage(table: Table): OperatorStage

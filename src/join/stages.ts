@@ -41,6 +41,7 @@ export function broadcastStage(
     store,
     reads: right.paths,
     parallel,
+    selects: type === 'semi' || type === 'anti',
     open(context) {
       const times = asOf?.open(asOf.time.right, timeField!)
       return new JoinTableReader({ table, type, rules, keyFields, times }, context)

@@ -1,7 +1,275 @@
-import type { LogicalPlan } from './plan.ts'
-import type { Rewrites } from './rewrite.ts'
+import { formatFieldPath } from '../core/field-path.ts'
+import type { OperatorStage } from '../core/spec.ts'
+import { groupStages } from './chain.ts'
+import { parallelHead } from './composite.ts'
+import { canFuse } from './fused.ts'
+import type { ChainStage } from './group.ts'
+import { type CommandStage, type LogicalPlan, PIPELINE_WORD, type PlannedStage } from './plan.ts'
+import { type RewriteMade, rewritePlan, type Rewrites } from './rewrite.ts'
+import { quoted } from './shell-line.ts'
+import { placeIn } from './text.ts'
 
-/** The plan for people, or as JSON. */
+/** What `explain --json` writes. */
+interface Explained {
+  readonly mode: 'fused' | 'pipes'
+  readonly stages: readonly ExplainedStage[]
+  readonly rewrites: readonly RewriteMade[]
+}
+interface ExplainedStage {
+  readonly number: number
+  readonly command: string
+  readonly place: string
+  /** Where its records come from: `files`, `stdin`, or the stage before: its `rows` as they stand in memory, its `lines` scanned anew, a `pipe`. */
+  readonly input?: {
+    readonly from: 'files' | 'stdin' | 'rows' | 'lines' | 'pipe'
+    readonly stage?: number
+    readonly files?: readonly string[]
+  }
+  /** What the scan in front of it extracts, for all stages that share it; `table`: and what a join needs, which its table decides. */
+  readonly scan?: { readonly fields: readonly string[]; readonly table?: true; readonly stages: readonly number[] }
+  /** Left out: the next stage reads the fields from its input. */
+  readonly inlined?: true
+  readonly threads: 'all' | 'one'
+  /** How what several threads have made is put together. */
+  readonly joined?: 'in order' | 'merged' | 'parts in order'
+  readonly memory: string
+  readonly exchange?: string
+  readonly output: string
+  readonly branches?: readonly Explained[]
+  readonly tables?: readonly Explained[]
+}
+
+/** The plan for people, or as JSON. Nothing is run. */
 export async function explain(plan: LogicalPlan, rewrites: Rewrites, json: boolean): Promise<string> {
-  return JSON.stringify([plan.stages.length, rewrites, json])
+  const explained = await explainPlan(plan, rewrites)
+  return json ? `${JSON.stringify(explained, null, 2)}\n` : `${forPeople(explained, '').join('\n')}\n`
+}
+
+/** @param inner a pipeline in brackets, which is run as the whole one is */
+async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, inner = false): Promise<Explained> {
+  const fused = canFuse(logical) && !inner
+  // Processes of their own run what is written.
+  const { plan, made } = fused ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
+  const physical = physicalOf(plan, fused, rewrites)
+  const stages = await Promise.all(
+    plan.stages.map((stage, index) => explainStage(plan, stage, index, physical, rewrites)),
+  )
+  return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...physical.made] }
+}
+
+interface ScanGroup {
+  readonly stages: readonly number[]
+  readonly fields: readonly string[]
+  readonly table: boolean
+}
+
+/** How stages share scans and threads. */
+interface Physical {
+  readonly fused: boolean
+  /** Per stage the stages with which it shares a scan, itself among them, and its fields. */
+  readonly groups: ReadonlyMap<number, ScanGroup>
+  readonly inlined: ReadonlySet<number>
+  readonly threaded: ReadonlyMap<number, ExplainedStage['joined']>
+  readonly made: readonly RewriteMade[]
+}
+
+function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Physical {
+  const made: RewriteMade[] = []
+  const chain = plan.stages.flatMap((stage, index) =>
+    stage.kind === 'command' ? (chainStage(stage, index) ?? []) : [],
+  )
+  const how = fused ? rewrites : { ...rewrites, fuse: false, projection: false }
+  const groups: [number, ScanGroup][] = []
+  const kept = new Set<number>()
+  for (const group of groupStages(chain, how)) {
+    const stages = group.map(({ index }) => index)
+    const table = group.some(({ index }) => (plan.stages[index] as CommandStage).role === 'table')
+    const fields = new Set(group.flatMap(({ stage }) => stage.reads.map(formatFieldPath)))
+    for (const index of stages) groups.push([index, { stages, fields: [...fields], table }])
+    for (const index of stages) kept.add(index)
+    if (stages.length > 1) made.push({ name: 'fuse', says: `stages ${listed(stages)} share one scan` })
+  }
+  const inlined = new Set(chain.map(({ index }) => index).filter((index) => !kept.has(index)))
+  for (const index of inlined)
+    made.push({
+      name: 'projection',
+      says: `stage ${index + 2} reads its fields from the records before the map of stage ${index + 1}`,
+    })
+  const threaded = new Map<number, ExplainedStage['joined']>()
+  const [first] = plan.stages
+  const files =
+    first?.kind === 'command' && first.spec.files && first.args.files.length > 0 && !first.args.files.includes('-')
+  const plain = chain.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
+  const head = files && plain && fused && rewrites.threads && chain[0]?.index === 0 ? parallelHead(chain) : undefined
+  if (head) {
+    const joined = head.kind === 'merge' ? 'merged' : head.kind === 'ordered' ? 'parts in order' : 'in order'
+    for (let index = 0; index < head.count; index++) threaded.set(index, joined)
+    made.push({
+      name: 'threads',
+      says: `${head.count === 1 ? 'stage 1 runs' : `stages 1 to ${head.count} run`} on all threads, for files of 32 MiB and more`,
+    })
+  }
+  return { fused, groups: new Map(groups), inlined, threaded, made }
+}
+
+/** As it would stand in a chain; a join's stage is only made when its table is read. */
+function chainStage({ stage, settings, role }: CommandStage, index: number): ChainStage | undefined {
+  if (stage?.role === 'operator') return { index, stage, settings }
+  const reads = stage && 'reads' in stage && role === 'encoder' ? (stage.reads as OperatorStage['reads']) : []
+  const open = (): never => {
+    throw new Error('explained only')
+  }
+  if (stage?.role === 'table') {
+    return {
+      index,
+      settings,
+      stage: {
+        role: 'operator',
+        reads,
+        open,
+        selects: stage.selects === true,
+        ...(stage.parallel && { parallel: stage.parallel }),
+      },
+    }
+  }
+  if (role === 'encoder' || role === 'sink') return { index, settings, stage: { role: 'operator', reads, open } }
+  return undefined
+}
+
+async function explainStage(
+  plan: LogicalPlan,
+  stage: PlannedStage,
+  index: number,
+  { fused, groups, inlined, threaded }: Physical,
+  rewrites: Rewrites,
+): Promise<ExplainedStage> {
+  const base = { number: index + 1, place: placeIn(plan.source, stage.text.at) }
+  const before = index > 0 ? { stage: index } : {}
+  if (stage.kind === 'tee') {
+    const branches = await Promise.all(stage.branches.map((branch) => explainPlan(branch, rewrites, true)))
+    const output = 'the same records, to each branch and to the next stage'
+    return {
+      ...base,
+      command: 'tee',
+      input: { from: 'pipe', ...before },
+      threads: 'one',
+      memory: 'O(1)',
+      output,
+      branches,
+    }
+  }
+  const group = groups.get(index)
+  const leads = group?.stages[0] === index
+  const { files } = stage.args
+  const own = stage.spec.files && files.length > 0
+  const from = own
+    ? 'files'
+    : index === 0
+      ? 'stdin'
+      : !fused
+        ? 'pipe'
+        : leads || inlined.has(index) || !group
+          ? 'lines'
+          : 'rows'
+  const joined = threaded.get(index)
+  const tables = await Promise.all(stage.tables.map((table) => explainPlan(table, rewrites, true)))
+  const source = stage.spec.place === 'first' || (index === 0 && stage.role === 'tool')
+  return {
+    ...base,
+    command: commandOf(stage),
+    ...(!source && { input: { from, ...(own ? { files } : before) } }),
+    ...(leads && {
+      scan: {
+        fields: group.fields,
+        ...(group.table && { table: true }),
+        stages: group.stages.map((other) => other + 1),
+      },
+    }),
+    ...(inlined.has(index) && { inlined: true }),
+    threads: joined ? 'all' : 'one',
+    ...(joined && { joined }),
+    memory: stage.spec.cost.memory,
+    ...exchangeOf(stage),
+    output: outputText(stage),
+    ...(tables.length > 0 && { tables }),
+  }
+}
+
+const commandOf = ({ name, words }: CommandStage): string =>
+  [name, ...words.map((word) => (word.startsWith(PIPELINE_WORD) ? '(…)' : quoted(word)))].join(' ')
+
+/** Where records change places by key. */
+function exchangeOf({ name, args }: CommandStage): { exchange?: string } {
+  const by = args.options['by'] as string | undefined
+  if (name === 'shuffle')
+    return { exchange: `by ${by ?? ''} into ${String(args.options['partitions'] ?? 1)} partitions` }
+  if (name === 'join')
+    return { exchange: args.options['merge'] === true ? 'both sides are sorted by key' : 'the table is held whole' }
+  return {}
+}
+
+function outputText({ output, role }: CommandStage): string {
+  if (role === 'encoder') return 'text'
+  if (output.records === 'none') return 'nothing'
+  const order = {
+    input: output.records === 'kept' ? 'in their order' : 'in the order of the input',
+    key: `sorted by ${output.by ?? 'key'}${output.partitions === undefined ? '' : ', partition after partition'}`,
+    first: output.by === undefined ? 'one' : 'in the order in which keys come first',
+    time: 'in the order of window ends',
+  }[output.order]
+  return `${output.records === 'kept' ? 'records as they came' : 'new records'}, ${order}`
+}
+
+const listed = (stages: readonly number[]): string =>
+  stages
+    .map((stage) => String(stage + 1))
+    .join(', ')
+    .replace(/, (\d+)$/, ' and $1')
+
+function forPeople({ mode, stages, rewrites }: Explained, indent: string): string[] {
+  const out: string[] = []
+  const say = (text: string): void => void out.push(`${indent}${text}`)
+  if (indent === '') say(mode === 'fused' ? 'in one process' : 'a process a stage')
+  for (const stage of stages) {
+    say(`${stage.number}  ${stage.command}`)
+    const row = (label: string, text: string): void => say(`     ${label.padEnd(9)}${text}`)
+    if (stage.input) row('input', inputText(stage))
+    if (stage.scan) {
+      const { fields, table, stages: shared } = stage.scan
+      const known = [...fields, ...(table ? ['what the join needs for its table'] : [])].join(', ')
+      const what = known === '' ? 'whole records' : known
+      row('scan', `${what}${shared.length > 1 ? ` (for stages ${listed(shared.map((number) => number - 1))})` : ''}`)
+    }
+    if (stage.inlined) row('is', 'left out: the next stage reads its fields from the input of this one')
+    if (stage.joined) row('threads', `all, ${stage.joined}`)
+    if (stage.exchange) row('exchange', stage.exchange)
+    row('memory', stage.memory)
+    row('output', stage.output)
+    for (const branch of stage.branches ?? []) {
+      say('     branch')
+      out.push(...forPeople(branch, `${indent}       `))
+    }
+    for (const table of stage.tables ?? []) {
+      say('     table')
+      out.push(...forPeople(table, `${indent}       `))
+    }
+  }
+  if (rewrites.length > 0) say('rewrites')
+  for (const { name, says } of rewrites) say(`     ${name.padEnd(13)}${says}`)
+  return out
+}
+
+function inputText({ input, inlined }: ExplainedStage): string {
+  switch (input?.from) {
+    case 'files':
+      return (input.files ?? []).join(' ')
+    case 'stdin':
+      return 'standard input'
+    case 'rows':
+      return `rows of stage ${input.stage}, where they are`
+    case 'pipe':
+      return `a pipe from stage ${input.stage}`
+    default:
+      return `${inlined ? 'rows' : 'lines'} of stage ${input?.stage}`
+  }
 }

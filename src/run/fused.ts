@@ -21,6 +21,8 @@ import type { Rewrites } from './rewrite.ts'
 export function canFuse({ stages }: Pick<LogicalPlan, 'stages'>): boolean {
   return stages.every((stage, index) => {
     if (stage.kind !== 'command' || stage.tables.length > 0) return false
+    if (stage.name === 'consume' && ['exactly-once', 'at-least-once'].some((flag) => stage.args.options[flag] === true))
+      return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
     if (stage.role === 'operator' || stage.role === 'table') return true
     if (stage.stage?.role === 'sink' && stage.stage.ownProcess) return false

@@ -37,7 +37,7 @@ export async function runJob(
   if (store !== undefined) process.env['BECK_STORE'] = store
   const { env } = process
   const source = sourceOf(job)
-  const rewrites = chooseRewrites((options['no-rewrite'] ?? []) as readonly string[])
+  const rewrites = chooseRewrites((options['without'] ?? []) as readonly string[])
   const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
   if (action === 'explain') {
     const { explain } = await import('./explain.ts')

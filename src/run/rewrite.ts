@@ -23,7 +23,7 @@ export function chooseRewrites(off: readonly string[]): Rewrites {
   for (const name of off) {
     if (names.includes(name as RewriteName)) continue
     throw new BeckError('bad-option', {
-      option: '--no-rewrite',
+      option: '--without',
       problem: `there is no rewrite "${name}"`,
       suggestion: suggest(name, names),
       ...(suggest(name, names) === undefined && { hint: `they are ${names.join(', ')}` }),
@@ -64,6 +64,11 @@ export async function rewritePlan(plan: LogicalPlan, rewrites: Rewrites): Promis
   }
   if (rewrites['filter-first']) stages = await filtersFirst(stages, made)
   if (rewrites.partial) stages = await partialFirst(stages, made)
+  for (const stage of stages) {
+    const limit = stage.kind === 'command' && stage.name === 'sort' ? stage.args.options['limit'] : undefined
+    if (limit === undefined || !rewrites['top-n']) continue
+    made.push({ name: 'top-n', says: `sort keeps its first ${String(limit)} records and no others` })
+  }
   if (!rewrites['top-n']) stages = await sortWhole(stages)
   return { plan: { ...plan, stages }, made }
 }
@@ -160,7 +165,7 @@ async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]
       .map(({ name }) => formatFieldPath([name]))
       .join(',')
     const first = await remake(stage, { ...options, partial: true }, [...stage.words, '--partial'])
-    const middle = await remake(before, { ...before.args.options, by }, [...before.words, '--by', by])
+    const middle = await remake(before, { ...before.args.options, by }, before.words)
     const last = await remake(stage, { ...options, merge: true }, [...stage.words, '--merge'])
     out.pop()
     out.push(withFiles(first, before.args.files), withFiles(middle, []), last)
@@ -172,6 +177,7 @@ async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]
 
 const withFiles = (stage: CommandStage, files: readonly string[]): CommandStage => ({
   ...stage,
+  words: [...stage.words.filter((word) => !stage.args.files.includes(word)), ...files],
   args: { ...stage.args, files },
   settings: { ...stage.settings, inputs: files },
 })
