@@ -50,7 +50,7 @@ export async function runJob(
   if (options['mode'] === 'parallel') {
     const { runBatch } = await import('./batch/job.ts')
     const exit = await runBatch(plan, args.args, await batch(), host, terminal)
-    return exit ?? runPlan(plan, host, terminal)
+    return exit ?? runPlan(plan, rewrites, host, terminal)
   }
   for (const flag of ['out', 'attempts', 'speculate', 'split', 'stats']) {
     if (options[flag] !== undefined)
