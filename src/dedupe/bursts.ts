@@ -45,7 +45,8 @@ const MOST_IDLE = 1 << 16
 
 /**
  * `dedupe --within D`: a burst begins with a record of a key and takes in those of the key up to D from it; the next one after that begins
- * a new burst, so a key that never pauses is seen again and again. Bursts are forgotten when the watermark is past their end.
+ * a new burst, so a key that never pauses is seen again and again. Bursts are forgotten when the watermark is past their end; a record
+ * before the watermark may have belonged to one of those: it is kept, since nothing is to be lost, and counted.
  * O(1) a record; memory: the keys of the last D and delay.
  */
 export class DedupeBursts implements Operator, Growing {
@@ -78,6 +79,7 @@ export class DedupeBursts implements Operator, Growing {
     const ids = this.#keys.intern(batch)
     const values = times.read(batch)
     const held = keep === 'last' || countField !== undefined
+    let late = 0
     for (let row = 0; row < count; row++) {
       const at = row * stride
       const time = values[row]!
@@ -99,6 +101,7 @@ export class DedupeBursts implements Operator, Growing {
       const open = this.#bursts.get(id)
       const burst = open?.find(({ start }) => Math.abs(time - start) <= withinMs)
       if (!burst) {
+        if (time < this.#newest - this.#options.delayMs) late++
         const line = held ? new Uint8Array(bytes.subarray(spans[at], spans[at + 1])) : undefined
         const fresh: Burst = { id, start: time, arrival: this.#arrivals++, line, time, count: 1 }
         if (open) open.push(fresh)
@@ -115,6 +118,7 @@ export class DedupeBursts implements Operator, Growing {
         burst.time = time
       } else this.#dupes?.write(batch.lines(undefined, row, row + 1))
     }
+    if (late > 0) this.#context.count('late, so perhaps duplicates: kept', late)
   }
 
   /** Called before each batch by the kernel's memory, which may grow then only. */

@@ -118,6 +118,26 @@ describe('dedupe --within', () => {
     )
   })
 
+  it('keeps and counts a record that may be a duplicate of one that is forgotten', async () => {
+    // The burst of a is forgotten when 11 has come: what comes at 0 might be its duplicate. That of b is not.
+    const items = [
+      at(0, 'a', 1),
+      at(4, 'b', 2),
+      at(11, 'c', 3),
+      at(0, 'a', 4),
+      at(5, 'b', 5),
+      at(30, 'd', 6),
+      at(30, 'e', 7),
+    ]
+    const got = await run(items, {})
+    expect(got.output).toBe(lines([items[0], items[1], items[2], items[3], items[5], items[6]]))
+    expect(got.counts).toEqual({ 'late, so perhaps duplicates: kept': 1 })
+    // Within the delay it is surely one.
+    const delayed = await run(items, { delay: '11s' })
+    expect(delayed.output).toBe(lines([items[0], items[1], items[2], items[5], items[6]]))
+    expect(delayed.counts).toEqual({})
+  })
+
   it.each(['reference', 'wasm'] as const)('forgets keys whose time is over (%s)', async (scanner) => {
     const items = Array.from({ length: 200_000 }, (_, n) => at(n, `k${n % 150_000}`, n))
     const options = { by: 'key', within: '10s', time: 't' }
