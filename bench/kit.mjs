@@ -89,7 +89,44 @@ export const sessions = (part = 1) =>
     closeSync(fd)
   })
 
-/** Gives the space of `shifted` and `sessions` back. */
+/** 1 GB of text in lines of some words, or `part` of it; the words are as frequent as Zipf has it. */
+export const text = (part = 1) =>
+  once(`text-${part}`, (out) => {
+    const words = 50_000
+    const cumulative = new Float64Array(words)
+    for (let i = 0, sum = 0; i < words; i++) cumulative[i] = sum += 1 / (i + 1)
+    const total = cumulative[words - 1]
+    // Words of one to twelve letters, the frequent ones short.
+    const spelled = Array.from({ length: words }, (_, i) =>
+      (i * 7 + 1)
+        .toString(36)
+        .replaceAll(/\d/g, (d) => 'etaoinshrd'[d])
+        .repeat(1 + (i % 3 === 2)),
+    )
+    let state = 1
+    const random = () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32) * total
+    const fd = openSync(out, 'w')
+    for (let bytes = 0; bytes < 1e9 * part;) {
+      let chunk = ''
+      while (chunk.length < 1 << 20) {
+        for (let word = 0; word < 10; word++) {
+          const at = random()
+          let [low, high] = [0, words - 1]
+          while (low < high) {
+            const middle = (low + high) >> 1
+            if (cumulative[middle] < at) low = middle + 1
+            else high = middle
+          }
+          chunk += spelled[low] + (word < 9 ? ' ' : '\n')
+        }
+      }
+      writeSync(fd, chunk)
+      bytes += chunk.length
+    }
+    closeSync(fd)
+  })
+
+/** Gives the space of those files back. */
 export function forget() {
   for (const file of made.values()) rmSync(file)
   made.clear()
@@ -107,6 +144,7 @@ export function run(line, { file = clicks(), output = '/dev/null', more = {} } =
     CLICKS: file,
     INPUT: file,
     USERS: users(),
+    COPIES: Array(5).fill(file).join(' '),
     ...(line.includes('$SHIFTED') && { SHIFTED: shifted(file) }),
   }
   const out = openSync(output, 'w')
@@ -125,7 +163,13 @@ export function run(line, { file = clicks(), output = '/dev/null', more = {} } =
 /** Runs a query in a DuckDB of its own, perhaps with a limit of its memory. @returns the time of the query alone, in ms */
 export function query(sql, { file = clicks(), output = '/dev/null', memory } = {}) {
   const tables = { $CLICKS: () => file, $INPUT: () => file, $USERS: users, $SHIFTED: () => shifted(file) }
-  const from = sql.replaceAll(/\$[A-Z]+/g, (name) => `read_ndjson('${tables[name]()}')`)
+  const from = sql
+    .replaceAll(
+      '$LINES',
+      () => `read_csv('${file}', columns = {line: 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false)`,
+    )
+    .replaceAll('$COPIES', () => `read_ndjson([${Array(5).fill(`'${file}'`)}])`)
+    .replaceAll(/\$[A-Z]+/g, (name) => `read_ndjson('${tables[name]()}')`)
   const words = [join(here, 'peers/duckdb.mjs'), `COPY (${from}) TO '${output}' (FORMAT json)`]
   if (memory) words.push(memory, scratch)
   return Number(execFileSync(process.execPath, words, { env, encoding: 'utf8' }))

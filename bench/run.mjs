@@ -47,7 +47,7 @@ const present = (sides) =>
     .map(([name, side]) => [name, typeof side === 'string' ? { line: side } : side])
     .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
 
-const inputs = { clicks: kit.clicks, sessions: kit.sessions }
+const inputs = { clicks: kit.clicks, sessions: kit.sessions, text: kit.text }
 /** Throws when the sides do not agree. */
 function compareOutputs(sides, order, input) {
   const outputs = present(sides).map(([name, side]) => {

@@ -77,6 +77,13 @@ const formats: Readonly<Record<string, Format>> = {
       return ofLines(() => linesFormat)
     },
   },
+  words: {
+    options: [],
+    async load() {
+      const { wordsFormat } = await import('../src/formats/words.ts')
+      return ofLines(() => wordsFormat)
+    },
+  },
   regex: {
     options: ['infer'],
     async load({ infer }, pattern) {
@@ -115,6 +122,7 @@ export const from: CommandSpec = {
     '- syslog: RFC 5424, RFC 3164 and the files of syslog daemons. The times of RFC 3164 lack year and zone: they stay as written, or take the ' +
       'year from --year.',
     '- lines: each line as {"line": …}.',
+    '- words: each word as {"word": …}; white space is between words.',
     '- regex PATTERN: the named groups of a JavaScript regular expression, found anywhere in the line.',
     '',
     'Values are strings, unless --infer makes numbers, true, false and null (nothing) of those that survive it: leading zeros, integers beyond ' +

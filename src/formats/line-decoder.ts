@@ -13,11 +13,13 @@ export interface LineFormat {
   readonly encoding: 'latin1' | 'utf8'
   /** Blank lines are records too. */
   readonly blankLines?: boolean
-  /** The record of a line (without its line end) as JSON text, or what is wrong with it. */
-  decode(line: string): string | Problem
+  /** The record of a line (without its line end) as JSON text, or several, or what is wrong with it. */
+  decode(line: string): string | readonly string[] | Problem
+  /** How many bytes of records a byte of a line may become, at most. Default: 6. */
+  readonly growth?: number
   /**
-   * The hot path beside `decode`: writes the record of the line `from`..`to` (valid UTF-8) to `out` at `at`, where there is room for
-   * six times the line and 1 KiB, and returns where the record ends. Never an error: -1 means that `decode` must do it.
+   * The hot path beside `decode`: writes the records of the line `from`..`to` (valid UTF-8) to `out` at `at`, where there is room for
+   * `growth` times the line and 1 KiB, and returns where they end. Never an error: -1 means that `decode` must do it.
    */
   decodeBytes?(bytes: Uint8Array, from: number, to: number, out: Uint8Array, at: number): number
 }
@@ -96,13 +98,14 @@ export class LineDecoder implements Decoder {
       if (end - from > this.context.maxLineBytes) problem = lineTooLong(this.context.maxLineBytes)
       else if (!valid && !isUtf8(block.subarray(from, end))) problem = utf8Problem(block.subarray(from, end))
       else {
-        const out = writer.room(6 * (end - from) + 1024, emit)
+        const out = writer.room((format.growth ?? 6) * (end - from) + 1024, emit)
         const written = format.decodeBytes?.(block, from, end, out, writer.at) ?? -1
         if (written >= 0) writer.at = written
         else {
           const record = format.decode(text?.slice(from, end) ?? block.toString(format.encoding, from, end))
           if (typeof record === 'string') writer.add(record, emit)
-          else problem = record
+          else if (Array.isArray(record)) for (const one of record) writer.add(one, emit)
+          else problem = record as Problem
         }
       }
       if (!problem) continue

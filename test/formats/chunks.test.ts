@@ -33,6 +33,7 @@ const inputs: { name: string; program: string[]; options?: Arguments['options'];
   { name: 'logfmt', program: ['logfmt'], options: { infer: true }, input: fixture('app.logfmt', 5) },
   { name: 'syslog', program: ['syslog'], input: fixture('syslog.log', 12) },
   { name: 'lines', program: ['lines'], input: `${BOM}é\r\n\n"😀"\n\u0000\r\r\nlast\r` },
+  { name: 'words', program: ['words'], input: `${BOM}é  one\r\n\n "😀"\ttwo\n \v\f\r\nlast` },
   {
     name: 'lines that are not UTF-8',
     program: ['lines'],

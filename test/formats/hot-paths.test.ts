@@ -3,17 +3,19 @@ import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { combinedFormat, commonFormat } from '../../src/formats/combined.ts'
+import type { LineFormat } from '../../src/formats/line-decoder.ts'
 import { linesFormat } from '../../src/formats/lines.ts'
 import { RowWriter } from '../../src/formats/separated-bytes.ts'
+import { wordsFormat } from '../../src/formats/words.ts'
 import { decode } from './harness.ts'
 
 const combined = readFileSync('fixtures/access.log', 'latin1').split('\n').slice(0, -1)
 const common = combined.map((line) => line.replace(/ "[^"]*" "[^"]*"$/, ''))
 
 /** The record that the hot path writes, undefined where it leaves the line to the readable path. */
-function fast(format: typeof linesFormat, line: string): string | undefined {
+function fast(format: LineFormat, line: string): string | undefined {
   const bytes = Buffer.from(`<<${line}"\n`, 'latin1')
-  const out = Buffer.alloc(6 * line.length + 1024 + 3)
+  const out = Buffer.alloc((format.growth ?? 6) * line.length + 1024 + 3)
   const end = format.decodeBytes?.(bytes, 2, 2 + line.length, out, 3) ?? -1
   return end < 0 ? undefined : out.toString('latin1', 3, end)
 }
@@ -22,6 +24,11 @@ describe.each([
   { name: 'combined', format: combinedFormat, lines: combined },
   { name: 'common', format: commonFormat, lines: common },
   { name: 'lines', format: linesFormat, lines: ['', 'plain', 'a "quoted" \\ \t\u0000\u007f word'] },
+  {
+    name: 'words',
+    format: wordsFormat,
+    lines: ['', ' ', 'one', ' "two" \\ \t\u0000\u007f words\r\u000b', 'a '.repeat(2000)],
+  },
 ])('the hot path of $name', ({ format, lines }) => {
   it('says what the readable path says, or nothing', () => {
     const piece = fc.constantFrom(
@@ -60,7 +67,13 @@ describe.each([
           }
           fc.pre(isUtf8(Buffer.from(line, 'latin1')))
           const record = fast(format, line)
-          if (record !== undefined) expect(record).toBe(`${format.decode(line) as string}\n`)
+          if (record !== undefined)
+            expect(record).toBe(
+              [format.decode(line)]
+                .flat()
+                .map((one) => `${one as string}\n`)
+                .join(''),
+            )
         },
       ),
       { numRuns: 5000 },

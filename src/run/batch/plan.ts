@@ -39,7 +39,7 @@ export interface BatchRewrites {
 }
 
 /** Formats that decode line by line, so that a piece of a file can be decoded. */
-const LINE_FORMATS = ['lines', 'combined', 'common', 'logfmt', 'syslog', 'regex']
+const LINE_FORMATS = ['lines', 'words', 'combined', 'common', 'logfmt', 'syslog', 'regex']
 
 /** Cuts a pipeline into tasks. Its inputs are looked at. */
 export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Planned {
