@@ -74,7 +74,11 @@ export const join: CommandSpec = {
     ...timeOptions,
   ],
   common: ['input', 'workers', 'memory', 'tmp', 'store'],
-  cost: { time: 'O(left + table + pairs)', memory: 'O(table)' },
+  cost: {
+    time: 'O(left + table + pairs)',
+    memory:
+      'O(table) once, and its keys for each thread: within --memory, or it is an error; with two streams what waits',
+  },
   errors: ['bad-record', 'bad-option', 'no-such-file', 'table-too-large'],
   examples: [
     {

@@ -104,7 +104,10 @@ export const errorTable = {
   'table-too-large': row(
     Exit.outside,
     (f) => `the table ${f['table']} does not fit --memory ${f['memory']}`,
-    () => 'allow more with --memory SIZE, or join by sorting both sides with --merge',
+    (f) =>
+      f['asOf']
+        ? 'allow more with --memory SIZE, or join two sides that are in order of time with --delay 0s'
+        : 'allow more with --memory SIZE, or join by sorting both sides with --merge',
   ),
   'too-many-keys': row(
     Exit.outside,

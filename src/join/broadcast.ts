@@ -78,7 +78,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     const plain = !filters && !choose && clashFields && !(keepsLeft && rules.nest !== undefined)
     this.#heap = this.#keys instanceof WasmKeyTable ? this.#keys.heap : undefined
     this.#heap?.register(this)
-    if (plain && this.#heap && KernelTable.fits(table)) {
+    if (plain && this.#heap && KernelTable.fits(table, 0)) {
       const special = nestField === undefined ? clashFields : [...clashFields, nestField]
       this.#kernel = new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, special)
     }
@@ -145,6 +145,10 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   #makeVariant(clash: number): void {
     this.#wanted = 0
     if (clash >= NESTED) return
+    if (!this.#heap || !KernelTable.fits(this.#table, 1 + this.#variants.size)) {
+      this.#variants.set(clash, undefined)
+      return
+    }
     const { tails, tailStarts, rowCount, names } = this.#table
     const taken = names.filter((_, bit) => (clash & (1 << bit)) !== 0)
     const left: Shape = {
@@ -163,8 +167,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     const table = { ...this.#table, tails: into.view(), tailStarts: starts }
     const { type } = this.#options
     const keepsLeft = type === 'left' || type === 'full'
-    const heap = KernelTable.fits(table) ? this.#heap : undefined
-    this.#variants.set(clash, heap && new KernelTable(heap, table, keepsLeft, this.#keepsRight, []))
+    this.#variants.set(clash, new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, []))
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {

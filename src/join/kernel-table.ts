@@ -39,8 +39,9 @@ export class KernelTable {
     this.#out = this.#pieces.allocate(OUT_BYTES + 2 * SLACK) + SLACK
   }
 
-  static fits(table: JoinTable): boolean {
-    return table.tails.length + 4 * table.rowCount < MOST_BYTES
+  /** @param others copies that there are already */
+  static fits(table: JoinTable, others: number): boolean {
+    return others < table.copies && table.tails.length + 4 * table.rowCount < MOST_BYTES
   }
 
   #copy(data: Uint8Array | Uint32Array): number {

@@ -1,5 +1,6 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
+import { grownBytes, grownFloats, grownInts } from '../core/columns.ts'
 import { BeckError } from '../core/errors.ts'
 import type { StageContext } from '../core/operator.ts'
 import { formatSize } from '../core/size.ts'
@@ -29,13 +30,16 @@ export interface JoinTable {
   readonly times: Float64Array
   /** All names of members that could clash with a left record's. */
   readonly names: readonly string[]
+  /** How many copies of the rows each thread may make where the kernel can read them. */
+  readonly copies: number
 }
 
 /** Offsets are 32-bit. */
 const MOST_BYTES = 2 ** 32 - 2 ** 20
-/** What a row and a key cost beside their bytes: four numbers, and an entry of the key table with its text. */
-const ROW_BYTES = 16
-const KEY_BYTES = 40
+/** What a key costs in a table of keys, beside half as much again as its text. */
+const KEY_BYTES = 56
+/** What a key costs in the table that is shared, beside its text: its place and its rows. */
+const SHARED_KEY_BYTES = 20
 
 export interface JoinTableOptions {
   readonly table: string
@@ -55,12 +59,15 @@ export class JoinTableReader implements TableReader<JoinTable> {
   readonly #splicer: Splicer
   readonly #tails = new ByteBuffer(1 << 16)
   readonly #lines = new ByteBuffer(1 << 16)
-  readonly #rowKeys: number[] = []
-  readonly #tailStarts: number[] = []
-  readonly #lineStarts: number[] = []
-  readonly #times: number[] = []
-  /** Per key whether a part of it is null. */
-  readonly #nulls: boolean[] = []
+  #rowCount = 0
+  #rowKeys: Uint32Array = new Uint32Array(0)
+  #tailStarts: Uint32Array = new Uint32Array(0)
+  #lineStarts: Uint32Array = new Uint32Array(0)
+  #times: Float64Array = new Float64Array(0)
+  /** Per key 1 when a part of it is null. */
+  #nulls: Uint8Array = new Uint8Array(0)
+  #keyCount = 0
+  #keyTextBytes = 0
   readonly #names = new Set<string>()
   readonly #keepsTails: boolean
   readonly #keepsLines: boolean
@@ -78,12 +85,12 @@ export class JoinTableReader implements TableReader<JoinTable> {
     const { bytes, spans, stride, count } = batch
     const ids = this.#keys.intern(batch)
     const times = this.#options.times?.read(batch)
-    const { keyFields } = this.#options
-    for (let id = this.#nulls.length; id < this.#keys.size; id++) {
-      let isNull = false
-      for (let part = 0; part < keyFields.length; part++) if (this.#keys.text(id, part) === 'null') isNull = true
-      this.#nulls.push(isNull)
-    }
+    this.#seeKeys()
+    const most = this.#rowCount + count
+    this.#rowKeys = grownInts(this.#rowKeys, most)
+    if (times) this.#times = grownFloats(this.#times, most)
+    if (this.#keepsTails) this.#tailStarts = grownInts(this.#tailStarts, most)
+    if (this.#keepsLines) this.#lineStarts = grownInts(this.#lineStarts, most)
     for (let row = 0; row < count; row++) {
       if (times && Number.isNaN(times[row])) {
         this.#context.reject(batch, row, this.#options.times!.problem(batch, row))
@@ -91,76 +98,135 @@ export class JoinTableReader implements TableReader<JoinTable> {
       }
       const start = spans[row * stride]!
       const end = spans[row * stride + 1]!
-      this.#rowKeys.push(ids[row]!)
-      if (times) this.#times.push(times[row]!)
+      const id = ids[row]!
+      const own = this.#rowCount++
+      this.#rowKeys[own] = id
+      if (times) this.#times[own] = times[row]!
       if (!this.#keepsTails) continue
-      this.#tailStarts.push(this.#tails.length)
+      this.#tailStarts[own] = this.#tails.length
       for (const name of this.#splicer.clashingNames(bytes, start, end) ?? []) this.#names.add(name)
       // A null key never has a partner, and only objects can take another's members.
-      if (!this.#nulls[ids[row]!] && !this.#splicer.tail(this.#tails, bytes, start, end)) {
+      if (this.#nulls[id] === 0 && !this.#splicer.tail(this.#tails, bytes, start, end)) {
         this.#context.reject(batch, row, {
           problem: 'only objects can be joined',
           hint: 'join it as a member: --nest NAME',
         })
       }
       if (!this.#keepsLines) continue
-      this.#lineStarts.push(this.#lines.length)
+      this.#lineStarts[own] = this.#lines.length
       this.#lines.copy(bytes, start, end)
     }
     this.#checkMemory()
   }
 
+  #seeKeys(): void {
+    const { keyFields } = this.#options
+    const keys = this.#keys
+    this.#nulls = grownBytes(this.#nulls, keys.size)
+    for (; this.#keyCount < keys.size; this.#keyCount++) {
+      this.#keyTextBytes += keys.textBytes(this.#keyCount)
+      for (let part = 0; part < keyFields.length; part++) {
+        if (keys.text(this.#keyCount, part) === 'null') this.#nulls[this.#keyCount] = 1
+      }
+    }
+  }
+
+  /** What all threads have of the table together, and what each has of its own besides copies of the rows. */
+  #sizes(): { readonly shared: number; readonly keys: number; readonly copy: number } {
+    const { length } = this.#tails
+    const rowBytes = 4 + (this.#keepsTails ? 4 : 0) + (this.#keepsLines ? 4 : 0) + (this.#options.times ? 8 : 0)
+    return {
+      shared:
+        length +
+        this.#lines.length +
+        rowBytes * this.#rowCount +
+        SHARED_KEY_BYTES * this.#keyCount +
+        this.#keyTextBytes,
+      keys: KEY_BYTES * this.#keyCount + 1.5 * this.#keyTextBytes,
+      copy: length + 8 * this.#rowCount + 4 * this.#keyCount,
+    }
+  }
+
   #checkMemory(): void {
+    const { memoryBytes, workers } = this.#context
+    const { shared, keys } = this.#sizes()
     const bytes = this.#tails.length + this.#lines.length
-    const held = bytes + this.#rowKeys.length * ROW_BYTES + this.#keys.size * KEY_BYTES
-    if (held > this.#context.memoryBytes || bytes > MOST_BYTES) {
+    // At its end what was read stands beside what it comes to; later every thread has the keys.
+    const held = Math.max(2 * shared + keys, shared + workers * keys)
+    if (held > memoryBytes || bytes > MOST_BYTES) {
       throw new BeckError('table-too-large', {
         table: this.#options.table,
-        memory: formatSize(Math.min(this.#context.memoryBytes, MOST_BYTES)),
+        memory: formatSize(Math.min(memoryBytes, MOST_BYTES)),
+        ...(this.#options.times && { asOf: 1 }),
       })
     }
   }
 
   end(): JoinTable {
-    const rowCount = this.#rowKeys.length
+    const { shared, keys, copy } = this.#sizes()
+    const { memoryBytes, workers } = this.#context
+    const copies = Math.floor((memoryBytes - shared - workers * keys) / (workers * Math.max(1, copy)))
+    const rowCount = this.#rowCount
     const keyCount = this.#keys.size
     // Counting sort: rows by key, in their order.
     const firsts = sharedUint32(keyCount + 1)
-    for (const id of this.#rowKeys) if (!this.#nulls[id]) firsts[id + 1]!++
+    for (let row = 0; row < rowCount; row++) {
+      const id = this.#rowKeys[row]!
+      if (this.#nulls[id] === 0) firsts[id + 1]!++
+    }
     for (let id = 0; id < keyCount; id++) firsts[id + 1]! += firsts[id]!
     const next = firsts.slice()
     const rows = sharedUint32(firsts[keyCount]!)
     for (let row = 0; row < rowCount; row++) {
       const id = this.#rowKeys[row]!
-      if (!this.#nulls[id]) rows[next[id]!++] = row
+      if (this.#nulls[id] === 0) rows[next[id]!++] = row
     }
-    const times = new Float64Array(new SharedArrayBuffer(8 * this.#times.length))
-    times.set(this.#times)
+    const times = new Float64Array(new SharedArrayBuffer(this.#options.times ? 8 * rowCount : 0))
+    times.set(this.#times.subarray(0, times.length))
     if (times.length > 0) {
       for (let id = 0; id < keyCount; id++) {
         rows.subarray(firsts[id], firsts[id + 1]).sort((a, b) => times[a]! - times[b]! || a - b)
       }
     }
+    const known = this.#keys.export()
     return {
-      keys: this.#keys.export(),
+      keys: {
+        bytes: sharedBytes(known.bytes),
+        ends: sharedCopy(known.ends, known.ends.length),
+        positions: sharedFloats(known.positions),
+      },
       keyCount,
       firsts,
       rows,
       rowCount,
-      tailStarts: sharedCopy([...this.#tailStarts, this.#tails.length]),
-      lineStarts: sharedCopy([...this.#lineStarts, this.#lines.length]),
+      tailStarts: this.#starts(this.#keepsTails, this.#tailStarts, this.#tails),
+      lineStarts: this.#starts(this.#keepsLines, this.#lineStarts, this.#lines),
       tails: sharedBytes(this.#tails.view()),
       lines: sharedBytes(this.#lines.view()),
       times,
       names: [...this.#names],
+      copies: Math.max(0, copies),
     }
+  }
+
+  #starts(kept: boolean, starts: Uint32Array, bytes: ByteBuffer): Uint32Array {
+    const count = kept ? this.#rowCount : 0
+    const shared = sharedCopy(starts.subarray(0, count), count + 1)
+    shared[count] = bytes.length
+    return shared
   }
 }
 
 const sharedUint32 = (length: number): Uint32Array => new Uint32Array(new SharedArrayBuffer(4 * length))
 
-function sharedCopy(values: readonly number[]): Uint32Array {
-  const shared = sharedUint32(values.length)
+function sharedCopy(values: Uint32Array, length: number): Uint32Array {
+  const shared = sharedUint32(length)
+  shared.set(values)
+  return shared
+}
+
+function sharedFloats(values: Float64Array): Float64Array {
+  const shared = new Float64Array(new SharedArrayBuffer(values.byteLength))
   shared.set(values)
   return shared
 }

@@ -1,6 +1,7 @@
 import { array, assert, asyncProperty, constantFrom, record, tuple } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { join } from '../../commands/join.ts'
+import type { BeckError } from '../../src/core/errors.ts'
 import type { JoinType } from '../../src/join/table.ts'
 import { lines, runStage } from '../stage.ts'
 
@@ -80,6 +81,30 @@ it('gives the same in the kernel', async () => {
     }),
     { numRuns: 40 },
   )
+})
+
+it('fits a memory or does not, and gives the same without room for the kernel', async () => {
+  const left = Array.from({ length: 300 }, (_, n) => ({ k: n % 70, ...(n % 3 ? { r: n } : {}) }))
+  const right = Array.from({ length: 50 }, (_, n) => ({ k: n, r: n, name: `number ${n}` }))
+  const run = async (memoryBytes: number): Promise<string | undefined> => {
+    try {
+      const options = { options: { on: 'k' }, table: lines(right), scanner: 'wasm' as const, cuts: [2000], memoryBytes }
+      return (await runStage(join, lines(left), options)).output
+    } catch (error) {
+      expect((error as BeckError).code).toBe('table-too-large')
+      return undefined
+    }
+  }
+  const all = await run(1 << 30)
+  let fitted = false
+  for (let memoryBytes = 1000; memoryBytes < 20_000; memoryBytes += 500) {
+    const got = await run(memoryBytes)
+    if (fitted || got !== undefined) expect(got).toBe(all)
+    else expect(got).toBeUndefined()
+    fitted ||= got !== undefined
+    if (memoryBytes === 1000) expect(fitted).toBe(false)
+  }
+  expect(fitted).toBe(true)
 })
 
 it('spills a merge join, with the same output as in memory', async () => {

@@ -29,3 +29,11 @@ it.each(['--type left', '--type full', '--type anti', '--nest r'])(
     expect((await run(`beck join right --on k ${options} --memory 16MiB < left`)).equals(one)).toBe(true)
   },
 )
+
+it('counts what each thread has of the table', async () => {
+  const run = (workers: number) =>
+    shell(`beck join right --on k --memory 20MB --workers ${workers} left`, { cwd: folder, timeoutMs: 60_000 })
+  expect((await run(2)).exit).toBe(0)
+  const many = await run(64)
+  expect([many.exit, many.stderr]).toEqual([3, expect.stringContaining('does not fit --memory 19.1 MiB')])
+})
