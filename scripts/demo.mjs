@@ -51,6 +51,26 @@ const steps = [
     line: `beck append flights fixtures/flights.ndjson --partitions 4 --by origin &&
   beck consume flights --group report --limit 5000 | beck reduce count && beck group list`,
   },
+  {
+    says: `Exactly once: departures come in by and by, windows of them go to another topic, and the stage between is killed three times
+# in the middle. Three times the same line is run again, and goes on`,
+    line: `beck topic create departures --partitions 2
+(split -l 500 left.ndjson part-; for part in part-*; do beck append departures $part; done) &
+for seconds in 1 1.5 2; do
+  { beck consume departures --group live --follow --exactly-once --checkpoint 20ms |
+      timeout -s KILL $seconds beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h |
+      beck append hourly; } 2> log
+  beck pipeline list | beck map '{runs: r.generation, epochs: r.epoch, lag: r.lag}'
+done
+wait; set -e
+beck consume departures --group live --exactly-once --drain |
+  beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h | beck append hourly`,
+  },
+  {
+    says: 'The same as without any of that, byte for byte',
+    line: `beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h left.ndjson > calm &&
+  beck replay hourly | cmp - calm && wc -l < calm`,
+  },
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))

@@ -156,7 +156,7 @@ describe('an operator that comes back from its snapshots goes on as if nothing h
           expect(run(stage, 'reference', steps, fates, one.memoryBytes)).toBe(run(stage, 'reference', steps, []))
         },
       ),
-      { numRuns: Number(process.env['BECK_RUNS'] ?? 60) },
+      { numRuns: Number(process.env['BECK_STATE_RUNS'] ?? 60) },
     )
   })
 })
