@@ -40,8 +40,14 @@ const violations = []
 
 // Times with some disorder; C has a record for some windows of B.
 const time = (i, late) => new Date(Date.UTC(2026, 0, 1) + i * 100 - Math.floor(random() * late)).toISOString()
-const a = Array.from({ length: records }, (_, i) => `{"ts":"${time(i, 1500)}","k":"k${(i * 7919) % 13}","n":${i % 100}}\n`)
-const c = Array.from({ length: records / 20 }, (_, i) => `{"at":"${time(i * 20, 900)}","k":"k${(i * 31) % 17}","c":${i}}\n`)
+const a = Array.from(
+  { length: records },
+  (_, i) => `{"ts":"${time(i, 1500)}","k":"k${(i * 7919) % 13}","n":${i % 100}}\n`,
+)
+const c = Array.from(
+  { length: records / 20 },
+  (_, i) => `{"at":"${time(i * 20, 900)}","k":"k${(i * 31) % 17}","c":${i}}\n`,
+)
 writeFileSync(join(folder, 'a'), a.join(''))
 writeFileSync(join(folder, 'c'), c.join(''))
 
@@ -61,7 +67,12 @@ function start(line) {
   const full = random() < 0.15
   if (full) count.full++
   const limit = full ? `ulimit -f ${1 + Math.floor(random() * 400)}; ` : ''
-  const child = spawn('bash', ['-o', 'pipefail', '-c', limit + line], { env, cwd: folder, detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn('bash', ['-o', 'pipefail', '-c', limit + line], {
+    env,
+    cwd: folder,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   child.full = full
   child.text = ''
   child.stderr.on('data', (data) => (child.text += data))
@@ -123,7 +134,12 @@ async function reaper() {
 }
 
 const must = (line) => {
-  const { status, stdout, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', line], { env, cwd: folder, encoding: 'utf8', maxBuffer: 1 << 30 })
+  const { status, stdout, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', line], {
+    env,
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+  })
   if (status !== 0) violations.push(`exit ${status}: ${line}\n${stderr}`)
   return stdout
 }
@@ -163,7 +179,8 @@ if (must('beck replay A') !== a.join('')) violations.push('A is not what was giv
 if (sorted(chained) !== sorted(batch)) violations.push('D has other records than one computation over A and C')
 else if (chained !== batch) violations.push('D has the records in another order')
 const results = lineCount(batch)
-if (count.midway === 0 || count.midway === results) violations.push(`${count.midway} of ${results} results came amid the chaos: this shows nothing`)
+if (count.midway === 0 || count.midway === results)
+  violations.push(`${count.midway} of ${results} results came amid the chaos: this shows nothing`)
 console.log(JSON.stringify({ seed: Number(values.seed), ...count, results, violations: violations.length }))
 if (violations.length > 0) {
   for (const violation of violations.slice(0, 5)) console.error(violation)

@@ -26,57 +26,61 @@ const levels = [
   { name: 'plain consume', line: 'beck consume in -g g >> out', loses: false, repeats: true },
 ]
 
-test.each(levels)('$name: does what it says when killed anywhere', { timeout: 60_000 + KILLS * 20_000 }, async (level) => {
-  const folder = temporaryFolder()
-  const pristine = join(folder, 'pristine')
-  const lines = records(RECORDS)
-  makeStore(pristine, lines, RECORDS / 200)
-  const store = join(folder, 'store')
-  const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter), BECK_STORE: store }
-  const out = join(store, 'out')
-  const begin = (): void => {
-    rmSync(store, { recursive: true, force: true })
-    cpSync(pristine, store, { recursive: true })
-  }
-  /** How often each record is there. A line that a kill has torn is none, and neither is what follows it in its line. */
-  const count = (): Map<string, number> => {
-    const counts = new Map<string, number>()
-    const known = new Set(lines)
-    for (const line of existsSync(out) ? readFileSync(out, 'utf8').split('\n') : []) {
-      const start = line.lastIndexOf('{"ts":')
-      const whole = start < 0 ? '' : line.slice(start)
-      if (known.has(whole)) counts.set(whole, (counts.get(whole) ?? 0) + 1)
+test.each(levels)(
+  '$name: does what it says when killed anywhere',
+  { timeout: 60_000 + KILLS * 20_000 },
+  async (level) => {
+    const folder = temporaryFolder()
+    const pristine = join(folder, 'pristine')
+    const lines = records(RECORDS)
+    makeStore(pristine, lines, RECORDS / 200)
+    const store = join(folder, 'store')
+    const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter), BECK_STORE: store }
+    const out = join(store, 'out')
+    const begin = (): void => {
+      rmSync(store, { recursive: true, force: true })
+      cpSync(pristine, store, { recursive: true })
     }
-    return counts
-  }
-  begin()
-  const { exit, stderr, ms } = await attempt(level.line, { env, cwd: store })
-  expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-  const calm = count()
-  expect(calm.size).toBeGreaterThan(RECORDS / 2)
-  // Nothing comes twice where nothing is killed.
-  expect(Math.max(...calm.values())).toBe(1)
-
-  let seed = Number(process.env['BECK_SEED'] ?? Date.now())
-  const random = (): number => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-    return seed / 2 ** 32
-  }
-  let lost = 0
-  let twice = 0
-  for (let kills = 0, runs = 0; kills < KILLS && runs < 20 * KILLS; ) {
+    /** How often each record is there. A line that a kill has torn is none, and neither is what follows it in its line. */
+    const count = (): Map<string, number> => {
+      const counts = new Map<string, number>()
+      const known = new Set(lines)
+      for (const line of existsSync(out) ? readFileSync(out, 'utf8').split('\n') : []) {
+        const start = line.lastIndexOf('{"ts":')
+        const whole = start < 0 ? '' : line.slice(start)
+        if (known.has(whole)) counts.set(whole, (counts.get(whole) ?? 0) + 1)
+      }
+      return counts
+    }
     begin()
-    for (let done = false; !done; runs++) {
-      const kill = { afterMs: (0.3 + random()) * ms, which: Math.floor(random() * 1000) }
-      const { exit, killed, stderr } = await attempt(level.line, { env, cwd: store, kill })
-      if (killed) kills++
-      else expect(exit, stderr).toBe(0)
-      done = exit === 0
+    const { exit, stderr, ms } = await attempt(level.line, { env, cwd: store })
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+    const calm = count()
+    expect(calm.size).toBeGreaterThan(RECORDS / 2)
+    // Nothing comes twice where nothing is killed.
+    expect(Math.max(...calm.values())).toBe(1)
+
+    let seed = Number(process.env['BECK_SEED'] ?? Date.now())
+    const random = (): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+      return seed / 2 ** 32
     }
-    const counts = count()
-    lost += [...calm.keys()].filter((line) => !counts.has(line)).length
-    twice += [...counts.values()].filter((times) => times > 1).length
-  }
-  if (!level.loses) expect(lost).toBe(0)
-  if (!level.repeats) expect(twice).toBe(0)
-})
+    let lost = 0
+    let twice = 0
+    for (let kills = 0, runs = 0; kills < KILLS && runs < 20 * KILLS;) {
+      begin()
+      for (let done = false; !done; runs++) {
+        const kill = { afterMs: (0.3 + random()) * ms, which: Math.floor(random() * 1000) }
+        const { exit, killed, stderr } = await attempt(level.line, { env, cwd: store, kill })
+        if (killed) kills++
+        else expect(exit, stderr).toBe(0)
+        done = exit === 0
+      }
+      const counts = count()
+      lost += [...calm.keys()].filter((line) => !counts.has(line)).length
+      twice += [...counts.values()].filter((times) => times > 1).length
+    }
+    if (!level.loses) expect(lost).toBe(0)
+    if (!level.repeats) expect(twice).toBe(0)
+  },
+)
