@@ -3,7 +3,7 @@
 // run again; in the end D is what one computation over A and C gives.
 // Usage: chain.mjs [--records 20000] [--seed N] [--kill-ms 250] [--seconds 25]. Prints one line of figures; exits 1 and says what was violated.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -52,12 +52,12 @@ writeFileSync(join(folder, 'a'), a.join(''))
 writeFileSync(join(folder, 'c'), c.join(''))
 
 const window = `beck window 'n = count, s = sum(n)' --tumbling 5s --delay 2s --time ts --by k | beck map '{at: r.window.end, ...r}'`
-const join_ = (right) => `beck join ${right} --on k --within -10s..10s --time at --delay 12s --type left`
+const joined = (right) => `beck join ${right} --on k --within -10s..10s --time at --delay 12s --type left`
 const source = (topic, group, drain) =>
   `beck consume ${topic} -g ${group} --exactly-once --checkpoint 20ms --session-timeout 1500ms${drain ? ' --drain' : ''}`
 const lines = {
   windows: (drain) => `${source('A', 'windows', drain)} | ${window} | beck append B`,
-  joined: (drain) => `${source('B', 'left', drain)} | ${join_(`<(${source('C', 'right', drain)})`)} | beck append D`,
+  joins: (drain) => `${source('B', 'left', drain)} | ${joined(`<(${source('C', 'right', drain)})`)} | beck append D`,
 }
 
 /** A line of the shell, in a process group of its own. */
@@ -157,7 +157,7 @@ const working = [
   again(append('C', 'c', c.length), 300),
   again(() => lines.windows(false), 50),
   again(() => lines.windows(false), 50),
-  again(() => lines.joined(false), 50),
+  again(() => lines.joins(false), 50),
 ]
 await sleep(Number(values.seconds) * 1000)
 phase.busy = false
@@ -171,8 +171,8 @@ count.midway = lineCount(must('beck replay D'))
 // The rest in peace, and the same in one piece, without topics between and without epochs.
 must('beck append A a --producer a; beck append C c --producer c')
 must(lines.windows(true))
-must(lines.joined(true))
-const batch = must(`beck replay A | ${window} | ${join_('<(beck replay C)')}`)
+must(lines.joins(true))
+const batch = must(`beck replay A | ${window} | ${joined('<(beck replay C)')}`)
 const chained = must('beck replay D')
 const sorted = (text) => text.split('\n').toSorted().join('\n')
 if (must('beck replay A') !== a.join('')) violations.push('A is not what was given')
@@ -181,10 +181,10 @@ else if (chained !== batch) violations.push('D has the records in another order'
 const results = lineCount(batch)
 if (count.midway === 0 || count.midway === results)
   violations.push(`${count.midway} of ${results} results came amid the chaos: this shows nothing`)
-console.log(JSON.stringify({ seed: Number(values.seed), ...count, results, violations: violations.length }))
+writeSync(1, `${JSON.stringify({ seed: Number(values.seed), ...count, results, violations: violations.length })}\n`)
 if (violations.length > 0) {
-  for (const violation of violations.slice(0, 5)) console.error(violation)
-  console.error(`kept: ${folder}`)
+  for (const violation of violations.slice(0, 5)) writeSync(2, `${violation}\n`)
+  writeSync(2, `kept: ${folder}\n`)
   process.exit(1)
 }
 rmSync(folder, { recursive: true, force: true })
