@@ -24,7 +24,7 @@ export const commit: CommandSpec = {
       says: 'New records to a program of yours',
       command:
         'beck append visits fixtures/flights.ndjson && beck consume visits -g far --at-least-once | ' +
-        "beck filter 'r.distance > 2400' | beck commit | jq -r .origin | sort -u",
+        "beck filter 'r.distance > 2000' | beck commit | jq -r .origin | sort -u",
     },
     {
       says: 'A file that is appended to, and read without what came twice',

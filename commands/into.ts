@@ -13,6 +13,8 @@ export const into: CommandSpec = {
       'beck has made gets a column for each new one. Strings are text; true and false are 1 and 0; integers and decimals are numbers, and ' +
       'those that would be rounded are kept as text; objects and arrays are their JSON. ' +
       'With --key the columns are the primary key of a new table; with --upsert a row that is there is changed where the record says so.',
+    '- postgres://USER@HOST:PORT/DATABASE TABLE (or SCHEMA.TABLE): the same in PostgreSQL. Columns of a new table are text, numeric, boolean and json, ' +
+      'by their first value; in a table of yours the server converts what comes as JSON. A password is better in ~/.pgpass or $PGPASSWORD.',
     '- file:DIR: files part-0000000001.ndjson … in a folder, each complete when it appears. A run makes one; in an exactly-once pipe each epoch ' +
       'with records does, and all of them one after the other are the output.',
     '',
@@ -21,7 +23,7 @@ export const into: CommandSpec = {
       'at once where the input pauses; what was written before an error stays.',
   ].join('\n'),
   program: [
-    { name: 'TARGET', description: 'sqlite:FILE or file:DIR' },
+    { name: 'TARGET', description: 'sqlite:FILE, postgres://… or file:DIR' },
     { name: 'TABLE', description: 'of a database: the table', optional: true },
   ],
   programWords: (target) => (target?.startsWith('file:') ? 1 : 2),
@@ -82,6 +84,8 @@ interface Target {
 
 /** What stands before the colon → what makes the stage of the rest. */
 const kinds: Readonly<Record<string, (rest: string, target: Target) => Promise<SinkStage>>> = {
+  postgres,
+  postgresql: postgres,
   async sqlite(file, { table, keys, upsert }) {
     const { SqliteDatabase } = await import('../src/connectors/sqlite/database.ts')
     return databaseStage(new SqliteDatabase(file, table, { keys, upsert }), keys)
@@ -90,6 +94,11 @@ const kinds: Readonly<Record<string, (rest: string, target: Target) => Promise<S
     const { FileSink } = await import('../src/connectors/file/sink.ts')
     return { role: 'sink', reads: [], open: (context) => new FileSink(folder, context) }
   },
+}
+
+async function postgres(rest: string, { table, keys, upsert }: Target): Promise<SinkStage> {
+  const { PostgresDatabase } = await import('../src/connectors/postgres/database.ts')
+  return databaseStage(new PostgresDatabase(`postgres:${rest}`, table, { keys, upsert }), keys)
 }
 
 async function databaseStage(database: Database, keys: readonly string[]): Promise<SinkStage> {
@@ -105,7 +114,8 @@ async function createStage({ program, options }: Arguments): Promise<SinkStage> 
   if (!make) {
     const known = Object.keys(kinds)
     throw new BeckError('usage', {
-      problem: kind ? `there is no sink "${kind}:"` : `"${target}" is no sink`,
+      // An address may hold a password.
+      problem: kind ? `there is no sink "${kind}:"` : `"${target.replace(/\/\/.*@/s, '//…@')}" is no sink`,
       suggestion: kind && suggest(kind, known),
       hint: suggest(kind, known) && kind ? undefined : `for example: ${examples}`,
     })

@@ -55,6 +55,8 @@ const { metafile } = await build({
   // The bundle is a script, which has no import(): lazy imports of Node's own modules become require.
   supported: { 'dynamic-import': false },
   loader: { '.wasm': 'binary' },
+  // What pg could do elsewhere: libpq by a native addon, and Cloudflare's sockets.
+  external: ['pg-native', 'pg-cloudflare'],
   plugins: [lazyChildProcess],
   define: { BECK_VERSION: JSON.stringify(JSON.parse(readFileSync('package.json', 'utf8')).version) },
   // A function, for bin/start.cjs to call: what Node would wrap around a module, and the image that workers start from.
@@ -68,9 +70,15 @@ const packages = new Set(
   Object.keys(metafile.inputs).flatMap((path) => path.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/) ?? []),
 )
 const licences = [...packages].toSorted().map((folder) => {
-  const file = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name))
-  if (!file) throw new Error(`${folder} has no licence to pass on`)
-  return `${folder.replace(/^.*node_modules\//, '')}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`
+  const file = (pattern) => readdirSync(folder).find((name) => pattern.test(name))
+  const own = file(/^licen[cs]e/i)
+  // Some have theirs at the end of the README.
+  const text = readFileSync(join(folder, own ?? file(/^readme/i)), 'utf8').replace(
+    own ? /^/ : /^.*\n##? license\n/is,
+    '',
+  )
+  if (!/copyright|permission/i.test(text)) throw new Error(`${folder} has no licence to pass on`)
+  return `${folder.replace(/^.*node_modules\//, '')}\n\n${text.trim()}\n`
 })
 writeFileSync(`${fresh}/licences.txt`, `The bundle contains these packages.\n\n${licences.join('\n\n')}`)
 copyFileSync('bin/start.cjs', `${fresh}/beck.cjs`)

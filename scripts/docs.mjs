@@ -23,6 +23,7 @@ await build({
   target: 'node20.19',
   format: 'esm',
   loader: { '.wasm': 'binary' },
+  external: ['pg'],
   banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)` },
   logLevel: 'warning',
 })
