@@ -16,7 +16,7 @@ const programs = existsSync(ROOT)
 
 /** Whether there is a PostgreSQL to start: the Debian package `postgresql`. */
 export const hasPostgres = programs !== undefined
-if (!hasPostgres) console.warn(`SKIPPED: PostgreSQL is not installed (${ROOT})`)
+if (!hasPostgres) process.stderr.write(`SKIPPED: no PostgreSQL in ${ROOT} (Debian: apt-get install postgresql)\n`)
 
 export const PASSWORD = 'zebra/@crossing'
 
@@ -65,7 +65,13 @@ export class Postgres {
   }
 
   async start(): Promise<void> {
-    const settings = ['fsync=off', 'listen_addresses=127.0.0.1', 'max_connections=20', 'log_destination=stderr']
+    const settings = [
+      'fsync=off',
+      'autovacuum=off',
+      'listen_addresses=127.0.0.1',
+      'max_connections=20',
+      'log_destination=stderr',
+    ]
     for (let tries = 0; ; tries++) {
       const server = spawn(
         join(programs as string, 'postgres'),

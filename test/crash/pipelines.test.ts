@@ -20,7 +20,7 @@ test.each(pipelines)(
     cpSync(pristine, calm, { recursive: true })
     const { exit, stderr, ms } = await attempt(pipeline.line, { env: { ...env, BECK_STORE: calm }, cwd: calm })
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-    const { output, epoch, left } = outcome(calm, pipeline)
+    const { output, epoch, left } = await outcome(calm, pipeline)
     expect(left).toBe(0)
     expect(epoch).toBeGreaterThan(5)
     let seed = Number(process.env['BECK_SEED'] ?? Date.now())

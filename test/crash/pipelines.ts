@@ -13,7 +13,7 @@ export interface Pipeline {
   /** From the topic `in`, as group `g`, to the topic `out`. It runs in the store's folder. */
   readonly line: string
   /** Reads the output where that is no topic. */
-  readonly read?: (folder: string) => string
+  readonly read?: (folder: string) => string | Promise<string>
 }
 
 /** The records of the topic `in`: times with some disorder, a few keys. */
@@ -59,10 +59,10 @@ function fill(store: Store, topic: string, lines: readonly string[], perCommit: 
 }
 
 /** The output's records, byte for byte, and where the pipeline stands. */
-export function outcome(
+export async function outcome(
   folder: string,
   { read = readTopic }: Pipeline,
-): { output: string; epoch: number; left: number } {
+): Promise<{ output: string; epoch: number; left: number }> {
   const store = Store.open(folder)
   try {
     const committed = store.state.group('g').offsets
@@ -70,7 +70,7 @@ export function outcome(
       (sum, { next }, p) => sum + next - (committed.get(partitionName('in', p)) ?? 0),
       0,
     )
-    return { output: read(folder), epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
+    return { output: await read(folder), epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
   } finally {
     store.close()
   }
@@ -183,6 +183,8 @@ export async function torture(
     readonly kills: number
     readonly expected: string
     readonly usualMs: number
+    /** Empties what is outside the store, for a new round. */
+    readonly clear?: () => Promise<unknown>
   },
   random: () => number,
 ): Promise<{ kills: number; midway: number }> {
@@ -198,7 +200,7 @@ export async function torture(
     const kill = kills < most ? { afterMs: random() * usualMs, which: Math.floor(random() * 1000) } : undefined
     const { exit, stderr, killed } = await attempt(line, { env, cwd: folder, ...(kill && { kill }) })
     if (killed) kills++
-    const { output, left, epoch } = outcome(folder, pipeline)
+    const { output, left, epoch } = await outcome(folder, pipeline)
     if (killed && epoch > 0 && left > 0) midway++
     if (!setup.expected.startsWith(output)) {
       throw new Error(
@@ -210,6 +212,7 @@ export async function torture(
       if (output !== setup.expected) throw new Error(`${name}: ${kills} kills, done, and the output differs`)
       // Nothing is left to do: a new round from the beginning, until there were enough kills.
       if (kills >= most) return { kills, midway }
+      await setup.clear?.()
       rmSync(folder, { recursive: true, force: true })
       cpSync(setup.pristine, folder, { recursive: true })
     }
