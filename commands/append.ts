@@ -9,7 +9,7 @@ import { ProducerSession } from '../src/log/producer.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { plannedTopic, prepareTopic } from '../src/log/topics.ts'
 import { EpochCommitter, unanswered } from '../src/pipeline/epoch-committer.ts'
-import { refuseSwallowedFrames } from '../src/pipeline/swallowed-frames.ts'
+import { refuseSwallowedFrames, withoutFrames } from '../src/pipeline/swallowed-frames.ts'
 
 export const append: CommandSpec = {
   name: 'append',
@@ -207,10 +207,3 @@ function number(text: string | undefined, option: string): number | undefined {
   if (/^\d{1,6}$/.test(text)) return value
   throw new BeckError('bad-option', { option, problem: `"${text}" is not a number`, hint: `write ${option} 4` })
 }
-
-const withoutFrames = (): BeckError =>
-  new BeckError('frames', {
-    problem:
-      'no control frames have come: the consume at the beginning of this pipe has ended early, or there is none; nothing is appended',
-    hint: 'run the same command line again; it begins with consume --exactly-once',
-  })

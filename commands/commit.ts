@@ -69,8 +69,7 @@ class CommitSink implements Sink {
   private readonly isFile = fstatSync(1).isFile()
   private store: Store | undefined
   private committer: EpochCommitter | undefined
-  private records = 0
-  private readonly refuseIfSwallowed = expectFrames('commit')
+  private readonly refuseWithoutFrames = expectFrames('commit', true)
 
   constructor(context: SinkContext) {
     this.context = context
@@ -82,8 +81,7 @@ class CommitSink implements Sink {
   }
 
   processBatch(batch: Parameters<Sink['processBatch']>[0]): void {
-    if (this.records === 0 && !this.committer) this.refuseIfSwallowed()
-    this.records += batch.count
+    if (!this.committer) this.refuseWithoutFrames()
     this.output.write(batch.lines(undefined, 0, batch.count))
   }
 
@@ -106,6 +104,7 @@ class CommitSink implements Sink {
   }
   onTimer(): void {}
   onEnd(): void {
+    if (!this.committer) this.refuseWithoutFrames()
     this.output.flush()
   }
   close(): void {

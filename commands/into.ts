@@ -31,6 +31,10 @@ export const into: CommandSpec = {
   options: [
     { flag: 'key', value: 'COLUMNS', description: 'what tells rows apart; each record must have it' },
     { flag: 'upsert', description: 'a record with a key that is there changes that row' },
+    {
+      flag: 'exactly-once',
+      description: 'nothing is written unless the pipe begins with consume --exactly-once and that is there',
+    },
   ],
   common: ['input'],
   cost: { time: 'O(bytes)', memory: 'O(1); for a database, an epoch' },
@@ -80,30 +84,31 @@ interface Target {
   readonly table: string
   readonly keys: readonly string[]
   readonly upsert: boolean
+  readonly insists: boolean
 }
 
 /** What stands before the colon → what makes the stage of the rest. */
 const kinds: Readonly<Record<string, (rest: string, target: Target) => Promise<SinkStage>>> = {
   postgres,
   postgresql: postgres,
-  async sqlite(file, { table, keys, upsert }) {
+  async sqlite(file, target) {
     const { SqliteDatabase } = await import('../src/connectors/sqlite/database.ts')
-    return databaseStage(new SqliteDatabase(file, table, { keys, upsert }), keys)
+    return databaseStage(new SqliteDatabase(file, target.table, target), target)
   },
-  async file(folder) {
+  async file(folder, { insists }) {
     const { FileSink } = await import('../src/connectors/file/sink.ts')
-    return { role: 'sink', reads: [], open: (context) => new FileSink(folder, context) }
+    return { role: 'sink', reads: [], open: (context) => new FileSink(folder, insists, context) }
   },
 }
 
-async function postgres(rest: string, { table, keys, upsert }: Target): Promise<SinkStage> {
+async function postgres(rest: string, target: Target): Promise<SinkStage> {
   const { PostgresDatabase } = await import('../src/connectors/postgres/database.ts')
-  return databaseStage(new PostgresDatabase(`postgres:${rest}`, table, { keys, upsert }), keys)
+  return databaseStage(new PostgresDatabase(`postgres:${rest}`, target.table, target), target)
 }
 
-async function databaseStage(database: Database, keys: readonly string[]): Promise<SinkStage> {
+async function databaseStage(database: Database, target: Target): Promise<SinkStage> {
   const { DatabaseSink } = await import('../src/connectors/database-sink.ts')
-  return { role: 'sink', reads: [], ownProcess: true, open: (context) => new DatabaseSink(database, keys, context) }
+  return { role: 'sink', reads: [], ownProcess: true, open: (context) => new DatabaseSink(database, target, context) }
 }
 
 async function createStage({ program, options }: Arguments): Promise<SinkStage> {
@@ -133,7 +138,7 @@ async function createStage({ program, options }: Arguments): Promise<SinkStage> 
   if (upsert && keys.length === 0) {
     throw new BeckError('bad-option', { option: '--upsert', problem: 'needs a key', hint: 'write --key id --upsert' })
   }
-  return make(rest, { table: table ?? '', keys, upsert })
+  return make(rest, { table: table ?? '', keys, upsert, insists: options['exactly-once'] === true })
 }
 
 /** Columns are fields at the top of a record. @throws BeckError bad-option */

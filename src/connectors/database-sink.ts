@@ -64,7 +64,7 @@ export class DatabaseSink implements Sink {
   private readonly context: SinkContext
   private readonly reader = new RowReader()
   private readonly problems = new Map<Shape, Problem | undefined>()
-  private readonly refuseIfSwallowed = expectFrames('into')
+  private readonly refuseWithoutFrames: () => void
   private opening: Promise<void> | undefined
   private pending: Promise<void> | undefined
   private pipe: Pipe | undefined
@@ -72,11 +72,16 @@ export class DatabaseSink implements Sink {
   private chars = 0
   private written = 0
 
-  /** @param keys columns that each record must have */
-  constructor(database: Database, keys: readonly string[], context: SinkContext) {
+  /** @param keys columns that each record must have @param insists there must be frames */
+  constructor(
+    database: Database,
+    { keys, insists }: { readonly keys: readonly string[]; readonly insists: boolean },
+    context: SinkContext,
+  ) {
     this.database = database
     this.keys = keys
     this.context = context
+    this.refuseWithoutFrames = expectFrames('into', insists)
     this.epochs = {
       resolve: (pipeline) => this.resolve(pipeline),
       start: (pipeline) => this.start(pipeline),
@@ -136,7 +141,7 @@ export class DatabaseSink implements Sink {
   }
 
   processBatch(batch: RecordBatch): void {
-    if (!this.pipe && this.written === 0) this.refuseIfSwallowed()
+    if (!this.pipe && this.written === 0) this.refuseWithoutFrames()
     for (let at = 0; at < batch.count; at++) {
       const row = this.reader.read(batch, at)
       const problem = 'shape' in row ? this.check(row) : row
@@ -212,6 +217,7 @@ export class DatabaseSink implements Sink {
   onTimer(): void {}
 
   async onEnd(): Promise<void> {
+    if (!this.pipe) this.refuseWithoutFrames()
     await this.open()
     await this.flush()
     if (this.context.terminal.stderr) this.context.count(`written to ${this.database.name}:`, this.written)

@@ -14,14 +14,24 @@ export function refuseSwallowedFrames(store: Store): void {
 
 /**
  * The same for a sink that knows no store: asks the command lines before it. Called when it opens, while those are there; what it returns
- * is called when records come without frames. Costs a look at all processes.
+ * is called when records, or the end, come without frames. Costs a look at all processes.
+ * @param insists there must be frames: a `consume` that dies at once leaves a pipe behind that looks like any other
  */
-export function expectFrames(name: string): () => void {
+export function expectFrames(name: string, insists: boolean): () => void {
   const group = upstreamGroup()
   return () => {
     if (group !== undefined) throw swallowed(name, group)
+    if (insists) throw withoutFrames()
   }
 }
+
+/** The sink was told that there would be frames. */
+export const withoutFrames = (): BeckError =>
+  new BeckError('frames', {
+    problem:
+      'no control frames have come: the consume at the beginning of this pipe has ended early, or there is none; nothing is committed',
+    hint: 'run the same command line again; it begins with consume --exactly-once or --at-least-once',
+  })
 
 const swallowed = (name: string, group: string): BeckError =>
   new BeckError('frames', {

@@ -28,12 +28,13 @@ export class FileSink implements Sink {
   private readonly context: SinkContext
   private part: OpenPart | undefined
   private records = 0
-  private readonly refuseIfSwallowed = expectFrames('into')
+  private readonly refuseWithoutFrames: () => void
   private pipe: Pipe | undefined
 
-  /** @throws BeckError file */
-  constructor(folder: string, context: SinkContext) {
+  /** @param insists there must be frames @throws BeckError file */
+  constructor(folder: string, insists: boolean, context: SinkContext) {
     this.context = context
+    this.refuseWithoutFrames = expectFrames('into', insists)
     this.folder = atFile(folder, () => {
       mkdirSync(folder, { recursive: true })
       return realpathSync(folder)
@@ -69,7 +70,7 @@ export class FileSink implements Sink {
   private create(): OpenPart {
     const { pipe, folder } = this
     if (!pipe) {
-      this.refuseIfSwallowed()
+      this.refuseWithoutFrames()
       return new OpenPart(folder, `.beck-${process.pid}-${Date.now()}.tmp`)
     }
     const { generation, epoch } = pipe
@@ -113,6 +114,7 @@ export class FileSink implements Sink {
   /** Without frames: the next number that is free. */
   onEnd(): void {
     const { folder, context } = this
+    if (!this.pipe) this.refuseWithoutFrames()
     const part = this.pipe ? undefined : this.finish('')
     if (part) {
       atFile(folder, () => {
