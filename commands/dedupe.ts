@@ -76,7 +76,7 @@ export const dedupe: CommandSpec = {
       }
       const { DedupeApproximate } = await import('../src/dedupe/approximate.ts')
       const open: OperatorStage['open'] = (context) => new DedupeApproximate({ fields, dupesTo }, rate, context)
-      return { role: 'operator', reads, selects: true, snapshots: dupesTo === undefined, open }
+      return { role: 'operator', reads, selects: true, snapshots: true, open }
     }
     if (options['within'] !== undefined) {
       const { DedupeBursts } = await import('../src/dedupe/bursts.ts')
@@ -90,7 +90,7 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
-        snapshots: dupesTo === undefined,
+        snapshots: true,
         open: (context) => new DedupeBursts({ ...bursts, times: times(path, timeField) }, context),
       }
     }
@@ -99,14 +99,14 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
-        snapshots: dupesTo === undefined,
+        snapshots: true,
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }
     }
     return {
       role: 'operator',
       reads,
-      snapshots: dupesTo === undefined && 'changes',
+      snapshots: 'changes',
       // Duplicates to a file are all records again.
       ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),

@@ -43,13 +43,13 @@ export async function startOfStdin(): Promise<StartFrame | undefined> {
 
 /**
  * Whether an input has frames, which come through pipes alone; and the same input from its beginning. Costs one copy of the first read,
- * and nothing for files.
+ * and nothing for files. `isVoid`: a pipe that has ended without a byte, as that of a writer that was killed before it said anything.
  */
 export async function lookForFrames(
   source: ByteSource,
   file: string,
-): Promise<{ framed: boolean; source: ByteSource }> {
-  if (!source.pauses) return { framed: false, source }
+): Promise<{ framed: boolean; source: ByteSource; isVoid: boolean }> {
+  if (!source.pauses) return { framed: false, source, isVoid: false }
   const seen = file === '-' ? stdinHead : undefined
   if (file === '-') stdinHead = undefined
   const head = seen && seen.length > 0 ? seen : Buffer.allocUnsafe(HEAD)
@@ -62,7 +62,7 @@ export async function lookForFrames(
     filled += n
   }
   const framed = START_PREFIX.equals(head.subarray(0, Math.min(filled, START_PREFIX.length)))
-  return { framed, source: filled === 0 ? source : withHead(source, head.subarray(0, filled)) }
+  return { framed, source: filled === 0 ? source : withHead(source, head.subarray(0, filled)), isVoid: filled === 0 }
 }
 
 function withHead(source: ByteSource, head: Buffer): ByteSource {

@@ -3,16 +3,7 @@ import { BeckError } from '../core/errors.ts'
 import type { Collector } from '../core/operator.ts'
 import type { PairOperator, PairStage } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
-import {
-  cutOff,
-  digest,
-  otherState,
-  otherTable,
-  placeOf,
-  refuseFileOutput,
-  refuseSideOutputs,
-  tableInPipe,
-} from './framed-stage.ts'
+import { cutOff, refuseFileOutput, tableInPipe } from './framed-stage.ts'
 import {
   type BarrierFrame,
   type EndFrame,
@@ -24,8 +15,9 @@ import {
 } from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
-import { StageState } from './snapshot.ts'
-import { changedTable, type Content } from './table-content.ts'
+import { KeptState, type Marks, otherState } from './kept-state.ts'
+import type { SideFiles } from './side-files.ts'
+import type { Content } from './table-content.ts'
 
 /** What of an input belongs to the last barrier that went on. */
 type Standing = Pick<BarrierFrame, 'epoch' | 'sourceEpoch' | 'offsets' | 'handles' | 'others'>
@@ -45,15 +37,6 @@ interface Side {
   release: () => void
 }
 
-/** What a snapshot holds. */
-interface Kept {
-  readonly positions: readonly [number, number]
-  /** The sources, and what of them is in the state. */
-  readonly sources: readonly { readonly group: string; readonly epoch: number }[]
-  readonly table: Content | undefined
-  readonly state: unknown
-}
-
 /** An input has control frames, or it is a pipe without them, or something that is there as a whole. */
 export type InputKind = 'frames' | 'pipe' | 'file'
 
@@ -61,6 +44,7 @@ export type InputKind = 'frames' | 'pipe' | 'file'
 export interface PairRun {
   readonly out: Collector
   readonly output: FramedOutput
+  readonly sides: SideFiles
   /** Lets the other input go on while this one waits. */
   wait<Result>(port: 0 | 1, promise: Promise<Result>): Promise<Result>
   /** Has the input's pipe read on into memory or a file from now until `release`: who writes it may write the other one, too. */
@@ -90,8 +74,7 @@ export class PairFrames {
   readonly #sides: readonly [Side, Side] = [newSide(), newSide()]
   readonly #begun: Promise<void>
   #begin: () => void = () => {}
-  #table: Content | undefined
-  #state: StageState | undefined
+  #kept: KeptState | undefined
   #generation = 0
   #epoch = 0
   #diamond = false
@@ -139,7 +122,6 @@ export class PairFrames {
         `beck ${name} cannot take part in it with these options: what it holds would not survive a restart`,
       )
     }
-    refuseSideOutputs(this.#settings)
     refuseFileOutput(name)
     side.start = frame
     side.order = new FrameOrder(frame, name)
@@ -152,31 +134,27 @@ export class PairFrames {
     if (other === 'pipe') throw tableInPipe(name)
     if (other === 'file') {
       // It is there as a whole before the first record of the left side.
-      this.#table = await this.#run.wait(0, this.#run.tableIsRead)
+      const table = await this.#run.wait(0, this.#run.tableIsRead)
       right.ended = right.drained = true
-      this.#together(frame, undefined)
+      this.#together(frame, undefined, table)
     } else if (left.start && right.start) this.#together(left.start, right.start)
     await this.#run.wait(port, this.#begun)
     return side.position
   }
 
   /** Both inputs have begun: takes up what an earlier run has kept, and hands on one `start`. */
-  #together(left: StartFrame, right: StartFrame | undefined): void {
-    const { name, options } = this.#settings.stage
-    const { output } = this.#run
+  #together(left: StartFrame, right: StartFrame | undefined, table?: Content): void {
+    const { name } = this.#settings.stage
+    const { output, sides } = this.#run
     if (right) this.#check(left, right)
     this.#diamond = right?.group === left.group
     this.#generation = left.generation
     this.#epoch = left.epoch
     const others = [...(left.others ?? []), ...(right && !this.#diamond ? otherSources(right, name) : [])]
     const states = Math.max(left.states, this.#diamond && right ? right.states : 0)
-    // Whose state it is follows from what it says of the sources.
-    const state = new StageState(placeOf(left), `${states}-${name}`, digest(options), this.#snapshots || true)
-    this.#state = state
-    const handle = left.handles[states]
-    if (handle === undefined && left.epoch > 0) throw otherState(left, `it has no state for beck ${name}`)
-    if (handle) this.#restore(left, handle, state, [left, ...others])
-    else this.#operator.restore?.([])
+    this.#kept = new KeptState(this.#operator, this.#snapshots || undefined, this.#settings, { sides, table })
+    const marks = this.#kept.restore(left, states)
+    if (marks) this.#take(left, marks, [left, ...others])
     const stages = [...left.stages, name]
     output.frame({ ...left, stages, states: states + 1, ...(others.length > 0 && { others }) })
     this.#written = true
@@ -202,37 +180,22 @@ export class PairFrames {
     }
   }
 
-  #restore(
-    left: StartFrame,
-    handle: StateHandle,
-    state: StageState,
-    sources: readonly { readonly group: string; readonly epoch: number }[],
-  ): void {
-    const { name, options } = this.#settings.stage
-    if (handle.options !== digest(options)) throw otherState(left, `the options of beck ${name} were different`)
-    let last: Kept | undefined
-    const states = function* (): Generator<unknown> {
-      for (const block of state.read(handle)) {
-        // As `#snapshotOf` has written it: the CRC was checked.
-        last = block as Kept
-        yield last.state
-      }
-    }
-    this.#operator.restore?.(states())
-    if (!last) return
-    const { sources: known, table, positions } = last
-    const differs = sources.find(({ group, epoch }, index) => {
+  /** Sees that the state is of these sources, as of their committed epochs. */
+  #take(left: StartFrame, { sources: known = [], positions }: Marks, sources: NonNullable<Marks['sources']>): void {
+    const differs = sources.some(({ group, epoch }, index) => {
       const there = known[index]
       return there?.group !== group || there.epoch !== epoch
     })
     if (differs || known.length !== sources.length) {
-      const was = known.map(({ group, epoch }) => `"${group}" (epoch ${epoch})`).join(' and ')
-      const is = sources.map(({ group, epoch }) => `"${group}" (epoch ${epoch})`).join(' and ')
-      throw otherState(left, `beck ${name} has joined ${was}, and now come ${is}`)
+      const listed = (all: typeof sources): string =>
+        all.map(({ group, epoch }) => `"${group}" (epoch ${epoch})`).join(' and ')
+      throw otherState(
+        left,
+        `beck ${this.#settings.stage.name} has joined ${listed(known)}, and now come ${listed(sources)}`,
+      )
     }
-    if (changedTable(table, this.#table)) throw otherTable(left, name, false)
-    this.#sides[0].position = positions[0]
-    this.#sides[1].position = positions[1]
+    this.#sides[0].position = positions[0] ?? 0
+    this.#sides[1].position = positions[1] ?? 0
   }
 
   async #barrier(port: 0 | 1, frame: BarrierFrame, records: number, position: number): Promise<void> {
@@ -285,7 +248,7 @@ export class PairFrames {
       ...this.#sources(),
       epoch: this.#epoch,
       records: 0,
-      handles: [...before, drain ? null : this.#snapshot()],
+      handles: [...before, this.#snapshot(drain)],
       drain,
     }
     output.frame({ ...frame, records: output.takeCount() })
@@ -319,18 +282,13 @@ export class PairFrames {
     return { offsets, sourceEpoch: epoch, ...(others.length > 0 && { others }) }
   }
 
-  #snapshot(): StateHandle {
+  #snapshot(drain: boolean): StateHandle | null {
     const [left, right] = this.#sides
     const { sourceEpoch, others = [] } = this.#sources()
     const sources = [{ group: left.start?.group ?? '', epoch: sourceEpoch ?? 0 }]
     for (const { group, epoch } of others) sources.push({ group, epoch })
     const at = { generation: this.#generation, epoch: this.#epoch }
-    return (this.#state as StageState).write(at, (whole): Kept => ({
-      positions: [left.position, right.position],
-      sources,
-      table: this.#table,
-      state: this.#operator.snapshot?.(whole),
-    }))
+    return this.#kept?.write(at, { positions: [left.position, right.position], sources }, drain) ?? null
   }
 }
 

@@ -1,13 +1,15 @@
 import type { RecordBatch } from '../core/batch.ts'
 import type { PairStage } from '../core/spec.ts'
+import type { BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { HeldSource } from './held-source.ts'
 import type { InputKind, PairFrames } from './pair-frames.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
-import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
+import { readerSettings, withBadRecords, withSides, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
+import { SideFiles } from './side-files.ts'
 import { readTableInput } from './table.ts'
 import { type Content, withBatch } from './table-content.ts'
 
@@ -21,10 +23,11 @@ export async function runPair(
   const output = new Output()
   const framed = new FramedOutput(output)
   const out = collectInto(framed)
-  return withBadRecords(settings, output, async (bad, counts) => {
+  const sides = new SideFiles(settings.inputs)
+  const runBoth = async (bad: BadRecords, counts: Map<string, number>): Promise<void> => {
     const [left, right] = stage.reads.map((reads) => {
       const scanner = openScanner(reads, settings)
-      return { scanner, context: stageContext(scanner, bad, counts, settings) }
+      return { scanner, context: withSides(stageContext(scanner, bad, counts, settings), sides) }
     }) as [Side, Side]
     const operator = stage.open(left.context, right.context)
     const together = stage.reading === 'together'
@@ -40,6 +43,7 @@ export async function runPair(
       frames = new PairFrames(operator, stage, settings, {
         out,
         output: framed,
+        sides,
         wait: (port, promise) => turns.pause(port, promise),
         spill: (port) => sources[port]?.spill(),
         release: (port) => sources[port]?.release(),
@@ -57,7 +61,9 @@ export async function runPair(
       const own: ReaderSettings = {
         ...read,
         ...(together && { turn: () => turns.wait(port), afterBlock: () => turns.done(port) }),
-        opened(source, isFramed) {
+        opened(source, kind) {
+          const isFramed = kind === 'frames'
+          if (port === 0 && kind === 'plain') sides.begin()
           opened[port].tell(isFramed ? 'frames' : source.pauses ? 'pipe' : 'file')
           if (!isFramed) return source
           return (sources[port] = new HeldSource(source, () => context.spill()))
@@ -79,7 +85,8 @@ export async function runPair(
     }
     // With frames, the last barrier says whether this end is the end of all.
     if (!frames) operator.onEnd?.(out)
-  })
+  }
+  return withBadRecords(settings, output, runBoth, sides)
 }
 
 /** What an input is, once that is known. */

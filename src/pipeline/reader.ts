@@ -29,8 +29,8 @@ export interface ReaderSettings {
   readonly onRecords?: (count: number) => void
   /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
   readonly frames?: () => Promise<FrameTaker>
-  /** Gets an input before it is read, once it is known whether it has frames. */
-  readonly opened?: (source: ByteSource, framed: boolean) => ByteSource
+  /** Gets an input before it is read, once it is known what it is: with control frames, without, or a pipe that has ended at once. */
+  readonly opened?: (source: ByteSource, kind: 'frames' | 'plain' | 'void') => ByteSource
 }
 
 /** What a stage does at control frames. All records before a frame have been processed; nothing is read before its work is done. */
@@ -80,8 +80,8 @@ export async function readInputs(
     const opened = openSource(file, settings.timers)
     const origin = new CountedOrigin(opened.name, base)
     try {
-      const { framed, source: plain } = await lookForFrames(opened, file)
-      const source = settings.opened?.(plain, framed) ?? plain
+      const { framed, source: plain, isVoid } = await lookForFrames(opened, file)
+      const source = settings.opened?.(plain, framed ? 'frames' : isVoid ? 'void' : 'plain') ?? plain
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
         if (!settings.frames) throw unwelcome('this command cannot take part in it yet')

@@ -1,7 +1,8 @@
 import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
-import { DeadLetters, openSideFile, stopAtBadRecords, type BadRecords } from './bad-records.ts'
+import type { StageContext } from '../core/operator.ts'
+import { DeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
@@ -9,6 +10,7 @@ import { lookForFrames } from './frame-source.ts'
 import { type FrameTaker, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
+import { SideFiles } from './side-files.ts'
 
 /** Shown what has been read, for a progress line. */
 export type Progress = (source: ByteSource) => void
@@ -25,14 +27,15 @@ export async function runOperator(
   const output = new Output()
   const framed = new FramedOutput(output)
   const out = collectInto(framed)
-  return withBadRecords(settings, output, async (bad, counts) => {
+  const sides = new SideFiles(settings.inputs)
+  const run = async (bad: BadRecords, counts: Map<string, number>): Promise<void> => {
     const scanner = openScanner(stage.reads, settings)
-    const context = stageContext(scanner, bad, counts, settings)
+    const context = withSides(stageContext(scanner, bad, counts, settings), sides)
     const operator = stage.open(context)
     let frames: FrameTaker | undefined
     const loadFrames = async (): Promise<FrameTaker> => {
       const { OperatorFrames } = await import('./framed-stage.ts')
-      return (frames = new OperatorFrames(operator, stage, settings, { out, output: framed }))
+      return (frames = new OperatorFrames(operator, stage, settings, { out, output: framed, sides }))
     }
     const timer =
       stage.timers &&
@@ -43,6 +46,10 @@ export async function runOperator(
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
         ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        opened(source, kind) {
+          if (kind === 'plain') sides.begin()
+          return source
+        },
         frames: loadFrames,
       })
     } finally {
@@ -50,8 +57,15 @@ export async function runOperator(
     }
     // With frames, the last barrier says whether this end is the end of all.
     if (!frames) operator.onEnd?.(out)
-  })
+  }
+  return withBadRecords(settings, output, run, sides)
 }
+
+/** A context whose files beside the output are those of `sides`. */
+export const withSides = (context: StageContext, sides: SideFiles): StageContext => ({
+  ...context,
+  sideFile: (file) => sides.open(file),
+})
 
 /** Timers of operators fire this often. */
 const TIMER_MS = 20
@@ -212,19 +226,23 @@ export function readerSettings(
   return { maxLineBytes, bad, timers, beforeWait: () => output.flush(), ...(progress && { afterBlock: progress }) }
 }
 
-/** Opens the dead letters if asked for, and sees that everything before an error is written. */
+/** Opens the dead letters if asked for, as one of `sides`, and sees that everything before an error is written. */
 export async function withBadRecords(
-  { deadLetter, keepDeadLetters, inputs }: RunSettings,
+  { deadLetter, keepDeadLetters = false, tableLetters, inputs }: RunSettings,
   output: Output,
   run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
+  sides?: SideFiles,
 ): Promise<Outcome> {
   const counts = new Map<string, number>()
-  const letters = deadLetter === undefined ? undefined : openSideFile(deadLetter, inputs, keepDeadLetters)
-  const bad = letters ? new DeadLetters(letters.write) : stopAtBadRecords
+  const all = sides ?? new SideFiles(inputs)
+  const letters = deadLetter === undefined ? undefined : all.open(deadLetter, keepDeadLetters)
+  if (letters && tableLetters) letters.write(tableLetters)
+  if (!sides) all.begin()
+  const bad = letters ? new DeadLetters((bytes) => letters.write(bytes)) : stopAtBadRecords
   try {
     await run(bad, counts)
   } finally {
-    letters?.close()
+    all.close()
     output.flush()
   }
   return { counts, deadLetters: bad.count }

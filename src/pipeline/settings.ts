@@ -11,6 +11,8 @@ export interface RunSettings {
   readonly inputs: readonly string[]
   /** The dead letters hold some of this run already: those of its table. */
   readonly keepDeadLetters?: boolean
+  /** Bad records of its table, to be written before its own, where that depends on control frames. */
+  readonly tableLetters?: Uint8Array
   /** What the stage's table holds, where its input may have control frames; `pipe`: it came through one, perhaps not all of it. */
   readonly table?: Content | 'pipe'
   /** With control frames: the table may be another one than it was. */

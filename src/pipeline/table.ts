@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs'
 import type { RecordBatch } from '../core/batch.ts'
 import type { TableStage } from '../core/spec.ts'
+import { type BadRecords, DeadLetters, stopAtBadRecords } from './bad-records.ts'
 import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
@@ -23,7 +24,8 @@ export async function readTable(
   let content: Content = { bytes: 0, crc: 0 }
   let isPipe = false
   const output = new Output()
-  const outcome = await withBadRecords(settings, output, async (bad, counts) => {
+  const letters: Uint8Array[] = []
+  const run = async (bad: BadRecords, counts: Map<string, number>): Promise<void> => {
     const scanner = openScanner(stage.reads, settings)
     const reader = stage.open(stageContext(scanner, bad, counts, settings))
     const read: ReaderSettings = {
@@ -44,9 +46,21 @@ export async function readTable(
     }
     await readTableInput(stage, scanner, process, read)
     table = reader.end()
-  })
-  const known = isWatched && { table: isPipe ? ('pipe' as const) : content }
-  return { table, outcome, rest: { ...settings, keepDeadLetters: true, ...known } }
+  }
+  if (!isWatched) {
+    const outcome = await withBadRecords(settings, output, run)
+    return { table, outcome, rest: { ...settings, keepDeadLetters: true } }
+  }
+  // What an earlier run has kept of the dead letters must not be touched before the frames have said so.
+  const counts = new Map<string, number>()
+  const keep = settings.deadLetter !== undefined
+  const bad = keep ? new DeadLetters((bytes) => letters.push(new Uint8Array(bytes))) : stopAtBadRecords
+  await run(bad, counts)
+  return {
+    table,
+    outcome: { counts, deadLetters: bad.count },
+    rest: { ...settings, table: isPipe ? ('pipe' as const) : content, tableLetters: Buffer.concat(letters) },
+  }
 }
 
 /** Control frames come through pipes alone. */
@@ -64,7 +78,7 @@ export async function readTableInput(
   const { openTopic } = await import('./topic-source.ts')
   const source = openTopic(table.slice('topic:'.length), store, follow)
   try {
-    settings.opened?.(source, false)
+    settings.opened?.(source, 'plain')
     await readInput(scanner, source, new CountedOrigin(source.name, 0), process, settings)
   } finally {
     source.close()

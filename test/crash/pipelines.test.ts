@@ -29,7 +29,7 @@ test.each(pipelines)(
       seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
       return seed / 2 ** 32
     }
-    const setup = { folder: join(folder, 'store'), pristine, env, kills: KILLS, expected: output, usualMs: ms }
+    const setup = { folder: join(folder, 'store'), pristine, calm, env, kills: KILLS, expected: output, usualMs: ms }
     const { kills, midway } = await torture({ ...pipeline, name }, setup, random)
     expect(kills).toBe(KILLS)
     if (KILLS > 20) expect(midway).toBeGreaterThan(KILLS / 20)

@@ -14,6 +14,8 @@ export interface Pipeline {
   readonly line: string
   /** Reads the output where that is no topic. */
   readonly read?: (folder: string) => string | Promise<string>
+  /** Files beside the output, which are to be the same in the end. */
+  readonly sides?: readonly string[]
 }
 
 /** The records of the topic `in`: times with some disorder, a few keys. */
@@ -179,6 +181,8 @@ export async function torture(
   setup: {
     readonly folder: string
     readonly pristine: string
+    /** Where an undisturbed run has run. */
+    readonly calm: string
     readonly env: NodeJS.ProcessEnv
     readonly kills: number
     readonly expected: string
@@ -210,6 +214,10 @@ export async function torture(
     if (!killed && exit !== 0) throw new Error(`${name}: exit ${exit} although nothing was killed: ${stderr}`)
     if (exit === 0 && left === 0) {
       if (output !== setup.expected) throw new Error(`${name}: ${kills} kills, done, and the output differs`)
+      for (const side of pipeline.sides ?? []) {
+        const [is, should] = [folder, setup.calm].map((where) => readFileSync(join(where, side), 'utf8'))
+        if (is !== should || is === '') throw new Error(`${name}: ${kills} kills, done, and ${side} differs`)
+      }
       // Nothing is left to do: a new round from the beginning, until there were enough kills.
       if (kills >= most) return { kills, midway }
       await setup.clear?.()
@@ -264,6 +272,11 @@ export const pipelines: readonly Pipeline[] = [
   {
     name: 'joins with tables',
     line: `${consume} --drain | beck join topic:other --on id=other --type full --prefix o_ | beck join topic:other --on path --as-of ts --nest near | beck append out --exactly-once`,
+  },
+  {
+    name: 'files beside the output',
+    line: `${consume} --drain | beck map 'r.id % 11 ? r : NaN' --dead-letter bad --quiet | beck window each --tumbling 1s --time ts --delay 500ms --late-to late --quiet | beck dedupe --by path,window.start --dupes-to dupes | beck append out`,
+    sides: ['bad', 'late', 'dupes'],
   },
   {
     name: 'join of two topics, and windows of it',

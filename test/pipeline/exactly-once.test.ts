@@ -264,9 +264,6 @@ describe('state', () => {
 
   test.each([
     [`beck window count --processing-time --tumbling 1s`],
-    [`beck window count --tumbling 1s --time n --late-to late`],
-    [`beck dedupe --by n --dupes-to dupes`],
-    [`beck dedupe --by n --keep last --dupes-to dupes`],
     [`beck reduce 'x = fold((s, r) => s + r.n, 0)'`],
     [`beck sort --by n --check`],
   ])('%s is refused, as what it holds would not survive', async (stage) => {

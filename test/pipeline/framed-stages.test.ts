@@ -72,7 +72,6 @@ describe('stages in a pipe with frames', () => {
 
   test.each([
     [`beck sort --by a --check`, 'beck sort cannot take part'],
-    [`beck filter true --dead-letter bad`, '--dead-letter does not go with it'],
     [`beck to csv`, 'this command cannot take part'],
     [`beck from json`, 'beck from makes records of other formats'],
     [`beck shuffle --by a --partitions 2 --exec cat`, 'this command cannot take part'],
