@@ -181,8 +181,8 @@ export async function torture(
   setup: {
     readonly folder: string
     readonly pristine: string
-    /** Where an undisturbed run has run. */
-    readonly calm: string
+    /** Where an undisturbed run has run, for files beside the output. */
+    readonly calm?: string
     readonly env: NodeJS.ProcessEnv
     readonly kills: number
     readonly expected: string
@@ -215,7 +215,7 @@ export async function torture(
     if (exit === 0 && left === 0) {
       if (output !== setup.expected) throw new Error(`${name}: ${kills} kills, done, and the output differs`)
       for (const side of pipeline.sides ?? []) {
-        const [is, should] = [folder, setup.calm].map((where) => readFileSync(join(where, side), 'utf8'))
+        const [is, should] = [folder, setup.calm ?? ''].map((where) => readFileSync(join(where, side), 'utf8'))
         if (is !== should || is === '') throw new Error(`${name}: ${kills} kills, done, and ${side} differs`)
       }
       // Nothing is left to do: a new round from the beginning, until there were enough kills.
