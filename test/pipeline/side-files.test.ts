@@ -65,10 +65,10 @@ describe('files beside the output of an exactly-once pipe', () => {
   test('dead letters of a table come once', async () => {
     const folder = await folderWith(1, 2)
     writeFileSync(join(folder, 'table'), '{"n":1,"a":1}\n[2]\nno\n')
-    const join_ = `beck consume in -g g --exactly-once | beck join table --on n --type left --dead-letter bad --quiet | beck append out`
+    const joined = `beck consume in -g g --exactly-once | beck join table --on n --type left --dead-letter bad --quiet | beck append out`
     for (const n of [3, 4]) {
       await add(folder, n)
-      const { exit, stderr } = await run(folder, join_)
+      const { exit, stderr } = await run(folder, joined)
       expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
     }
     expect(bad(folder)).toBe('no\n')
