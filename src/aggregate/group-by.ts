@@ -17,7 +17,8 @@ const PIECE = 1 << 16
 /** A guess at what a key costs in the table beside twice its text. */
 const KEY_BYTES = 64
 
-interface GroupState {
+/** What `exportState` gives: plain data but for the spill files. */
+export interface GroupState {
   readonly keys: KeyTableState | undefined
   readonly set: SetState
   readonly spilled: readonly (readonly SpillHandle[])[] | undefined

@@ -265,6 +265,15 @@ describe('a job in tasks', () => {
     expect(readFileSync(join(folder, 'table/part-00000.csv'), 'utf8')).toBe(stdout.toString())
   })
 
+  test('states of tasks are put together, also those that did not fit their memory', async () => {
+    const line = `from lines words.ndjson | map '{n: r.line.length, w: r.line.slice(9, 12)}' | reduce 'count, list(n), first(n)' --by w | sort --by w`
+    const { stdout } = await shell(`beck run --mode pipes "${line}" | cksum`, { cwd: folder })
+    for (const memory of ['8KiB', '64MiB']) {
+      const job = `beck run --mode parallel --split 100KiB --workers 2 --memory ${memory} "${line}"`
+      expect((await shell(`${job} | cksum`, { cwd: folder })).stdout.toString()).toBe(stdout.toString())
+    }
+  })
+
   test('dead letters of all tasks come in the order of the input', async () => {
     const line = 'filter r.n --dead-letter letters words.ndjson spoilt.ndjson | shuffle --by word'
     const spoilt = lines.slice(0, 9000).map((record, i) => (i % 1000 === 0 ? `bad ${i}\n` : record))

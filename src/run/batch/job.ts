@@ -3,8 +3,8 @@ import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError, Exit } from '../../core/errors.ts'
 import { formatSize, parseSize } from '../../core/size.ts'
-import type { Arguments } from '../../core/spec.ts'
-import { openSideFile } from '../../pipeline/bad-records.ts'
+import type { Arguments, OperatorStage } from '../../core/spec.ts'
+import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { allRewrites } from '../rewrite.ts'
@@ -14,6 +14,7 @@ import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts
 import { JobFolder, type JobHeader } from './job-folder.ts'
 import { type BatchPlan, planBatch, type Planned, type TaskStage } from './plan.ts'
 import { cutInputs, type JobInput } from './splits.ts'
+import { mergedStates } from './states.ts'
 import { TaskWorker } from './workers.ts'
 
 /** What `run --mode parallel` is told beside the text. */
@@ -33,7 +34,7 @@ export interface BatchOptions {
 /** A worker is kept busy by several tasks, so that all of them end together; none is so small that its start counts. */
 const TASKS_PER_WORKER = 4
 const SMALLEST_SPLIT = 4 << 20
-const LARGEST_SPLIT = 128 << 20
+const LARGEST_SPLIT = 256 << 20
 
 /** @throws BeckError usage, bad-option */
 export function batchOptions(
@@ -213,9 +214,8 @@ class BatchJob {
     const direct = rest.length === 0 && out === undefined
     const results: string[] = []
     const error = await this.#driver.run((index) => {
-      const file = this.#driver.result(index)
-      results.push(file)
-      if (direct) copyOut(file, output)
+      results.push(this.#plan.merges ? this.#driver.resultFolder(index) : this.#driver.result(index))
+      if (direct) copyOut(this.#driver.result(index), output)
     })
     this.#writeLetters()
     for (const stage of this.#stages()) this.#report(stage)
@@ -231,17 +231,14 @@ class BatchJob {
   }
 
   /** The part of the pipeline that needs all records in one place. */
-  async #runRest(files: readonly string[]): Promise<number> {
+  async #runRest(results: readonly string[]): Promise<number> {
     const [first, ...more] = this.#plan.rest as [CommandStage, ...CommandStage[]]
-    const reading = { ...first, args: { ...first.args, files }, settings: { ...first.settings, inputs: files } }
+    const stages = [this.#plan.merges ? merged(first, results) : reading(first, results), ...more]
     const { out } = this.#options
-    const { spawn } = this.#host
-    if (out === undefined)
-      return runFused([reading, ...more], { terminal: this.#terminal, spawn, rewrites: allRewrites })
-    const name = partOf([first, ...more].at(-1) as CommandStage)
-    return this.#folder.write(name, (fd, path) =>
-      runFused([reading, ...more], { terminal: this.#terminal, spawn, rewrites: allRewrites }, new Output(fd, path)),
-    )
+    const surroundings = { terminal: this.#terminal, spawn: this.#host.spawn, rewrites: allRewrites }
+    if (out === undefined) return runFused(stages, surroundings)
+    const name = partOf(stages.at(-1) as CommandStage)
+    return this.#folder.write(name, (fd, path) => runFused(stages, surroundings, new Output(fd, path)))
   }
 
   /** One stage of the text each, as often as tasks do parts of its work. */
@@ -274,6 +271,20 @@ class BatchJob {
     await this.#terminal.error(`beck ${command}`, error)
     return error.exit
   }
+}
+
+/** A stage with the files of tasks as its input. */
+const reading = (stage: CommandStage, files: readonly string[]): CommandStage => ({
+  ...stage,
+  args: { ...stage.args, files },
+  settings: { ...stage.settings, inputs: files },
+})
+
+/** A stage that begins where the states of all tasks end. */
+function merged(stage: CommandStage, folders: readonly string[]): CommandStage {
+  const settings = { ...stage.settings, inputs: [], workers: 1 }
+  const source = mergedStates(stage.stage as OperatorStage, settings, folders, stopAtBadRecords)
+  return { ...stage, role: 'tool', stage: source, settings }
 }
 
 /** Tasks that run at once share the memory. */

@@ -25,6 +25,8 @@ export interface BatchPlan {
   readonly map: readonly TaskStage[]
   /** The last stage of `map` writes so many partitions, and the first of `reduce` puts those of all tasks together. */
   readonly partitions: number | undefined
+  /** The last stage of `map` is the first of `rest`: tasks write its state, and `rest` begins with all of these put together. */
+  readonly merges: boolean
   readonly reduce: readonly TaskStage[]
   readonly rest: readonly CommandStage[]
 }
@@ -66,8 +68,8 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
   const after = counted.slice(map.length + 1)
 
   if (next && isMergeableReduce(next.stage)) {
-    const rest = [merging(next.stage), ...after.map(({ stage }) => stage)]
-    return { plan: { inputs, map: [...map, partial(next.task)], partitions: undefined, reduce: [], rest } }
+    const rest = [next.stage, ...after.map(({ stage }) => stage)]
+    return { plan: { inputs, map: [...map, next.task], partitions: undefined, merges: true, reduce: [], rest } }
   }
   if (next?.stage.name === 'shuffle' && next.stage.role === 'operator') {
     const keyed = after[0]
@@ -83,6 +85,7 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
       // The name of the folder is the task's business.
       map: [...map, ...(early ? [partial(keyed.task)] : []), withOptions(next.task, { out: '.' })],
       partitions: next.stage.output.partitions ?? 1,
+      merges: false,
       reduce: [withOptions(next.task, { partitions: '1' }), ...reduce],
       rest: after.slice(separate).map(({ stage }) => stage),
     }
@@ -90,7 +93,7 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
   }
   if (map.length === 0) return { why: `${first.name} needs all records in one place` }
   const rest = counted.slice(map.length).map(({ stage }) => stage)
-  return { plan: { inputs, map, partitions: undefined, reduce: [], rest } }
+  return { plan: { inputs, map, partitions: undefined, merges: false, reduce: [], rest } }
 }
 
 /** The bad records of a table would be kept once a task. */
@@ -114,13 +117,6 @@ const withOptions = (task: TaskStage, options: Arguments['options']): TaskStage 
   args: { ...task.args, options: { ...task.args.options, ...options } },
 })
 const partial = (task: TaskStage): TaskStage => withOptions(task, { partial: true })
-
-/** The stage that reads what `partial` writes. */
-function merging(stage: CommandStage): CommandStage {
-  const args = { ...stage.args, options: { ...stage.args.options, merge: true } }
-  // Made again when it runs: with `merge` it reads something else.
-  return { ...stage, args, stage: undefined, reads: undefined }
-}
 
 /** Whether `reduce` may put its groups together before the exchange: then each record of a key is one of a task's groups. */
 function aggregatesEarly(shuffle: CommandStage, reduce: CommandStage): boolean {

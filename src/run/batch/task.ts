@@ -2,6 +2,7 @@ import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Registry } from '../../cli/registry.ts'
 import { BeckError, Exit, fileError } from '../../core/errors.ts'
+import type { MergeableOperator } from '../../core/operator.ts'
 import type { DecoderStage, OperatorStage, PartitionStage, Stage } from '../../core/spec.ts'
 import { createScanner } from '../../ndjson/index.ts'
 import { type BadRecords, DeadLetters, stopAtBadRecords } from '../../pipeline/bad-records.ts'
@@ -16,6 +17,7 @@ import { Chain, fieldsOf, groupStages, type LineSink } from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
 import type { TaskStage } from './plan.ts'
 import { checkUnchanged, openSplit, type Split } from './splits.ts'
+import { namedSpills, packState, STATE } from './states.ts'
 
 /** An attempt at a task. Plain data. */
 export interface TaskOrder {
@@ -26,6 +28,10 @@ export interface TaskOrder {
   readonly folder: string
   /** How many partitions the last stage writes. */
   readonly partitions: number | undefined
+  /** Writes the state of the last stage, in place of what it would give out. */
+  readonly state: boolean
+  /** Of the task: its records come before those of the next. */
+  readonly number: number
   /** The job can be resumed: files are synced, and a bad record is a failure. Else the input ends there, as in a pipe. */
   readonly lasting: boolean
 }
@@ -85,8 +91,10 @@ class TaskRun {
     for (const [at, stage] of made.entries()) {
       if (at > 0 || !decoder) chained.push(await this.#chainStage(at, stages[at]!, stage))
     }
-    // A task of partitions writes its files itself.
-    const sink = this.#order.partitions === undefined ? this.#file(OUT) : undefined
+    const last = chained.at(-1)
+    if (this.#order.state && last) chained[chained.length - 1] = { ...last, stage: this.#stating(last.stage) }
+    // The last stage of a task of partitions, or of a state, writes its files itself.
+    const sink = this.#order.partitions === undefined && !this.#order.state ? this.#file(OUT) : undefined
     const out: LineSink = sink ? { ...bound(sink.output), settle() {} } : nothing
     let ended: BeckError | undefined
     try {
@@ -176,6 +184,27 @@ class TaskRun {
     }
   }
 
+  /** A stage whose state is the result. */
+  #stating(stage: OperatorStage): OperatorStage {
+    return {
+      role: 'operator',
+      reads: stage.reads,
+      open: (context) => {
+        const spill = namedSpills(this.#order.folder)
+        const operator = stage.open({ ...context, spill }) as MergeableOperator
+        return {
+          processBatch: (batch, out, port) => operator.processBatch(batch, out, port),
+          onEnd: () => this.#file(STATE).output.write(packState(operator)),
+        }
+      },
+    }
+  }
+
+  /** Positions of records: those of a task come before those of the next. */
+  get #base(): number {
+    return this.#order.number * MOST_BYTES_OF_A_TASK
+  }
+
   /** Records, of a piece of the input or of files of other tasks. */
   async #read(stages: readonly ChainStage[], out: LineSink): Promise<void> {
     const { input } = this.#order
@@ -183,6 +212,7 @@ class TaskRun {
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
     const chain = new Chain(stages, scanner, this.#surroundings, out)
+    chain.beginAt(this.#base)
     const settings: Parameters<typeof readInput>[4] = {
       maxLineBytes,
       bad: this.#surroundings.bad(stages[0]!),
@@ -195,7 +225,7 @@ class TaskRun {
       if (!('input' in input)) return readInputs(scanner, input, () => {}, settings)
       const split = openSplit(input)
       try {
-        const origin = new RangeOrigin(input.input.file, split.start, 0)
+        const origin = new RangeOrigin(input.input.file, split.start, this.#base - split.start)
         await readInput(scanner, split.source, origin, () => {}, settings)
       } finally {
         split.close()
@@ -211,6 +241,7 @@ class TaskRun {
     const [{ settings }] = this.#order.stages as [TaskStage]
     const { file } = input.input
     const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out) : undefined
+    chain?.beginAt(this.#base)
     const into = chain?.entry ?? out
     await this.#through(chain, async () => {
       const split = openSplit(input)
@@ -278,6 +309,8 @@ class TaskRun {
 }
 
 const INPUT_BLOCK = 1 << 18
+/** Of records between its stages, too. Numbers of positions stay exact for some hundred thousand tasks. */
+const MOST_BYTES_OF_A_TASK = 2 ** 36
 
 const bound = (output: Output): Pick<LineSink, 'write' | 'writeBinary'> => ({
   write: (bytes) => output.write(bytes),
