@@ -4,8 +4,7 @@ import type { KeyField } from '../core/field-path.ts'
 import { BeckError } from '../core/errors.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Collector, MergeableOperator, Operator, SpillHandle, StageContext } from '../core/operator.ts'
-import { ExternalSorter } from '../sort/external.ts'
-import { drain } from '../sort/line-sorter.ts'
+import { PositionRuns } from '../sort/position-runs.ts'
 import { NONE } from './aggregate.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import type { AggregateSet, SetState, WholeResults } from './set.ts'
@@ -130,11 +129,14 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   /** Writes all groups to disk, and begins with none. */
   #spill(table: KeyTable, to = (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle)))): void {
-    const { keys, ids } = this.#goodKeys(table)
-    to.write(keys, this.#keys.length, (indices) =>
-      this.#set.exportSlots(ids ? indices.map((index) => ids[index]!) : indices),
-    )
-    for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
+    if (this.#firsts.size === 0) to.writeTable(table, (ids) => this.#set.exportSlots(ids))
+    else {
+      const { keys, ids } = this.#goodKeys(table)
+      to.write(keys, this.#keys.length, (indices) =>
+        this.#set.exportSlots(ids ? indices.map((index) => ids[index]!) : indices),
+      )
+    }
+    this.#set.clearAll(table.size)
     table.clear()
     this.#firsts.clear()
     this.#unseen = 0
@@ -173,24 +175,26 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     }
     if (this.#spilled) {
       this.#spill(table)
-      this.#putTogether(table, this.#spilled, this.#lines(table), out)
-    } else if (this.#whole) {
-      const { results, lines } = this.#whole
-      lines.writeAll(this.#order(table), results.columns(), (made) => out.emit(made))
-    } else this.#emitLines(table, out)
+      this.#putTogether(table, this.#spilled, out)
+    } else this.#writeLines(table, this.#order(table), (lines) => out.emit(lines))
   }
 
-  #emitLines(table: KeyTable, out: Collector): void {
+  /** The lines of groups, in pieces that are valid until `emit` returns. */
+  #writeLines(table: KeyTable, order: Uint32Array, emit: (lines: Uint8Array) => void): void {
+    if (this.#whole) {
+      const { results, lines } = this.#whole
+      lines.writeAll(order, results.columns(), emit)
+      return
+    }
     const line = this.#lines(table)
     let piece = ''
-    for (const id of this.#order(table)) {
+    for (const id of order) {
       piece += line(id)
-      if (piece.length > PIECE) {
-        out.emitText(piece)
-        piece = ''
-      }
+      if (piece.length < PIECE) continue
+      emit(Buffer.from(piece, 'latin1'))
+      piece = ''
     }
-    if (piece) out.emitText(piece)
+    if (piece) emit(Buffer.from(piece, 'latin1'))
   }
 
   /** Makes the line of a group. */
@@ -206,30 +210,14 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
   /**
    * Puts the groups of each partition together: their lines in the order of their first records are a sorted run, and all runs are merged.
    */
-  #putTogether(table: KeyTable, spilled: SpilledGroups, line: (id: number) => string, out: Collector): void {
+  #putTogether(table: KeyTable, spilled: SpilledGroups, out: Collector): void {
     // From here on all memory is this thread's; the key table keeps what it has had before.
     this.#mostBytes = this.#context.memoryBytes / 2
-    const sorter = new ExternalSorter({
-      memoryBytes: this.#context.memoryBytes / 4,
-      spill: () => this.#context.spill(),
-      grouped: false,
-    })
-    const position = new DataView(new ArrayBuffer(8))
-    const key = new Uint8Array(position.buffer)
-    let text = Buffer.allocUnsafe(1 << 12)
+    const runs = new PositionRuns(() => this.#context.spill(), this.#context.memoryBytes / 4)
     const emitAll = (): void => {
-      const run = sorter.beginRun()
-      for (const id of this.#order(table)) {
-        const first = table.position(id)
-        position.setUint32(0, Math.floor(first / 2 ** 32))
-        position.setUint32(4, first % 2 ** 32)
-        const binary = line(id)
-        if (binary.length > text.length) text = Buffer.allocUnsafe(2 * binary.length)
-        text.write(binary, 'latin1')
-        run.write({ key, keyStart: 0, keyEnd: 8, bytes: text, start: 0, end: binary.length })
-      }
-      sorter.endRun(run)
-      for (let slot = 0; slot < table.size; slot++) this.#set.clear(slot)
+      const order = this.#order(table)
+      runs.add(table.positionsOf(order), (write) => this.#writeLines(table, order, write))
+      this.#set.clearAll(table.size)
       table.clear()
     }
     const drainAll = (from: SpilledGroups): void => {
@@ -249,7 +237,7 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
       }
     }
     drainAll(spilled)
-    drain(sorter.sorted(), (lines) => out.emit(lines))
+    runs.drain((lines) => out.emit(lines))
   }
 
   /** The ids of the groups, in order of their first records; without those that have no good one. */

@@ -136,6 +136,11 @@ export class AggregateSet {
     for (const part of this.#parts) part.aggregate.clear(slot)
   }
 
+  /** The same for all slots below `slots`: one aggregate after the other, which V8 compiles to a loop without calls. */
+  clearAll(slots: number): void {
+    for (const { aggregate } of this.#parts) for (let slot = 0; slot < slots; slot++) aggregate.clear(slot)
+  }
+
   /** The results of a slot as JSON members in the order written, `"count":3,"sum_n":1.5`, as a latin1 "binary" string. */
   results(slot: number): string {
     let text = ''

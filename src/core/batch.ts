@@ -129,8 +129,12 @@ export interface KeyTable {
   copyText(id: number, part: number, into: Uint8Array, at: number): number
   /** Where the key was first seen (`RecordBatch.position`): orders keys over workers. */
   position(id: number): number
+  /** The same for many. */
+  positionsOf(ids: Uint32Array): Float64Array
   /** All ids by `position`. */
   order(): Uint32Array
+  /** All keys in 64 partitions by six bits of their hash, from bit `shift` on: the same for equal keys, however they are spelt. */
+  parted(shift: number): readonly KeyParts[]
   /**
    * The keys from an id on, by default all, as `structuredClone` takes them; and another table's keys into this one: their id there → their id
    * here. Into an empty table all of them come in with the ids that they had.
@@ -166,6 +170,11 @@ export interface KeyLines {
   write(emit: (lines: Uint8Array) => void): void
   /** Makes lines about keys whose numbers are columns by id, in the order of the template. */
   writeAll(ids: Uint32Array, columns: readonly Float64Array[], emit: (lines: Uint8Array) => void): void
+}
+/** The keys of a partition, and their ids. */
+export interface KeyParts {
+  readonly keys: KeyTableState
+  readonly ids: Uint32Array
 }
 export interface KeyTableState {
   /** Per key and part the JSON text as first spelt, one after the other. */

@@ -106,6 +106,20 @@ export interface Kernel {
   exportKeys(table: number, from: number, to: number, parts: number, out: number, ends: number, base: number): number
   order(table: number, ids: number, scratch: number, counts: number): void
   spansOfEnds(ends: number, count: number, base: number, spans: number): void
+  chooseParts(
+    table: number,
+    from: number,
+    to: number,
+    parts: number,
+    shift: number,
+    mask: number,
+    chosen: number,
+    partitions: number,
+  ): number
+  scatterKeys(table: number, from: number, to: number, parts: number, chosen: number, partitions: number): void
+  mergeLines(runs: number, heap: number, count: number, out: number, limit: number): number
+  mergedBytes(): number
+  sinkRun(heap: number, count: number, at: number): void
 }
 
 const PAGE_BYTES = 1 << 16

@@ -1,6 +1,7 @@
-import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyParts, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
 import { ReferenceKeyLines } from './key-lines.ts'
+import { partKeys } from './key-parts.ts'
 
 /** The readable key table: a map from canonical texts to ids. */
 export class ReferenceKeyTable implements KeyTable {
@@ -68,8 +69,16 @@ export class ReferenceKeyTable implements KeyTable {
     return this.positions[id] as number
   }
 
+  positionsOf(ids: Uint32Array): Float64Array {
+    return Float64Array.from(ids, (id) => this.position(id))
+  }
+
   order(): Uint32Array {
     return Uint32Array.from(this.positions.keys()).sort((a, b) => this.position(a) - this.position(b))
+  }
+
+  parted(shift: number): KeyParts[] {
+    return partKeys(this.export(), this.fields.length, shift)
   }
 
   export(from = 0): KeyTableState {

@@ -1,6 +1,7 @@
-import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
+import type { KeyLines, KeyParts, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { canonicalKey } from '../core/key.ts'
 import { Pieces, SLACK, type Growing, type Heap } from './heap.ts'
+import { hashOfKey, PARTITIONS } from './key-parts.ts'
 import { WasmBatch } from './wasm-batch.ts'
 import { WasmKeyLines } from './wasm-key-lines.ts'
 
@@ -252,6 +253,14 @@ export class WasmKeyTable implements KeyTable, Growing {
     return this.heap.f64[(this.word(POSITIONS) >>> 3) + id] as number
   }
 
+  positionsOf(ids: Uint32Array): Float64Array {
+    const { f64 } = this.heap
+    const first = this.word(POSITIONS) >>> 3
+    const positions = new Float64Array(ids.length)
+    for (let at = 0; at < ids.length; at++) positions[at] = f64[first + (ids[at] as number)] as number
+    return positions
+  }
+
   order(): Uint32Array {
     const { heap, size } = this
     const bytes = 4 * size + ORDER_BYTES
@@ -262,6 +271,89 @@ export class WasmKeyTable implements KeyTable, Growing {
     heap.release(ids, bytes)
     heap.release(scratch, bytes)
     return result
+  }
+
+  parted(shift: number): KeyParts[] {
+    const { heap, table, size } = this
+    const parts = this.fields.length
+    const pieces = Array.from({ length: PARTITIONS }, (): KeyParts[] => [])
+    const textEnds = new Uint32Array(PARTITIONS)
+    for (let from = 0, to: number; from < size; from = to) {
+      to = Math.min(size, from + EXPORT_KEYS)
+      while (to - from > 1 && heap.kernel.textBytes(table, from, to) > MOST_TEXT_BYTES) to = from + ((to - from) >> 1)
+      this.partPiece(from, to, shift, textEnds, pieces)
+    }
+    return pieces.map((some) => ({
+      keys: {
+        bytes: Buffer.concat(some.map(({ keys }) => keys.bytes)),
+        ends: joined(
+          new Uint32Array(parts * countOf(some)),
+          some.map(({ keys }) => keys.ends),
+        ),
+        positions: joined(
+          new Float64Array(countOf(some)),
+          some.map(({ keys }) => keys.positions),
+        ),
+      },
+      ids: joined(
+        new Uint32Array(countOf(some)),
+        some.map(({ ids }) => ids),
+      ),
+    }))
+  }
+
+  /** Some of the keys. `textEnds` says where the texts of each partition have come to. */
+  private partPiece(from: number, to: number, shift: number, textEnds: Uint32Array, pieces: KeyParts[][]): void {
+    const { heap, table } = this
+    const { kernel } = heap
+    const parts = this.fields.length
+    const rows = to - from
+    const perKey = 4 * parts + 8 + 4
+    const textBytes = kernel.textBytes(table, from, to)
+    const size = PARTITION_BYTES * PARTITIONS + rows + perKey * rows + textBytes + PARTITIONS * 2 * SLACK
+    const area = heap.allocate(size)
+    const chosen = area + PARTITION_BYTES * PARTITIONS
+    const words = heap.u32.subarray(area >>> 2, chosen >>> 2)
+    words.fill(0)
+    if (kernel.chooseParts(table, from, to, parts, shift, PARTITIONS - 1, chosen, area) > 0) {
+      const numbers = heap.bytes.subarray(chosen, chosen + rows)
+      for (let row = numbers.indexOf(ODD); row >= 0; row = numbers.indexOf(ODD, row + 1)) {
+        const texts = this.fields.map((_, part) => Buffer.from(this.text(from + row, part), 'latin1'))
+        let end = 0
+        const key = { bytes: Buffer.concat(texts), ends: Uint32Array.from(texts, (text) => (end += text.length)) }
+        const partition = (hashOfKey(key, 0, parts, 0) >>> shift) & (PARTITIONS - 1)
+        numbers[row] = partition
+        words[partition * PARTITION_WORDS]! += 1
+        words[partition * PARTITION_WORDS + 1]! += end
+      }
+    }
+    let next = (chosen + rows + 7) & ~7
+    const places = Array.from(pieces, (_, partition) => {
+      const at = partition * PARTITION_WORDS
+      const count = words[at] as number
+      const bytes = words[at + 1] as number
+      const positions = next
+      const ids = positions + 8 * count
+      const ends = ids + 4 * count
+      const texts = ends + 4 * parts * count
+      next = (texts + bytes + SLACK + 7) & ~7
+      words.set([texts, ends, positions, ids, textEnds[partition] as number], at + 2)
+      textEnds[partition]! += bytes
+      return { count, bytes, texts, ends, positions, ids }
+    })
+    kernel.scatterKeys(table, from, to, parts, chosen, area)
+    for (const [partition, { count, bytes, texts, ends, positions, ids }] of places.entries()) {
+      if (count === 0) continue
+      pieces[partition]!.push({
+        keys: {
+          bytes: new Uint8Array(heap.bytes.subarray(texts, texts + bytes)),
+          ends: heap.u32.slice(ends >>> 2, (ends >>> 2) + parts * count),
+          positions: heap.f64.slice(positions >>> 3, (positions >>> 3) + count),
+        },
+        ids: heap.u32.slice(ids >>> 2, (ids >>> 2) + count),
+      })
+    }
+    heap.release(area, size)
   }
 
   export(start = 0): KeyTableState {
@@ -331,3 +423,21 @@ const ORDER_BYTES = 4 * 6 * 2048
 /** Keys that are exported in one piece; and imported: room is made as if all of them were new. */
 const EXPORT_KEYS = 1 << 16
 const IMPORT_KEYS = 1 << 12
+/** As kernel/key-parts.ts draws a partition. */
+const PARTITION_WORDS = 7
+const PARTITION_BYTES = 4 * PARTITION_WORDS
+/** The partition of a key that is left to JavaScript. */
+const ODD = 0xff
+/** So much text of keys that are parted in one piece: there may be a batch, and room for so much beside it. */
+const MOST_TEXT_BYTES = 1 << 20
+
+const countOf = (parts: readonly KeyParts[]): number => parts.reduce((sum, { ids }) => sum + ids.length, 0)
+
+function joined<Column extends Uint32Array | Float64Array>(into: Column, columns: readonly Column[]): Column {
+  let at = 0
+  for (const column of columns) {
+    into.set(column, at)
+    at += column.length
+  }
+  return into
+}

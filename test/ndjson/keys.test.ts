@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { KeyTable } from '../../src/core/batch.ts'
+import type { KeyParts, KeyTable } from '../../src/core/batch.ts'
 import type { ScannerName } from '../../src/ndjson/index.ts'
+import { partKeys } from '../../src/ndjson/key-parts.ts'
 import { feed, openScanner } from './scan.ts'
 
 describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) => {
@@ -168,6 +169,25 @@ describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) 
       made += Buffer.from(bytes).toString()
     })
     expect(made).toBe(Array.from(ids, (id) => `"k${id}" ${2 * id}0`).join(''))
+  })
+
+  it.each(['a', 'a b'])('are parted as the readable way does it: %s', (fields) => {
+    // Plain ones, others, and so many that they are parted in several pieces.
+    const value = (i: number): string =>
+      ['"k"', '"é\\u00e9"', '1e2', '[1, {"b":2, "a":1}]', '-0', '0.50'][i % 6] as string
+    const input = Array.from({ length: 70_000 }, (_, i) => `{"a":${i % 9 ? `"key ${i}"` : value(i)},"b":${i % 7}}\n`)
+    const { table } = tableOf(input.join(''), fields, 100)
+    for (const shift of [0, 6]) {
+      const readable = partKeys(table.export(), fields.split(' ').length, shift)
+      for (const [partition, { keys, ids }] of table.parted(shift).entries()) {
+        const other = readable[partition] as KeyParts
+        expect(ids).toEqual(other.ids)
+        expect(keys.ends).toEqual(other.keys.ends)
+        expect(keys.positions).toEqual(other.keys.positions)
+        expect(Buffer.compare(keys.bytes, other.keys.bytes)).toBe(0)
+      }
+    }
+    expect(table.positionsOf(Uint32Array.of(2, 0))).toEqual(Float64Array.of(table.position(2), table.position(0)))
   })
 
   it('may come from batches of the other scanner', () => {

@@ -95,7 +95,7 @@ function addId(table: usize, entry: usize, position: f64): u32 {
 }
 
 /** Whether each part is its own canonical text: a string without escapes, up to 15 digits without a needless zero, a word. */
-function plain(p: usize, end: usize): bool {
+export function plain(p: usize, end: usize): bool {
   while (p < end) {
     let stop = p
     const first = load<u8>(p)
