@@ -19,7 +19,7 @@ export const sort: CommandSpec = {
     { flag: 'limit', value: 'N', description: 'only the first N, in memory for N' },
     { flag: 'check', description: 'write nothing; fail if the records are not in this order' },
   ],
-  common: ['input', 'memory', 'tmp'],
+  common: ['input', 'workers', 'memory', 'tmp'],
   cost: {
     time: 'O(n log n), O(n) for short keys',
     memory: 'O(n), at most --memory: the rest is spilled; O(N) with --limit N',
