@@ -48,6 +48,8 @@ export async function runJob(
     return print(`${shellLine(plan)}\n`)
   }
   if (options['mode'] === 'parallel') {
+    const { isOfGroup, runMembers } = await import('./batch/members.ts')
+    if (isOfGroup(plan)) return runMembers(plan, args.args, await batch(), host, terminal)
     const { runBatch } = await import('./batch/job.ts')
     const exit = await runBatch(plan, args.args, await batch(), host, terminal)
     return exit ?? runPlan(plan, rewrites, host, terminal)

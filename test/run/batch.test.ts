@@ -312,3 +312,45 @@ describe('a job in tasks', () => {
     expect(outputOf('slow')).toBe((await undisturbed).stdout.toString())
   })
 })
+
+describe('a pipeline of a consumer group in several processes', () => {
+  const text = (group: string, end: string): string => `consume words --group ${group} | map '{n: r.n}'${end}`
+  const numbers = (lines: string): number[] =>
+    lines
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => (JSON.parse(line) as { n: number }).n)
+      .toSorted((a, b) => a - b)
+  const everything = Array.from({ length: lines.length }, (_, n) => n)
+  const topic = shell('beck append words --by word --partitions 4 words.ndjson', { cwd: folder })
+
+  test('each record comes once, in whole lines', async () => {
+    await topic
+    const got = await shell(`beck run --mode parallel --workers 3 "${text('g', '')}"`, { cwd: folder })
+    expect(got.exit, got.stderr).toBe(0)
+    expect(numbers(got.stdout.toString())).toEqual(everything)
+    const group = await shell('beck group list', { cwd: folder })
+    expect(JSON.parse(group.stdout.toString())).toMatchObject({ group: 'g', lag: 0 })
+  })
+
+  test('a member that is killed is replaced', async () => {
+    await topic
+    const { child, ended } = start(['--mode', 'parallel', '--workers', '2', text('h', ' | append copies')])
+    await until(() => existsSync(join(folder, '.beck/topics/copies')) || child.exitCode !== null)
+    const [member] = workersOf(child.pid as number)
+    if (member !== undefined) process.kill(member, 'SIGKILL')
+    expect((await ended).exit).toBe(0)
+    const copies = numbers((await shell('beck replay copies', { cwd: folder })).stdout.toString())
+    // At least once: what a member had written without committing comes again.
+    expect([...new Set(copies)]).toEqual(everything)
+  })
+
+  test('one that delivers exactly once needs partitions apart', async () => {
+    await topic
+    const line = `beck run --mode parallel --workers 2 "consume words --group x --exactly-once | append y"`
+    expect(await shell(line, { cwd: folder })).toMatchObject({
+      exit: 2,
+      stderr: expect.stringContaining('add --per-partition') as string,
+    })
+  })
+})

@@ -7,8 +7,8 @@ import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
-import { allRewrites } from '../rewrite.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
+import { allRewrites, chooseRewrites, rewritePlan } from '../rewrite.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
@@ -56,7 +56,7 @@ export function batchOptions(
     attempts,
     speculate: options['speculate'] === true,
     stats: options['stats'] === 'json',
-    without: [],
+    without: (options['without'] ?? []) as readonly string[],
   }
 }
 
@@ -68,7 +68,7 @@ export async function runBatch(
   host: Host,
   terminal: Terminal,
 ): Promise<number | undefined> {
-  const plan = checked(planBatch(planned, rewrites(options.without)), options.out)
+  const plan = await planTasks(planned, options.without, options.out)
   if (!plan) return undefined
   const header: JobHeader = {
     beck: host.version,
@@ -106,7 +106,7 @@ export async function resumeBatch(out: string, options: BatchOptions, host: Host
     const source: JobSource = { name: header.name, text: header.text }
     const settings = { registry: host.registry, env: process.env, args: header.args }
     const planned = await planPipeline(source, parsePipeline(source), settings)
-    const plan = checked(planBatch(planned, rewrites(header.without)), out) as BatchPlan
+    const plan = (await planTasks(planned, header.without, out)) as BatchPlan
     for (const [index, input] of header.inputs.entries()) {
       const now = plan.inputs[index]
       if (now?.file === input.file && now.size === input.size && now.modifiedMs === input.modifiedMs) continue
@@ -122,7 +122,16 @@ export async function resumeBatch(out: string, options: BatchOptions, host: Host
   }
 }
 
-const rewrites = (without: readonly string[]) => ({ partialAggregation: !without.includes('partial-aggregation') })
+async function planTasks(
+  planned: LogicalPlan,
+  without: readonly string[],
+  out: string | undefined,
+): Promise<BatchPlan | undefined> {
+  const rewrites = chooseRewrites(without)
+  // Groups before the exchange are the tasks' business.
+  const { plan } = await rewritePlan(planned, { ...rewrites, partial: false })
+  return checked(planBatch(plan, { partialAggregation: rewrites.partial }), out)
+}
 
 /** Undefined where one process does it all. @throws BeckError usage, where files of tasks were asked for */
 function checked(planned: Planned, out: string | undefined): BatchPlan | undefined {

@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import type { Host } from '../../cli/main.ts'
+import type { Terminal } from '../../cli/terminal.ts'
+import { BeckError } from '../../core/errors.ts'
+import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
+import type { CommandStage, LogicalPlan } from '../plan.ts'
+
+const LF = 10
+
+/** Whether a pipeline is one of a consumer group: then several processes that run it share the partitions out among themselves. */
+export const isOfGroup = ({ stages: [first] }: LogicalPlan): boolean =>
+  first?.kind === 'command' && first.name === 'consume'
+
+/**
+ * Runs a pipeline of a consumer group in several processes, each a member. One that dies is started anew, up to `attempts` times in all; the others take
+ * its partitions meanwhile. Their outputs are put together line by line. Returns the exit code of the first that failed.
+ * @throws BeckError usage
+ */
+export async function runMembers(
+  plan: LogicalPlan,
+  args: Readonly<Record<string, string>>,
+  { workers, attempts }: { readonly workers: number; readonly attempts: number },
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  const { options } = (plan.stages[0] as CommandStage).args
+  const exact = options['exactly-once'] === true || options['at-least-once'] === true
+  if (exact && workers > 1 && options['per-partition'] !== true) {
+    throw new BeckError('usage', {
+      problem: 'one pipeline of a group does all of its work, so that its output is in order',
+      hint: 'add --per-partition to consume, so that each partition is a pipeline of its own; or leave --workers 1',
+    })
+  }
+  if (options['member'] !== undefined && workers > 1) {
+    throw new BeckError('usage', {
+      problem: 'several members cannot have one name',
+      hint: 'leave --member out, or add --workers 1',
+    })
+  }
+  const words = [
+    'run',
+    '--mode',
+    'fused',
+    ...Object.entries(args).flatMap(([name, value]) => ['--arg', `${name}=${value}`]),
+  ]
+  const command = [...host.command, ...words, '--', plan.source.text]
+  const output = new Output()
+  const running = new Set<ChildProcess>()
+  let left = attempts
+  let stopped: NodeJS.Signals | undefined
+  let gone = false
+
+  const member = async (): Promise<number> => {
+    for (;;) {
+      const [program = '', ...rest] = command
+      const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+      running.add(child)
+      const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
+        child.once('error', reject)
+        child.once('close', (code, signal) => resolve({ code, signal }))
+      })
+      copyLines(child.stdout, output, () => {
+        gone = true
+        for (const other of running) other.kill()
+      })
+      const { code, signal } = await ended
+      running.delete(child)
+      if (code !== null || stopped || gone) return code ?? (gone ? 0 : 128 + constants.signals[signal ?? 'SIGTERM'])
+      if (--left <= 0) return 128 + constants.signals[signal as NodeJS.Signals]
+      terminal.toolIo().say(`beck run: a worker was killed with ${signal as string}; another takes its place`)
+    }
+  }
+
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const stop = (signal: NodeJS.Signals): void => {
+    for (const child of running) child.kill(stopped ? 'SIGKILL' : signal)
+    stopped ??= signal
+  }
+  for (const signal of signals) process.on(signal, stop)
+  try {
+    const exits = await Promise.all(Array.from({ length: workers }, member))
+    if (stopped) return 128 + constants.signals[stopped]
+    return exits.find((exit) => exit !== 0) ?? 0
+  } finally {
+    for (const signal of signals) process.off(signal, stop)
+  }
+}
+
+/** Whole lines only, so that those of different processes do not mix. */
+function copyLines(from: Readable, output: Output, onGone: () => void): void {
+  const pending: Buffer[] = []
+  const write = (...pieces: Uint8Array[]): void => {
+    try {
+      for (const piece of pieces) output.write(piece)
+      output.flush()
+    } catch (error) {
+      if (!(error instanceof ReaderGone)) throw error
+      onGone()
+    }
+  }
+  from.on('data', (piece: Buffer) => {
+    const end = piece.lastIndexOf(LF) + 1
+    if (end > 0) write(...pending.splice(0), piece.subarray(0, end))
+    if (end < piece.length) pending.push(piece.subarray(end))
+  })
+  // What a process that was killed has written of a line: it is not committed, and comes again.
+  from.on('end', () => pending.splice(0))
+}
