@@ -1,6 +1,7 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseKeyFields } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, SinkStage } from '../src/core/spec.ts'
+import { hidePasswords } from '../src/core/secrets.ts'
 import type { Database } from '../src/connectors/database-sink.ts'
 import { suggest } from '../src/core/suggest.ts'
 
@@ -120,7 +121,7 @@ async function createStage({ program, options }: Arguments): Promise<SinkStage> 
     const known = Object.keys(kinds)
     throw new BeckError('usage', {
       // An address may hold a password.
-      problem: kind ? `there is no sink "${kind}:"` : `"${target.replace(/\/\/.*@/s, '//…@')}" is no sink`,
+      problem: kind ? `there is no sink "${kind}:"` : `"${hidePasswords(target)}" is no sink`,
       suggestion: kind && suggest(kind, known),
       hint: suggest(kind, known) && kind ? undefined : `for example: ${examples}`,
     })

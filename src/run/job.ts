@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
+import { hidePasswords } from '../core/secrets.ts'
 import type { JobStage } from '../core/spec.ts'
 import type { Host } from '../cli/main.ts'
 import type { Terminal } from '../cli/terminal.ts'
@@ -41,11 +42,11 @@ export async function runJob(
   const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
   if (action === 'explain') {
     const { explain } = await import('./explain.ts')
-    return print(await explain(plan, rewrites, options['json'] === true))
+    return print(hidePasswords(await explain(plan, rewrites, options['json'] === true)))
   }
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
-    return print(`${shellLine(plan)}\n`)
+    return print(`${hidePasswords(shellLine(plan))}\n`)
   }
   if (options['mode'] === 'parallel') {
     const { isOfGroup, runMembers } = await import('./batch/members.ts')

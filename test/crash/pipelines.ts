@@ -283,18 +283,13 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 700') --on path --within -1s..2s --time ts --delay 2s --type full | beck window 'count, sum(right_ms), list(id)' --tumbling 10s --delay 5s --time ts --by path | beck append out`,
   },
   {
-    name: 'another program, into files',
-    line: `${consume} | beck via -- sed 's/path/p/;/"p":"[/]3"/d' | beck into file:parts`,
-    read: readParts,
-  },
-  {
-    name: 'answers of another program, into files',
-    line: `${consume} | beck via --lines -- sed -u 's/path/p/' | beck into file:parts`,
+    name: 'other programs, into files',
+    line: `${consume} | beck via -- sed 's/path/p/;/"p":"[/]3"/d' | beck via --lines -- sed -u 's/ms/m/' | beck into file:parts --exactly-once`,
     read: readParts,
   },
   {
     name: 'windows into SQLite',
-    line: `${consume} --drain | beck window 'count, sum(ms)' --tumbling 1m --delay 2s --time ts --by path | beck into sqlite:out.db t`,
+    line: `${consume} --drain | beck window 'count, sum(ms)' --tumbling 1m --delay 2s --time ts --by path | beck into sqlite:out.db t --exactly-once`,
     read: readSqlite,
   },
 ]
