@@ -76,6 +76,7 @@ export const reduce: CommandSpec = {
       return {
         role: 'operator',
         reads: merging.paths,
+        snapshots: 'changes',
         open: (context) => {
           const set = plan.open(context)
           const table = names.length ? context.keyTable(names) : undefined
@@ -88,7 +89,8 @@ export const reduce: CommandSpec = {
       role: 'operator',
       reads: projection.paths,
       fieldsOnly: plan.fieldsOnly,
-      ...(plan.parallel ? { parallel: 'merge', snapshots: 'changes' } : {}),
+      ...(plan.parallel && { parallel: 'merge' as const }),
+      snapshots: 'changes',
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
           render,

@@ -187,7 +187,7 @@ export const window: CommandSpec = {
       reads: projection.paths,
       fieldsOnly: plan?.fieldsOnly === true && lateTo === undefined,
       timers,
-      snapshots: (each || plan?.parallel === true) && !timers && 'changes',
+      snapshots: 'changes',
       ...(inParts &&
         panes && {
           parallel: 'ordered' as const,

@@ -1,3 +1,4 @@
+import { deserialize, serialize } from 'node:v8'
 import type { RecordBatch } from '../core/batch.ts'
 import { mapped } from '../core/columns.ts'
 import { BeckError } from '../core/errors.ts'
@@ -18,6 +19,8 @@ export interface FoldFunctions {
 export class Fold implements Aggregate {
   readonly #functions: FoldFunctions
   readonly #states: unknown[] = []
+  /** Slots that hold more than the start. */
+  readonly #used = new Set<number>()
 
   constructor(functions: FoldFunctions) {
     this.#functions = functions
@@ -43,6 +46,7 @@ export class Fold implements Aggregate {
       if (slot === NONE) continue
       try {
         this.#states[slot] = kept(step.call(row, this.#states[slot]))
+        this.#used.add(slot)
       } catch (error) {
         problems.set(row, step.problem(error, batch, row))
       }
@@ -59,10 +63,12 @@ export class Fold implements Aggregate {
     if (!merge) throw new Error('a fold without merge was asked to merge')
     // Copies, since the function may change what it gets.
     this.#states[into] = merge.call(0, this.#states[into], structuredClone(this.#states[from]))
+    this.#used.add(into)
   }
 
   clear(slot: number): void {
     this.#states[slot] = this.#fresh()
+    this.#used.delete(slot)
   }
 
   text(slot: number): string {
@@ -84,12 +90,32 @@ export class Fold implements Aggregate {
     return { states: mapped(slots, (slot) => this.text(slot)) }
   }
 
+  /** Whatever `structuredClone` takes stays what it is: maps, dates, BigInt. */
+  packSlots(slots: Uint32Array): AggregateState {
+    try {
+      return { packed: serialize(mapped(slots, (slot) => this.#states[slot])) }
+    } catch (error) {
+      throw new BeckError(
+        'bad-record',
+        {
+          problem: `fold: its state cannot be kept: ${(error as Error).message}`,
+          hint: 'keep values in it, and no functions',
+        },
+        { cause: error },
+      )
+    }
+  }
+
   importSlots(state: AggregateState, mapping: Uint32Array): void {
     const { merge } = this.#functions
+    const packed = state['packed'] as Uint8Array | undefined
+    const values = packed ? (deserialize(packed) as unknown[]) : (state['states'] as readonly string[]).map(decode)
     for (let index = 0; index < mapping.length; index++) {
       const slot = mapping[index]!
-      const other = decode(state['states']![index] as string)
-      this.#states[slot] = merge ? merge.call(0, this.#states[slot], other) : other
+      // A start that is merged with what began with it would count twice.
+      const merges = merge && this.#used.has(slot)
+      this.#states[slot] = merges ? merge.call(0, this.#states[slot], values[index]) : values[index]
+      this.#used.add(slot)
     }
   }
 }

@@ -6,6 +6,9 @@ import { type Aggregate, type AggregateState, type Input, NONE } from './aggrega
 import type { Computed, Condition } from './computed.ts'
 import { Fold } from './fold.ts'
 
+/** In a packed state: the index of the next record. No part is called that. */
+const INDEX = ''
+
 /** What some slots of a set hold: the state of each part, by its id. For `structuredClone`, `importSlots` and JSON. */
 export interface SetState {
   readonly [id: string]: AggregateState
@@ -167,14 +170,17 @@ export class AggregateSet {
 
   /** The same in its packed form: see `Aggregate.packSlots`. */
   packSlots(slots: Uint32Array): SetState {
-    return Object.fromEntries(
-      this.#parts.map(({ id, aggregate }) => [id, aggregate.packSlots?.(slots) ?? aggregate.exportSlots(slots)]),
-    )
+    const parts = this.#parts.map(({ id, aggregate }): [string, AggregateState] => [
+      id,
+      aggregate.packSlots?.(slots) ?? aggregate.exportSlots(slots),
+    ])
+    return Object.fromEntries([...parts, [INDEX, { next: [this.#index] }]])
   }
 
   /** Adds the state's slots, in order, to the slots that `mapping` names. */
   importSlots(state: SetState, mapping: Uint32Array): void {
     for (const part of this.#parts) part.aggregate.importSlots(state[part.id]!, mapping)
+    this.#index = Math.max(this.#index, (state[INDEX]?.['next']?.[0] as number | undefined) ?? 0)
   }
 
   /** About how much memory so many slots and what is in them hold. */

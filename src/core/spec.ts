@@ -121,7 +121,7 @@ export interface OperatorStage {
    * was added, as a log; it is never asked for the whole (`sort`: its records).
    */
   readonly snapshots?: boolean | 'changes' | 'appends'
-  /** Asks for onTimer, so the input must be read without blocking the thread. */
+  /** Asks for onTimer, so the input must be read without blocking the thread. In an exactly-once pipe it is called at barriers. */
   readonly timers?: boolean
   /** What it forwards are records of its input, in their order, and it emits nothing else. */
   readonly selects?: boolean
@@ -277,6 +277,8 @@ export interface PipelineStart {
   readonly epoch: number
   readonly level: 'exactly-once' | 'at-least-once'
   readonly stages: readonly string[]
+  /** Some stage goes by the clock, and wants barriers also where no records come. */
+  readonly ticks?: boolean
   /** Further sources, of a join of two pipes: pipelines of their own, committed with the first as one. */
   readonly others?: readonly Omit<PipelineStart, 'store' | 'level' | 'others'>[]
 }

@@ -299,19 +299,30 @@ export function resetPipeline(store: Store, transaction: Transaction, name: stri
 const sinkFile = (store: Store, name: string, generation: number): string =>
   `${layout.state(store.folder, name)}/sink.${generation}`
 
-/** Says that this process commits for a run: so its source learns that the frames arrive, and when nobody is left to commit. */
-export function announceSink(store: Store, name: string, generation: number): void {
-  translate(store.folder, () =>
-    replaceFile(store, name, 'sink.', sinkFile(store, name, generation), JSON.stringify(store.env.identity)),
-  )
+/**
+ * Says that this process commits for a run: so its source learns that the frames arrive, when nobody is left to commit, and whether stages
+ * go by the clock (`ticks`).
+ */
+export function announceSink(store: Store, name: string, generation: number, ticks = false): void {
+  const text = JSON.stringify({ ...store.env.identity, ticks })
+  translate(store.folder, () => replaceFile(store, name, 'sink.', sinkFile(store, name, generation), text))
 }
 
 /** Whether the process that commits for a run is there; undefined while none has said so. */
-export function sinkIsAlive(store: Store, name: string, generation: number): boolean | undefined {
+export const sinkIsAlive = (store: Store, name: string, generation: number): boolean | undefined =>
+  sinkOf(store, name, generation)?.alive
+
+/** The process that commits for a run, once it has said so. */
+export function sinkOf(
+  store: Store,
+  name: string,
+  generation: number,
+): { readonly alive: boolean; readonly ticks: boolean } | undefined {
   const text = translate(store.folder, () => readSmallFile(store.env, sinkFile(store, name, generation)))
   if (!text || text.length === 0) return undefined
   try {
-    return store.env.alive(JSON.parse(text.toString()) as Identity) !== 'dead'
+    const { ticks, ...identity } = JSON.parse(text.toString()) as Identity & { readonly ticks: boolean }
+    return { alive: store.env.alive(identity) !== 'dead', ticks }
   } catch {
     return undefined // it is being written
   }

@@ -30,7 +30,7 @@ export class EpochCommitter {
     store.refresh()
     for (const { group: name, generation } of [run, ...(run.others ?? [])]) {
       const { sink } = checkRun(store, { name, generation })
-      announceSink(store, name, generation)
+      announceSink(store, name, generation, run.ticks)
       if (sink?.part) finishPart(store.env, sink.part)
     }
   }

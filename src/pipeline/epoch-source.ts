@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { BeckError } from '../core/errors.ts'
 import { Follower } from '../log/follow.ts'
 import { partitionName } from '../log/layout.ts'
-import { beat, checkRun, isRunning, pipelineOf, type PipelineState, sinkIsAlive, startRun } from '../log/pipelines.ts'
+import { beat, checkRun, isRunning, pipelineOf, type PipelineState, sinkOf, startRun } from '../log/pipelines.ts'
 import type { ReadPolicy } from '../log/reader.ts'
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
@@ -52,6 +52,8 @@ export class EpochSource {
   private lastBeat = 0
   /** `end` is written. */
   private ended = false
+  /** Stages go by the clock. */
+  private ticks = false
 
   constructor(store: Store, plan: EpochPlan, say: (line: string) => void) {
     this.store = store
@@ -195,11 +197,12 @@ export class EpochSource {
         output.flush()
         await this.follower.wait(CARE_MS)
       }
-      if (output.count > 0 && (bytes >= EPOCH_BYTES || Date.now() - since >= plan.checkpointMs)) {
+      const isDue = output.count > 0 || this.ticks
+      if (isDue && (bytes >= EPOCH_BYTES || Date.now() - since >= plan.checkpointMs)) {
         this.barrier(source, false)
         bytes = 0
         since = Date.now()
-      } else if (output.count === 0) since = Date.now()
+      } else if (!isDue) since = Date.now()
       this.care()
     }
   }
@@ -233,7 +236,9 @@ export class EpochSource {
 
   /** @throws BeckError frames, when nobody is there who could commit */
   private watchSink(pipe: 'open' | 'closed'): void {
-    const alive = sinkIsAlive(this.store, this.plan.group, this.generation)
+    const sink = sinkOf(this.store, this.plan.group, this.generation)
+    const alive = sink?.alive
+    this.ticks = sink?.ticks ?? false
     if (alive === false && !this.isCommitted()) throw this.notCommitted('the stage that commits has ended')
     // Stages leave after the sink alone.
     if (alive === undefined && pipe === 'closed') throw this.notCommitted('the next stage of the pipe has ended')

@@ -21,6 +21,7 @@ export class OperatorFrames implements FrameTaker {
   readonly #operator: Operator
   /** Undefined: what the operator holds would not survive. */
   readonly #kept: KeptState | undefined
+  readonly #timers: boolean
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FramedOutput
@@ -32,11 +33,12 @@ export class OperatorFrames implements FrameTaker {
 
   constructor(
     operator: Operator,
-    { parallel, snapshots }: Pick<OperatorStage, 'parallel' | 'snapshots'>,
+    { parallel, snapshots, timers = false }: Pick<OperatorStage, 'parallel' | 'snapshots' | 'timers'>,
     settings: RunSettings,
     { out, output, sides }: { readonly out: Collector; readonly output: FramedOutput; readonly sides: SideFiles },
   ) {
     this.#operator = operator
+    this.#timers = timers
     this.#settings = settings
     this.#out = out
     this.#output = output
@@ -66,7 +68,8 @@ export class OperatorFrames implements FrameTaker {
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states
     const states = frame.states + (this.#kept.isEmpty ? 0 : 1)
-    this.#output.frame({ ...frame, stages: [...frame.stages, name], states })
+    const ticks = this.#timers || frame.ticks
+    this.#output.frame({ ...frame, stages: [...frame.stages, name], states, ...(ticks && { ticks }) })
     this.#begun = true
     return marks?.positions[0] ?? 0
   }
@@ -79,6 +82,8 @@ export class OperatorFrames implements FrameTaker {
 
   barrier(frame: BarrierFrame, records: number, position: number): void {
     this.#take(frame, records)
+    // What comes out before a barrier is not committed before it, so there is nothing to be gained by looking at the clock more often.
+    if (this.#timers) this.#operator.onTimer?.(Date.now(), this.#out)
     if (frame.drain) this.#operator.onEnd?.(this.#out)
     const handles = this.#kept?.isEmpty ? frame.handles : [...frame.handles, this.#snapshot(frame, position)]
     this.#output.frame({ ...frame, handles, records: this.#output.takeCount() })

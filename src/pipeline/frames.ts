@@ -70,6 +70,8 @@ export interface StartFrame {
   readonly handles: readonly (StateHandle | null)[]
   /** At its end the stream will be drained. */
   readonly drain?: boolean
+  /** A stage goes by the clock: there is a barrier at each checkpoint, also where no records come. */
+  readonly ticks?: boolean
   readonly others?: readonly OtherSource[]
   /** Only asks the sink whether this epoch is committed, which an outside system alone knows. The real start follows its answer. */
   readonly resolve?: number
@@ -211,6 +213,7 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
     states: isCount,
     handles: isListOf(isHandle),
     drain: maybe(isFlag),
+    ticks: maybe(isFlag),
     others: maybe(
       isListOf(
         isOther({

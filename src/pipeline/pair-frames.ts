@@ -156,7 +156,14 @@ export class PairFrames {
     const marks = this.#kept.restore(left, states)
     if (marks) this.#take(left, marks, [left, ...others])
     const stages = [...left.stages, name]
-    output.frame({ ...left, stages, states: states + 1, ...(others.length > 0 && { others }) })
+    const ticks = left.ticks || right?.ticks
+    output.frame({
+      ...left,
+      stages,
+      states: states + 1,
+      ...(ticks && { ticks }),
+      ...(others.length > 0 && { others }),
+    })
     this.#written = true
     this.#begin()
   }

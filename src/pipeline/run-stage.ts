@@ -40,6 +40,7 @@ export async function runOperator(
     const timer =
       stage.timers &&
       setInterval(() => {
+        if (frames) return
         operator.onTimer?.(context.now(), out)
         output.flush()
       }, TIMER_MS)

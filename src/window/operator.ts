@@ -31,6 +31,8 @@ interface WindowState {
   readonly keys: KeyTableState | undefined
   readonly engine: EngineState
   readonly content: unknown
+  /** The watermark that the last record left. */
+  readonly lastWatermark: EventTime
 }
 
 /** `beck window`: reads times and keys, lets the engine do the windows, keeps the clocks. */
@@ -118,13 +120,19 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
   snapshot(whole: boolean): WindowState {
     const { keys, content, engine } = this.#parts
     const state = engine.snapshot(whole)
-    return { keys: keys.snapshot(whole), engine: state, content: content.packSlots(state.slots) }
+    return {
+      keys: keys.snapshot(whole),
+      engine: state,
+      content: content.packSlots(state.slots),
+      lastWatermark: this.#lastWatermark,
+    }
   }
 
   restore(states: Iterable<WindowState>): void {
     const { keys, content, engine } = this.#parts
     let first = true
-    for (const { keys: known, engine: state, content: held } of states) {
+    for (const { keys: known, engine: state, content: held, lastWatermark } of states) {
+      this.#lastWatermark = lastWatermark
       keys.restore(known)
       engine.restore(state)
       if (!first) for (const slot of state.slots) content.clear(slot)
@@ -132,6 +140,8 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
       content.importSlots(held, state.slots)
     }
     engine.restored()
+    // While nobody ran, nobody was idle: what came meanwhile is yet to be read.
+    if (this.#lastWatermark > -Infinity) this.#lastInput = this.#context.now()
   }
 
   onEnd(out: Collector): void {

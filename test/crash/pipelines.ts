@@ -93,6 +93,20 @@ function readTopic(folder: string): string {
     .join('')
 }
 
+/** Whether the last results of all windows count each record once: all of them in the end. */
+function counted(folder: string): string {
+  const last = new Map<string, number>()
+  for (const line of readTopic(folder).split('\n').filter(Boolean)) {
+    const { path, window, count } = JSON.parse(line) as { path: string; window: object; count: number }
+    last.set(JSON.stringify([path, window]), count)
+  }
+  const sum = [...last.values()].reduce((a, b) => a + b, 0)
+  const store = Store.open(folder)
+  const all = (store.state.topics.get('in')?.partitions ?? []).reduce((sum, { next }) => sum + next, 0)
+  store.close()
+  return sum < all ? '' : sum === all ? 'all' : 'too many'
+}
+
 /** The complete files of the folder `parts`. A committed one may still lack its name: the next run gives it. */
 function readParts(folder: string): string {
   const parts = join(folder, 'parts')
@@ -272,6 +286,15 @@ export const pipelines: readonly Pipeline[] = [
   {
     name: 'joins with tables',
     line: `${consume} --drain | beck join topic:other --on id=other --type full --prefix o_ | beck join topic:other --on path --as-of ts --nest near | beck append out --exactly-once`,
+  },
+  {
+    name: 'folds, and indices',
+    line: `${consume} --drain | beck window 'ids = fold((s, r) => ({...s, [r.id % 3]: (s[r.id % 3] ?? 0n) + 1n}), {}), first = argmin(id, ts), odd = count where i % 2' --tumbling 20s --delay 2s --time ts --by path | beck map '{...r, i}' | beck reduce 'x = fold((s, r) => { s.n += r.first; s.last = r.i; return s }, {n: 5}), y = fold((s, r) => s + r.first, 1, (a, b) => a + b)' --by path | beck append out`,
+  },
+  {
+    name: 'windows by the clock: each record counts once',
+    line: `${consume} --drain | beck window count --processing-time --tumbling 30ms --by path --emit every 10ms --late update | beck append out --exactly-once`,
+    read: counted,
   },
   {
     name: 'files beside the output',
