@@ -146,25 +146,25 @@ describe('consume --exactly-once', () => {
 })
 
 describe('by the clock', () => {
-  test.concurrent.each([
-    ['--processing-time --tumbling 300ms'],
-    ['--time n --time-unit s --tumbling 1s --idle 200ms'],
-  ])('window %s: results come although no more records do, also after a restart', async (options) => {
-    const folder = await folderWith(3)
-    const line = (more: string): string =>
-      `beck consume in -g g --exactly-once ${more} | beck window count ${options} | beck append out`
-    // What is there of the first run is in the state only; the second one says it by the clock.
-    const { exit, stderr } = await run(
-      folder,
-      `${line('--checkpoint 1h')} || exit 70; ${line('--follow --checkpoint 50ms')} & echo '{"n":3600}' | beck append in
+  test.concurrent.each([['--processing-time --tumbling 300ms'], ['--time n --time-unit s --tumbling 1s --idle 200ms']])(
+    'window %s: results come although no more records do, also after a restart',
+    async (options) => {
+      const folder = await folderWith(3)
+      const line = (more: string): string =>
+        `beck consume in -g g --exactly-once ${more} | beck window count ${options} | beck append out`
+      // What is there of the first run is in the state only; the second one says it by the clock.
+      const { exit, stderr } = await run(
+        folder,
+        `${line('--checkpoint 1h')} || exit 70; ${line('--follow --checkpoint 50ms')} & echo '{"n":3600}' | beck append in
        for i in $(seq 300); do [ "$(beck replay out 2>/dev/null | beck reduce 'sum(count)')" = '{"sum_count":4}' ] && break; sleep 0.1; done
        kill $(jobs -p); wait; exit 0`,
-      60_000,
-    )
-    expect(exit, stderr).toBe(0)
-    const { stdout } = await run(folder, `beck replay out | beck reduce 'sum(count)'`)
-    expect(stdout.toString()).toBe('{"sum_count":4}\n')
-  })
+        60_000,
+      )
+      expect(exit, stderr).toBe(0)
+      const { stdout } = await run(folder, `beck replay out | beck reduce 'sum(count)'`)
+      expect(stdout.toString()).toBe('{"sum_count":4}\n')
+    },
+  )
 })
 
 describe('state', () => {
