@@ -169,6 +169,7 @@ function epochSink(
   producer: string | undefined,
 ): EpochSink & { readonly started: boolean } {
   let committer: EpochCommitter | undefined
+  const known = new Map<string, EpochCommitter>()
   const open = (pipeline: PipelineStart): EpochCommitter => {
     const store = begin()
     if (realpathSync(store.folder) === realpathSync(pipeline.store)) return new EpochCommitter(store, pipeline)
@@ -193,10 +194,13 @@ function epochSink(
           hint: 'leave it out: nothing is written twice',
         })
       }
-      committer = open(pipeline)
+      const run = `${pipeline.group} ${pipeline.generation}`
+      committer = known.get(run) ?? open(pipeline)
+      known.set(run, committer)
       appender.hold()
     },
     joined: true,
+    tasks: true,
     commit: (epoch) => appender.commit((transaction) => committer?.commit(transaction, epoch) ?? false),
   }
 }

@@ -52,6 +52,11 @@ export const consume: CommandSpec = {
       description: 'how often the end of the pipe commits (after 32 MiB at the latest)',
       default: '1s',
     },
+    {
+      flag: 'per-partition',
+      description:
+        'all pipelines of the group work, each on partitions of its own, whose state goes with them; the keys of stages contain the key of the topic',
+    },
     { flag: 'drain', description: 'at the end, stages give out what they hold, as open windows' },
     { flag: 'no-wait', description: 'leave at once when the group is being worked on' },
     { flag: 'at-most-once', description: 'commit before writing: nothing twice, but a crash may lose records' },
@@ -131,7 +136,10 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         sessionMs,
         policy,
       } as const
-      return await new EpochSource(store, plan, io.say).run()
+      if (args.options['per-partition'] !== true) return await new EpochSource(store, plan, io.say).run()
+      const { TaskSource } = await import('../src/pipeline/task-source.ts')
+      const tasks = { ...plan, member: id, strategy: option('assign') as Strategy | undefined }
+      return await new TaskSource(store, tasks, io.say).run()
     }
     refuseWhileRunning(store, group)
     const member = GroupMember.join(store, group, {
@@ -178,13 +186,25 @@ function levelOption(options: Arguments['options']): 'exactly-once' | 'at-least-
     throw new BeckError('usage', { problem: `--${given[0]} and --${given[1]} do not go together`, hint: 'choose one' })
   }
   const level = given[0] === 'at-most-once' ? undefined : given[0]
-  const alone = level ? ['member', 'assign'] : ['checkpoint', 'drain', 'no-wait']
+  const tasks = level !== undefined && options['per-partition'] === true
+  const alone = tasks
+    ? ['limit', 'no-wait']
+    : level
+      ? ['member', 'assign']
+      : ['checkpoint', 'drain', 'no-wait', 'per-partition']
   const wrong = alone.find((flag) => options[flag] !== undefined)
   if (wrong !== undefined) {
     throw new BeckError('bad-option', {
       option: `--${wrong}`,
-      problem: level ? `does not go with --${level} yet` : 'goes with --exactly-once or --at-least-once',
-      hint: level ? 'one pipeline of a group works, further ones stand by to take over' : undefined,
+      problem: tasks
+        ? 'does not go with --per-partition'
+        : level
+          ? `does not go with --${level} alone`
+          : 'goes with --exactly-once or --at-least-once',
+      hint:
+        level && !tasks
+          ? 'one pipeline of a group works, further ones stand by to take over; with --per-partition all of them work'
+          : undefined,
     })
   }
   if (options['drain'] === true && options['follow'] === true) {

@@ -1,6 +1,6 @@
 import { BeckError } from '../src/core/errors.ts'
 import { parseLength } from '../src/core/duration.ts'
-import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
 import { DedupeParts } from '../src/dedupe/parts.ts'
@@ -107,6 +107,7 @@ export const dedupe: CommandSpec = {
       role: 'operator',
       reads,
       snapshots: 'changes',
+      keys: parseKeyFields(options['by'] as string).map(({ path }) => formatFieldPath(path)),
       // Duplicates to a file are all records again.
       ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),

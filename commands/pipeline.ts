@@ -4,7 +4,7 @@ import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec
 import { suggest } from '../src/core/suggest.ts'
 import { formatTime } from '../src/core/time.ts'
 import { checkName } from '../src/log/layout.ts'
-import { isRunning, pipelineOf, type PipelineState, resetPipeline } from '../src/log/pipelines.ts'
+import { groupOf, isRunning, pipelineOf, pipelinesOf, type PipelineState, resetPipeline, taskName } from '../src/log/pipelines.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import type { StateHandle } from '../src/pipeline/frames.ts'
 import { filesOf, removeSnapshots } from '../src/pipeline/snapshot.ts'
@@ -63,7 +63,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
 const line = (io: ToolIo, value: unknown): void => void io.write(`${JSON.stringify(value)}\n`)
 
 function known(store: Store, name: string): PipelineState {
-  checkName('group', name)
+  checkName('group', groupOf(name))
   const state = pipelineOf(store, name)
   if (state) return state
   const suggestion = suggest(name, [...store.state.handles.keys()])
@@ -83,7 +83,10 @@ const stateBytes = ({ handles }: PipelineState): number =>
 /** Records of the topics it reads that are not committed. */
 function lag(store: Store, name: string): number {
   let records = 0
-  for (const [partition, offset] of store.state.group(name).offsets) {
+  const group = groupOf(name)
+  for (const [partition, offset] of store.state.group(group).offsets) {
+    // Of a task: its own partition.
+    if (name !== group && taskName(group, partition) !== name) continue
     records += (store.state.partition(partition)?.next ?? offset) - offset
   }
   return records
@@ -122,15 +125,22 @@ function describe(store: Store, name: string, io: ToolIo): void {
 }
 
 function reset(store: Store, name: string, io: ToolIo, execute: boolean): void {
-  const state = known(store, name)
-  line(io, { pipeline: name, epoch: state.epoch, stateBytes: stateBytes(state), executed: execute })
+  // Of a group that works partition by partition, all of it.
+  const all = pipelinesOf(store, name)
+  const names = all.length > 0 ? all : [name]
+  for (const one of names) {
+    const state = known(store, one)
+    line(io, { pipeline: one, epoch: state.epoch, stateBytes: stateBytes(state), executed: execute })
+  }
   if (!execute) {
     io.say('nothing is changed yet: add --execute to forget this state')
     return
   }
   store.transact(true, (transaction) => {
-    const { generation } = resetPipeline(store, transaction, name)
-    const place = { env: store.env, store: store.folder, pipeline: name }
-    transaction.afterCommit(() => removeSnapshots(place, { generation, epoch: 0, handles: [] }))
+    for (const pipeline of names) {
+      const { generation } = resetPipeline(store, transaction, pipeline)
+      const place = { env: store.env, store: store.folder, pipeline }
+      transaction.afterCommit(() => removeSnapshots(place, { generation, epoch: 0, handles: [] }))
+    }
   })
 }

@@ -2,7 +2,7 @@ import { GroupBy } from '../src/aggregate/group-by.ts'
 import { parseAggregates } from '../src/aggregate/parse.ts'
 import { PartialLines, renderPartial } from '../src/aggregate/partial.ts'
 import { BeckError } from '../src/core/errors.ts'
-import { parseKeyFields, Projection } from '../src/core/field-path.ts'
+import { formatFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { CommandSpec, Stage } from '../src/core/spec.ts'
 
 export const reduce: CommandSpec = {
@@ -91,6 +91,7 @@ export const reduce: CommandSpec = {
       fieldsOnly: plan.fieldsOnly,
       ...(plan.parallel && { parallel: 'merge' as const }),
       snapshots: 'changes',
+      keys: keys.map(({ path }) => formatFieldPath(path)),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
           render,

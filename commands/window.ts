@@ -1,6 +1,6 @@
 import { parseAggregates } from '../src/aggregate/parse.ts'
 import { BeckError } from '../src/core/errors.ts'
-import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { timeReader, type TimeUnit } from '../src/core/time.ts'
@@ -188,6 +188,7 @@ export const window: CommandSpec = {
       fieldsOnly: plan?.fieldsOnly === true && lateTo === undefined,
       timers,
       snapshots: 'changes',
+      keys: keyFields.map(({ path }) => formatFieldPath(path)),
       ...(inParts &&
         panes && {
           parallel: 'ordered' as const,

@@ -121,6 +121,8 @@ export interface OperatorStage {
    * was added, as a log; it is never asked for the whole (`sort`: its records).
    */
   readonly snapshots?: boolean | 'changes' | 'appends'
+  /** The key fields by which records are put together: only such stages can work partition by partition. */
+  readonly keys?: readonly string[]
   /** Asks for onTimer, so the input must be read without blocking the thread. In an exactly-once pipe it is called at barriers. */
   readonly timers?: boolean
   /** What it forwards are records of its input, in their order, and it emits nothing else. */
@@ -262,6 +264,8 @@ export interface Sink {
 export interface EpochSink {
   /** It commits several sources as one, as a join of two pipes has them. */
   readonly joined?: boolean
+  /** `start` may come again between two epochs: what follows belongs to that pipeline, new or known. */
+  readonly tasks?: boolean
   /** Says in the journal what has become of an epoch that an earlier run has prepared. @throws BeckError fenced, usage */
   resolve(pipeline: PipelineStart): void | Promise<void>
   /** Before the first record. @throws BeckError fenced, usage */

@@ -59,6 +59,14 @@ export interface PreparedEpoch {
   readonly sink: OutsideSink
 }
 
+/** Under `--per-partition` each partition is a pipeline of its own, named after the group and the partition. */
+export const taskName = (group: string, partition: PartitionName): string => `${group}@${partition.replace('/', '-')}`
+/** The group of a pipeline, of a task too: its offsets are there. */
+export const groupOf = (name: string): string => name.split('@', 1)[0] as string
+/** All pipelines of a group: its own, and its tasks. */
+export const pipelinesOf = (store: Store, group: string): string[] =>
+  [...store.state.handles.keys()].filter((name) => groupOf(name) === group)
+
 /** A pipeline as the journal has it. */
 export const pipelineOf = (store: Store, name: string): PipelineState | undefined =>
   // Written by this file alone.
@@ -124,32 +132,12 @@ export function startRun(
   return store.transact(true, (transaction) => {
     const before = pipelineOf(store, name)
     if (before && isRunning(store, name)) return { started: false, pipeline: before }
+    refuseTasks(store, name)
     refuseWhileLive(store, name, 'start the pipeline again; or give it a --group of its own')
     const known = store.state.group(name).offsets
     const missing = [...begin].filter(([partition]) => !known.has(partition))
     if (missing.length > 0) transaction.offsets(name, Object.fromEntries(missing))
-    const {
-      id = randomUUID(),
-      epoch = 0,
-      at = transaction.at,
-      stages = [],
-      handles = [],
-      sink,
-      prepared,
-    } = before ?? {}
-    const pipeline: PipelineState = {
-      id,
-      epoch,
-      at,
-      stages,
-      handles,
-      generation: (before?.generation ?? 0) + 1,
-      owner: store.env.identity,
-      ...(group !== undefined && { group }),
-      ...(sessionMs !== undefined && { sessionMs }),
-      ...(sink && { sink }),
-      ...(prepared && { prepared }),
-    }
+    const pipeline = nextRun(store, transaction, before, { group, sessionMs })
     transaction.handles(name, pipeline)
     // Before the line says that there is a timeout.
     if (sessionMs !== undefined) beat(store, name, pipeline.generation)
@@ -157,18 +145,78 @@ export function startRun(
   })
 }
 
-/** @throws BeckError store, while a pipeline reads for the group */
-export function refuseWhileRunning(store: Store, name: string): void {
-  const pipeline = pipelineOf(store, name)
-  if (!pipeline || !isRunning(store, name)) return
+function nextRun(
+  store: Store,
+  transaction: Transaction,
+  before: PipelineState | undefined,
+  { group, sessionMs }: { readonly group: number | undefined; readonly sessionMs?: number | undefined },
+): PipelineState {
+  const { id = randomUUID(), epoch = 0, at = transaction.at, stages = [], handles = [], sink, prepared } = before ?? {}
+  return {
+    id,
+    epoch,
+    at,
+    stages,
+    handles,
+    generation: (before?.generation ?? 0) + 1,
+    owner: store.env.identity,
+    ...(group !== undefined && { group }),
+    ...(sessionMs !== undefined && { sessionMs }),
+    ...(sink && { sink }),
+    ...(prepared && { prepared }),
+  }
+}
+
+/**
+ * Starts a task: whoever has worked on the partition before commits nothing of it any more. That it is ours to work on, the group says.
+ * @param begin where it begins when the group has no offset
+ */
+export function startTask(
+  store: Store,
+  group: string,
+  partition: PartitionName,
+  begin: Offset,
+  processGroup: number | undefined,
+): PipelineState {
+  const name = taskName(group, partition)
+  return store.transact(true, (transaction) => {
+    if (!store.state.group(group).offsets.has(partition)) transaction.offsets(group, { [partition]: begin })
+    const pipeline = nextRun(store, transaction, pipelineOf(store, name), { group: processGroup })
+    transaction.handles(name, pipeline)
+    return pipeline
+  })
+}
+
+/** @throws BeckError store, when partitions of the group keep state of their own */
+function refuseTasks(store: Store, group: string): void {
+  const task = pipelinesOf(store, group).find(
+    (name) => name !== group && pipelineOf(store, name)?.handles.some((handle) => handle !== null),
+  )
+  if (task === undefined) return
   throw new BeckError('store', {
-    problem: `the group "${name}" is read by a pipeline that delivers exactly once (process ${pipeline.owner.pid})`,
+    problem: `the group "${group}" has worked partition by partition, and "${task}" keeps state of its partition`,
+    hint: `add --per-partition; or forget the state: beck pipeline reset ${group} --execute`,
+  })
+}
+
+/** @throws BeckError store, while a pipeline reads for the group */
+export function refuseWhileRunning(store: Store, group: string): void {
+  const name = pipelinesOf(store, group).find((name) => isRunning(store, name))
+  const pipeline = name === undefined ? undefined : pipelineOf(store, name)
+  if (!pipeline) return
+  throw new BeckError('store', {
+    problem: `the group "${group}" is read by a pipeline that delivers exactly once (process ${pipeline.owner.pid})`,
     hint: 'give this reader a --group of its own',
   })
 }
 
 /** Offsets and state go together: others cannot move the ones alone. @throws BeckError store, while a pipeline runs or keeps state */
-export function refuseWithPipeline(store: Store, name: string, what: string): void {
+export function refuseWithPipeline(store: Store, group: string, what: string): void {
+  for (const name of pipelinesOf(store, group)) refuseWithState(store, name, what)
+}
+
+/** The same for one pipeline, or one task. */
+export function refuseWithState(store: Store, name: string, what: string): void {
   const pipeline = pipelineOf(store, name)
   if (!pipeline) return
   if (isRunning(store, name)) {
@@ -261,7 +309,7 @@ function addEpoch(
   { epoch, offsets, stages, handles, sink }: Omit<EpochCommit, 'name' | 'generation' | 'others'>,
 ): void {
   const { sink: _, ...before } = state
-  transaction.offsets(name, offsets)
+  transaction.offsets(groupOf(name), offsets)
   const after: PipelineState = { ...before, epoch, at: transaction.at, stages, handles, ...(sink && { sink }) }
   transaction.handles(name, after)
 }

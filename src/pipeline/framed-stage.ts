@@ -16,6 +16,9 @@ import type { RunSettings } from './settings.ts'
 import { KeptState, otherState } from './kept-state.ts'
 import type { SideFiles } from './side-files.ts'
 
+/** Where frames go on. */
+export type FrameOutput = Pick<FramedOutput, 'frame' | 'takeCount' | 'alive'>
+
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {
   readonly #operator: Operator
@@ -24,7 +27,7 @@ export class OperatorFrames implements FrameTaker {
   readonly #timers: boolean
   readonly #settings: RunSettings
   readonly #out: Collector
-  readonly #output: FramedOutput
+  readonly #output: FrameOutput
   #order: FrameOrder | undefined
   /** A first frame has been handed on. */
   #begun = false
@@ -35,7 +38,7 @@ export class OperatorFrames implements FrameTaker {
     operator: Operator,
     { parallel, snapshots, timers = false }: Pick<OperatorStage, 'parallel' | 'snapshots' | 'timers'>,
     settings: RunSettings,
-    { out, output, sides }: { readonly out: Collector; readonly output: FramedOutput; readonly sides: SideFiles },
+    { out, output, sides }: { readonly out: Collector; readonly output: FrameOutput; readonly sides: SideFiles },
   ) {
     this.#operator = operator
     this.#timers = timers

@@ -73,8 +73,22 @@ export interface StartFrame {
   /** A stage goes by the clock: there is a barrier at each checkpoint, also where no records come. */
   readonly ticks?: boolean
   readonly others?: readonly OtherSource[]
+  /** Under `--per-partition`, where each partition is a task: the key fields of topics with several partitions. */
+  readonly tasks?: readonly (readonly string[])[]
   /** Only asks the sink whether this epoch is committed, which an outside system alone knows. The real start follows its answer. */
   readonly resolve?: number
+}
+/** What follows belongs to this partition, up to the next one of these. Comes behind a barrier; the last one for good with `close`. */
+export interface TaskFrame {
+  readonly kind: 'task'
+  readonly partition: string
+  readonly action: 'open' | 'switch' | 'close'
+  /** Its name in the journal; and as of the start frame of a stream of its own. */
+  readonly pipeline: string
+  readonly generation: number
+  readonly epoch: number
+  readonly states: number
+  readonly handles: readonly (StateHandle | null)[]
 }
 /** All records before it belong to `epoch` or an earlier one. */
 export interface BarrierFrame {
@@ -104,7 +118,7 @@ export interface EndFrame {
   readonly records: number
   readonly drained: boolean
 }
-export type Frame = StartFrame | BarrierFrame | WatermarkFrame | EndFrame
+export type Frame = StartFrame | TaskFrame | BarrierFrame | WatermarkFrame | EndFrame
 
 /** A frame as its line. */
 export function formatFrame({ kind, ...facts }: Frame): Buffer {
@@ -225,7 +239,17 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
         }),
       ),
     ),
+    tasks: maybe(isListOf(isListOf(isText))),
     resolve: maybe(isCount),
+  },
+  task: {
+    partition: isText,
+    action: (value) => value === 'open' || value === 'switch' || value === 'close',
+    pipeline: isText,
+    generation: isCount,
+    epoch: isCount,
+    states: isCount,
+    handles: isListOf(isHandle),
   },
   barrier: {
     epoch: isCount,
@@ -280,6 +304,7 @@ export class FrameOrder {
           : `the frames of two pipelines came, of "${this.start.group}" and of "${frame.group}"`,
       )
     }
+    if (frame.kind === 'task') throw this.#wrong('a change of partitions came, which this stage knows nothing of')
     const expected = frame.kind === 'barrier' ? this.#epoch + 1 : this.#epoch
     if (frame.epoch !== expected) {
       throw this.#wrong(`barrier ${this.#epoch + 1} is missing (${frame.kind} ${frame.epoch} came)`)

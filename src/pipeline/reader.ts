@@ -5,7 +5,7 @@ import { lineTooLong } from '../core/problems.ts'
 import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
 import { FrameSource, lookForFrames } from './frame-source.ts'
-import type { BarrierFrame, EndFrame, StartFrame, WatermarkFrame } from './frames.ts'
+import type { BarrierFrame, EndFrame, StartFrame, TaskFrame, WatermarkFrame } from './frames.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
 
@@ -29,6 +29,8 @@ export interface ReaderSettings {
   readonly onRecords?: (count: number) => void
   /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
   readonly frames?: () => Promise<FrameTaker>
+  /** The same for a stream that works partition by partition. */
+  readonly tasks?: () => Promise<FrameTaker>
   /** Gets an input before it is read, once it is known what it is: with control frames, without, or a pipe that has ended at once. */
   readonly opened?: (source: ByteSource, kind: 'frames' | 'plain' | 'void') => ByteSource
 }
@@ -44,6 +46,8 @@ export interface FrameTaker {
   barrier(frame: BarrierFrame, records: number, position: number): void | Promise<void>
   /** 'leave': nothing more is of interest. Else the input is watched until it is closed. */
   end(frame: EndFrame, records: number): 'leave' | 'stay'
+  /** What follows is of another partition. Returns how many bytes of input its state has seen. Only where there are tasks. */
+  task?(frame: TaskFrame, records: number, position: number): Promise<number>
   /** The stage before has nothing to say, but is there. */
   alive(): void
   /** The input has ended. @throws BeckError frames, unless `end` has come */
@@ -85,7 +89,7 @@ export async function readInputs(
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
         if (!settings.frames) throw unwelcome('this command cannot take part in it yet')
-        return await readFramed(scanner, source, await settings.frames(), process, settings)
+        return await readFramed(scanner, source, settings.frames, process, settings)
       }
       if ((await readInput(scanner, source, origin, process, settings)) === 'done') return
     } finally {
@@ -99,7 +103,7 @@ export async function readInputs(
 async function readFramed(
   scanner: Scanner,
   source: ByteSource,
-  taker: FrameTaker,
+  loadTaker: () => Promise<FrameTaker>,
   process: Process,
   settings: ReaderSettings,
 ): Promise<void> {
@@ -109,10 +113,15 @@ async function readFramed(
     settings.onRecords?.(count)
   }
   const counted = { ...settings, onRecords }
-  const framed = new FrameSource(source, () => taker.alive())
+  let taker: FrameTaker | undefined
+  const framed = new FrameSource(source, () => taker?.alive())
   // The first line, on which this stream was told to have frames.
-  if ((await framed.read(new Uint8Array(0))) !== 0) return taker.finish(0)
-  let start = framed.takeFrame()
+  let start = (await framed.read(new Uint8Array(0))) === 0 ? framed.takeFrame() : undefined
+  if (start?.kind === 'start' && start.tasks) {
+    if (!settings.tasks) throw unwelcome('this command cannot work partition by partition (consume --per-partition)')
+    loadTaker = settings.tasks
+  }
+  taker = await loadTaker()
   while (start?.kind === 'start' && start.resolve !== undefined) {
     await taker.resolve(start)
     start = (await framed.read(new Uint8Array(1))) === 0 ? framed.takeFrame() : undefined
@@ -130,6 +139,10 @@ async function readFramed(
     if (frame.kind === 'watermark') taker.watermark(frame)
     else if (frame.kind === 'end') {
       if (taker.end(frame, records) === 'leave') return
+    } else if (frame.kind === 'task') {
+      if (!taker.task) throw unwelcome('partitions come in a stream that was not said to have them')
+      base = await taker.task(frame, records, base)
+      records = 0
     } else {
       if (frame.kind === 'start') await taker.start(frame)
       else await taker.barrier(frame, records, base)

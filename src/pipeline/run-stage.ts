@@ -1,7 +1,7 @@
 import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
-import type { StageContext } from '../core/operator.ts'
+import type { Operator, StageContext } from '../core/operator.ts'
 import { DeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
@@ -31,7 +31,7 @@ export async function runOperator(
   const run = async (bad: BadRecords, counts: Map<string, number>): Promise<void> => {
     const scanner = openScanner(stage.reads, settings)
     const context = withSides(stageContext(scanner, bad, counts, settings), sides)
-    const operator = stage.open(context)
+    let operator: Operator = stage.open(context)
     let frames: FrameTaker | undefined
     const loadFrames = async (): Promise<FrameTaker> => {
       const { OperatorFrames } = await import('./framed-stage.ts')
@@ -52,6 +52,12 @@ export async function runOperator(
           return source
         },
         frames: loadFrames,
+        tasks: async () => {
+          const { OperatorTasks } = await import('./task-frames.ts')
+          const use = (own: Operator): void => void (operator = own)
+          const tasks = { open: () => stage.open(context), use, sides }
+          return (frames = new OperatorTasks(stage, settings, { out, output: framed }, tasks))
+        },
       })
     } finally {
       clearInterval(timer as NodeJS.Timeout)
@@ -106,6 +112,7 @@ export async function runSink(
         onIdle: () => sink.onIdle(),
         turn: () => sink.ready?.(),
         frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
+        tasks: async () => new (await import('./task-frames.ts')).SinkTasks(sink, settings),
       })
       check()
       await sink.onEnd()

@@ -5,6 +5,7 @@ import { countLines, FramedOutput } from './framed-output.ts'
 import { FrameSource, lookForFrames } from './frame-source.ts'
 import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
 import { Program } from './program.ts'
+import { unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
 import { type ByteSource, openSource } from './source.ts'
 
@@ -94,7 +95,7 @@ class FramedVia {
         const frame = input.takeFrame()
         if (!frame) break
         if (frame.kind === 'start') this.start(frame)
-        else if (!this.order) throw cutOff()
+        else if (!this.order || frame.kind === 'task') throw cutOff()
         else if (frame.kind === 'watermark') this.watermark = frame
         else await this.close(frame, this.order)
       }
@@ -108,6 +109,7 @@ class FramedVia {
   private start(frame: StartFrame): void {
     this.order?.take(frame, 0)
     refuseFileOutput(this.name)
+    if (frame.tasks) throw unwelcome('beck via cannot work partition by partition (consume --per-partition)')
     if (frame.resolve === undefined) this.order = new FrameOrder(frame, this.name)
     this.output.frame({ ...frame, stages: [...frame.stages, this.name] })
     this.begun = true

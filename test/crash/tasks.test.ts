@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { bin, shell, temporaryFolder } from '../shell.ts'
+import { attempt } from './pipelines.ts'
+
+/** As in pipelines.test.ts. */
+const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 20 : 5))
+const RECORDS = 12_000
+const ROUNDS = 6
+
+const window = `beck window 'count, sum(n), list(n)' --tumbling 3s --delay 1s --time ts --by k`
+const pipeline = (more: string): string =>
+  `beck consume in -g g --exactly-once --per-partition --checkpoint 20ms ${more} | ${window} | beck filter 'r.count > 0' | beck append out`
+
+/** Results by key, in order. */
+function byKey(text: string): Record<string, string[]> {
+  const results: Record<string, string[]> = {}
+  for (const line of text.split('\n').filter(Boolean)) {
+    const { k } = JSON.parse(line) as { k: string }
+    ;(results[k] ??= []).push(line)
+  }
+  return results
+}
+
+test(
+  'two pipelines share the partitions of a group; a kill anywhere moves partitions with their state to the other one',
+  { timeout: 60_000 + KILLS * 10_000 },
+  async () => {
+    const cwd = temporaryFolder()
+    const store = join(cwd, 'store')
+    const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter), BECK_STORE: store }
+    const lines = Array.from(
+      { length: RECORDS },
+      (_, i) => `{"ts":${1_700_000_000_000 + i * 20 - ((i * 7919) % 900)},"k":"k${(i * 31) % 29}","n":${i}}\n`,
+    )
+    writeFileSync(join(cwd, 'all'), lines.join(''))
+    for (let round = 0; round < ROUNDS; round++) {
+      const size = RECORDS / ROUNDS
+      writeFileSync(join(cwd, `part${round}`), lines.slice(round * size, (round + 1) * size).join(''))
+    }
+    const run = async (line: string) => shell(line, { cwd, env: { BECK_STORE: store }, timeoutMs: 60_000 })
+    await run('beck topic create in --partitions 4 --by k; beck topic create out')
+    let seed = Number(process.env['BECK_SEED'] ?? Date.now())
+    const random = (): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+      return seed / 2 ** 32
+    }
+    let busy = true
+    let kills = 0
+    /** One of the two, started again whenever it has ended. */
+    const member = async (): Promise<void> => {
+      while (busy) {
+        const kill = { afterMs: 200 + random() * 1200, which: Math.floor(random() * 1000) }
+        const { killed, exit, stderr } = await attempt(pipeline('--follow'), { env, cwd, kill })
+        if (killed) kills++
+        // A partition that the other one has taken over, while what was left of this one still tried to commit.
+        else expect(exit, stderr).toBe(4)
+      }
+    }
+    const members = [member(), member()]
+    for (let round = 0; round < ROUNDS || kills < KILLS; round++) {
+      if (round < ROUNDS) await run(`beck append in part${round}`)
+      await new Promise((passed) => setTimeout(passed, 300))
+    }
+    busy = false
+    await Promise.all(members)
+    const { exit, stderr } = await run(`set -o pipefail; ${pipeline('--drain')}`)
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+    const wanted = byKey((await run(`${window} all`)).stdout.toString())
+    expect(byKey((await run('beck replay out')).stdout.toString())).toEqual(wanted)
+    expect(Object.keys(wanted).length).toBe(29)
+    expect(kills).toBeGreaterThanOrEqual(KILLS)
+  },
+)
