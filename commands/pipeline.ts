@@ -4,7 +4,15 @@ import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec
 import { suggest } from '../src/core/suggest.ts'
 import { formatTime } from '../src/core/time.ts'
 import { checkName } from '../src/log/layout.ts'
-import { groupOf, isRunning, pipelineOf, pipelinesOf, type PipelineState, resetPipeline, taskName } from '../src/log/pipelines.ts'
+import {
+  groupOf,
+  isRunning,
+  pipelineOf,
+  pipelinesOf,
+  type PipelineState,
+  resetPipeline,
+  taskName,
+} from '../src/log/pipelines.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import type { StateHandle } from '../src/pipeline/frames.ts'
 import { filesOf, removeSnapshots } from '../src/pipeline/snapshot.ts'

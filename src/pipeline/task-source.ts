@@ -173,7 +173,11 @@ export class TaskSource {
     const name = taskName(plan.group, partition)
     // After the generation has moved on: nobody else can change it any more.
     const from = new Map([[partition, store.state.group(plan.group).offsets.get(partition) ?? begin]])
-    const source = new Replay(store, { from, until: plan.follow ? undefined : new Map([[partition, next]]), policy: plan.policy })
+    const source = new Replay(store, {
+      from,
+      until: plan.follow ? undefined : new Map([[partition, next]]),
+      policy: plan.policy,
+    })
     const { generation, epoch } = state
     const handles = state.handles as readonly (StateHandle | null)[]
     const hasState = handles.some((handle) => handle !== null)
@@ -238,7 +242,7 @@ export class TaskSource {
     const committed = this.store.state.group(this.plan.group).offsets
     return [...this.ends].every(([name, end]) => {
       const own = this.tasks.get(name)
-      return (own ? own.source.offsets().get(name) : committed.get(name)) as Offset >= end
+      return ((own ? own.source.offsets().get(name) : committed.get(name)) as Offset) >= end
     })
   }
 
