@@ -111,9 +111,10 @@ const besides = (): BeckError =>
   unwelcome('a file beside the output cannot be shared by its partitions (consume --per-partition)')
 
 /** A task's own start. */
-function startOf({ tasks: _, ...start }: StartFrame, task: TaskFrame): StartFrame {
+function startOf(stream: StartFrame, task: TaskFrame): StartFrame {
+  const { kind, store, level, stages, drain = false } = stream
   const { pipeline: group, generation, epoch, states, handles } = task
-  return { ...start, group, generation, epoch, states, handles }
+  return { kind, store, level, stages, drain, group, generation, epoch, states, handles }
 }
 
 /** An operator in such a pipe: one for each task. */

@@ -149,13 +149,13 @@ export class TaskSource {
     if (member.mustRelease()) {
       for (; !this.isCommitted(); await follower.wait(CARE_MS)) this.care(member)
       const { owners, targets } = member.membership
-      for (const task of [...this.tasks.values()]) {
+      for (const task of this.tasks.values()) {
         if (owners[task.partition] !== targets[task.partition]) this.close(task)
       }
       member.commit(new Map())
     }
     const owned = new Set(member.owned())
-    for (const task of [...this.tasks.values()]) if (!owned.has(task.partition)) this.close(task)
+    for (const task of this.tasks.values()) if (!owned.has(task.partition)) this.close(task)
     for (const partition of owned) if (!this.tasks.has(partition)) this.open(partition)
     if (owned.size > 0) this.toldIdle = false
     else if (!this.toldIdle) {

@@ -46,30 +46,29 @@ test(
       seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
       return seed / 2 ** 32
     }
-    let busy = true
-    let kills = 0
+    const phase = { busy: true, kills: 0 }
     /** One of the two, started again whenever it has ended. */
     const member = async (): Promise<void> => {
-      while (busy) {
+      while (phase.busy) {
         const kill = { afterMs: 200 + random() * 1200, which: Math.floor(random() * 1000) }
         const { killed, exit, stderr } = await attempt(pipeline('--follow'), { env, cwd, kill })
-        if (killed) kills++
+        if (killed) phase.kills++
         // A partition that the other one has taken over, while what was left of this one still tried to commit.
         else expect(exit, stderr).toBe(4)
       }
     }
     const members = [member(), member()]
-    for (let round = 0; round < ROUNDS || kills < KILLS; round++) {
+    for (let round = 0; round < ROUNDS || phase.kills < KILLS; round++) {
       if (round < ROUNDS) await run(`beck append in part${round}`)
       await new Promise((passed) => setTimeout(passed, 300))
     }
-    busy = false
+    phase.busy = false
     await Promise.all(members)
     const { exit, stderr } = await run(`set -o pipefail; ${pipeline('--drain')}`)
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
     const wanted = byKey((await run(`${window} all`)).stdout.toString())
     expect(byKey((await run('beck replay out')).stdout.toString())).toEqual(wanted)
     expect(Object.keys(wanted).length).toBe(29)
-    expect(kills).toBeGreaterThanOrEqual(KILLS)
+    expect(phase.kills).toBeGreaterThanOrEqual(KILLS)
   },
 )
