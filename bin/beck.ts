@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads'
 import { commands } from '../commands/index.ts'
 import { main } from '../src/cli/main.ts'
-import type { Stage } from '../src/core/spec.ts'
+import type { CommandSpec, Stage } from '../src/core/spec.ts'
 import type { Spawn, WorkerTask } from '../src/pipeline/parallel.ts'
 import type { ChainWork } from '../src/run/composite.ts'
 
@@ -55,6 +55,7 @@ function ownCommand(): string[] {
 }
 
 async function work(task: WorkerTask): Promise<void> {
+  if (task.parts) return workAtParts(task)
   const { runWorker } = await import('../src/pipeline/parallel.ts')
   threads().parentPort?.postMessage(await runWorker(await stageOf(task), task))
 }
@@ -64,7 +65,16 @@ async function stageOf({ command, args, chain }: WorkerTask): Promise<Stage> {
     const { composeWork } = await import('../src/run/composite.ts')
     return composeWork(chain as ChainWork, commands) // from src/run/fused.ts
   }
+  return (await specOf(command)).create(args)
+}
+
+async function workAtParts(task: WorkerTask): Promise<void> {
+  const { workParts } = await import('../src/pipeline/parallel-sink.ts')
+  await workParts(await specOf(task.command), task)
+}
+
+async function specOf(command: string): Promise<CommandSpec> {
   const spec = await commands[command]?.()
   if (!spec) throw new Error(`a worker knows no command ${command}`)
-  return spec.create(args)
+  return spec
 }

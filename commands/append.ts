@@ -1,13 +1,24 @@
 import { realpathSync } from 'node:fs'
 import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
-import type { Arguments, CommandSpec, EpochSink, PipelineStart, SinkContext, SinkStage } from '../src/core/spec.ts'
+import type {
+  Arguments,
+  CommandSpec,
+  EpochSink,
+  PartStage,
+  PipelineStart,
+  SinkContext,
+  SinkStage,
+} from '../src/core/spec.ts'
 import { type Acks, Appender, type AppendPlan } from '../src/log/appender.ts'
 import { KeyHash } from '../src/log/key-hash.ts'
 import { checkName } from '../src/log/layout.ts'
+import { appendParts, MOST_PARTITIONS, type PartPlan } from '../src/log/parts.ts'
 import { ProducerSession } from '../src/log/producer.ts'
+import type { TopicConfig } from '../src/log/state.ts'
 import { Store, storeFolder } from '../src/log/store.ts'
 import { plannedTopic, prepareTopic } from '../src/log/topics.ts'
+import { DEFAULT_SEGMENT_BYTES } from '../src/log/transaction.ts'
 import { EpochCommitter, unanswered } from '../src/pipeline/epoch-committer.ts'
 import { refuseSwallowedFrames, withoutFrames } from '../src/pipeline/swallowed-frames.ts'
 
@@ -34,7 +45,7 @@ export const append: CommandSpec = {
       value: 'LEVEL',
       choices: ['none', 'batch', 'all'],
       default: 'batch',
-      description: 'when records reach the disk: with no commit, with each group (50 ms or 1 MiB), or at once',
+      description: 'when records reach the disk: with no commit, with each group (50 ms or 2 MiB), or at once',
     },
     {
       flag: 'producer',
@@ -67,6 +78,7 @@ export const append: CommandSpec = {
   ],
   place: 'last',
   create: createStage,
+  createParts: (plan) => appendParts(plan as PartPlan), // as `partsOf` gave it
 }
 
 async function createStage(args: Arguments): Promise<SinkStage> {
@@ -101,9 +113,16 @@ async function createStage(args: Arguments): Promise<SinkStage> {
     spread && config.key !== undefined ? parseKeyFields(config.key).map(({ path }) => projection.add(path)) : []
   const timeIndex = config.time === undefined ? undefined : projection.add(parseFieldPath(config.time))
   const sequenceIndex = sequence === undefined ? undefined : projection.add(parseFieldPath(sequence))
+  const reading = {
+    reads: projection.paths,
+    partition: partition ?? 0,
+    ...(timeIndex !== undefined && { timeField: timeIndex }),
+  }
+  const parts = producerId === undefined ? partsOf(config, reading, spread ? keys : undefined) : undefined
   return {
     role: 'sink',
     reads: projection.paths,
+    ...(parts && { parts }),
     open(context: SinkContext) {
       store?.onSay(context.say)
       const begin = (): Store => {
@@ -121,6 +140,7 @@ async function createStage(args: Arguments): Promise<SinkStage> {
         topic,
         partitions: config.partitions,
         acks,
+        ...(parts && { parts }),
         ...(partition !== undefined && { partition }),
         ...(keys.length > 0 && { keys: new KeyHash(context.keyTable(keys), keys.length, config.partitions) }),
         ...(timeIndex !== undefined && { timeField: { index: timeIndex, name: config.time as string } }),
@@ -140,6 +160,7 @@ async function createStage(args: Arguments): Promise<SinkStage> {
           checked = true
           appender.processBatch(batch)
         },
+        addPart: (part) => appender.addPart(part),
         onIdle: () => appender.settle(),
         onTimer: (now) => appender.onTimer(now),
         onEnd() {
@@ -154,6 +175,22 @@ async function createStage(args: Arguments): Promise<SinkStage> {
     },
   }
 }
+
+/** What other threads can do of an append; undefined where each record counts. */
+function partsOf(
+  { partitions, segmentBytes = DEFAULT_SEGMENT_BYTES }: TopicConfig,
+  plan: Omit<PartPlan, 'partitions'>,
+  keys: readonly number[] | undefined,
+): PartStage | undefined {
+  if (segmentBytes < LEAST_SEGMENT_BYTES) return undefined
+  if (!keys) return appendParts({ ...plan, partitions: 1 })
+  const [key] = keys
+  if (key === undefined || keys.length > 1 || partitions > MOST_PARTITIONS) return undefined
+  return appendParts({ ...plan, partitions, key })
+}
+
+/** A block goes into one segment. */
+const LEAST_SEGMENT_BYTES = 4 << 20
 
 /** The store's folder. An exactly-once pipe names it in its first line; that is waited for where nothing else names one. */
 async function folderOf(option: string | undefined, files: readonly string[]): Promise<string> {

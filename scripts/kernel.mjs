@@ -26,6 +26,9 @@ const options = [
   '--enable',
   'bulk-memory',
   '--importMemory',
+  // As large as addresses go. The import then says a maximum, as memory that threads share must (src/ndjson/heap.ts).
+  '--maximumMemory',
+  '65536',
 ]
 execFileSync(process.execPath, [compiler, 'index.ts', '-o', target, ...options, '--use', 'abort='], {
   stdio: 'inherit',

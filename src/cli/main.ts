@@ -132,14 +132,13 @@ async function runCommand(
         terminal.output,
         progress,
       )
-    case 'sink':
-      return (await import('../pipeline/run-stage.ts')).runSink(
-        stage,
-        args.files,
-        settings,
-        terminal.toolIo(),
-        progress,
-      )
+    case 'sink': {
+      const { parts } = stage
+      const { planParts } = await import('../pipeline/parallel-sink.ts')
+      const threads = parts && planParts(parts, { command: spec.name, args, settings }, host.spawn)
+      const { runSink } = await import('../pipeline/run-stage.ts')
+      return runSink(stage, args.files, settings, terminal.toolIo(), progress, threads)
+    }
     case 'job':
       return (await import('../run/job.ts')).runJob(stage, settings, host, terminal)
     case 'process':

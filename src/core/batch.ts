@@ -83,6 +83,11 @@ export interface RecordBatch {
 
   /** The lines of rows `from`..`to` whose mask is 1 (all when no mask), each ended by "\n", byte for byte. A view: write it at once. */
   lines(mask: Uint8Array | undefined, from: number, to: number): Uint8Array
+  /**
+   * All lines by Kafka's partition of a key field. Not every kind of batch can; undefined where a key is more than a string without escapes
+   * or an integer: then src/log/key-hash.ts tells. The bytes are views.
+   */
+  scatter?(field: number, partitions: number): Scattered | undefined
   /** One line a row by `template` for rows `from`..`to`. A view: write it at once. */
   render(template: ObjectTemplate, from: number, to: number): Uint8Array
 
@@ -90,6 +95,18 @@ export interface RecordBatch {
   position(row: number): number
   /** Where a record stands, for messages. May cost a pass over the file: only for errors. */
   locate(row: number): Location
+}
+
+/** The lines of a batch, each ended by "\n", by partition. */
+export interface Scattered {
+  /** Partition of each row. */
+  readonly targets: Uint16Array
+  readonly partitions: readonly {
+    readonly count: number
+    readonly lines: Uint8Array
+    /** Which rows of the batch they are, as src/log/gaps.ts encodes it. */
+    readonly ranks: Uint8Array
+  }[]
 }
 
 export interface Location {

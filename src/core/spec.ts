@@ -32,6 +32,8 @@ export interface CommandSpec {
   readonly place?: 'first' | 'last'
   /** Checks the arguments and makes the stage. Called once per worker. @throws BeckError usage */
   create(args: Arguments): Stage | Promise<Stage>
+  /** What other threads run for a sink: its `parts`, made again from their plan. */
+  createParts?(plan: unknown): PartStage
 }
 
 export interface Argument {
@@ -246,11 +248,28 @@ export interface SinkStage {
   /** It waits for an outside system, or writes to standard output: it cannot share a process with other stages. */
   readonly ownProcess?: boolean
   open(context: SinkContext): Sink
+  /** For long files: what any thread can do with a block. Only with a sink that has `addPart`. */
+  readonly parts?: PartStage
+}
+/** The part of a sink's work that needs no order: blocks of the input are made into parts, which the sink takes in the order of the input. */
+export interface PartStage {
+  readonly reads: readonly FieldPath[]
+  /** Plain data, from which another thread makes this stage again. */
+  readonly plan: unknown
+  /** Undefined: the sink must see the records themselves. What a part points to holds until the next call. */
+  makePart(batch: RecordBatch): SinkPart | undefined
+}
+/** What a sink needs to know of the records of a block: its own numbers, and the bytes that it keeps. */
+export interface SinkPart {
+  readonly numbers: readonly number[] | Float64Array
+  readonly pieces: readonly Uint8Array[]
 }
 export interface Sink {
   processBatch(batch: import('./batch.ts').RecordBatch): void
   /** Awaited before more is read: a sink that is behind makes its input wait. */
   ready?(): Promise<void> | undefined
+  /** Takes what `makePart` has made of a batch, as if it were the batch. */
+  addPart?(part: SinkPart): void
   /** The input pauses: what was held back for being written together is kept now. Also before the error of a bad record. */
   onIdle(): void | Promise<void>
   onTimer(now: import('./operator.ts').ProcessingTime): void

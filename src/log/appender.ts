@@ -1,9 +1,12 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
 import type { Problem, StageContext } from '../core/operator.ts'
+import type { PartStage, SinkPart } from '../core/spec.ts'
 import { type KeyHash, NO_KEY } from './key-hash.ts'
 import { partitionName } from './layout.ts'
 import type { ProducerSession } from './producer.ts'
+import { type PartBatch, readPart } from './parts.ts'
+import { Pending } from './pending.ts'
 import { applyRetention } from './retention.ts'
 import type { Store } from './store.ts'
 import { timesOf } from './times.ts'
@@ -15,6 +18,8 @@ export type Acks = 'none' | 'batch' | 'all'
 const GROUP_MS = 50
 /** A block of the reader's, 1 MiB less the beginning of a line, is enough: it then goes to the file without being copied. */
 const GROUP_BYTES = 960 * 1024
+/** A block of this size is worth a commit of its own. */
+const LEAST_PART_BYTES = 512 * 1024
 /** Up to here one pass over the block per partition is cheaper than copying line by line. */
 const MASKED_PARTITIONS = 16
 
@@ -28,65 +33,10 @@ export interface AppendPlan {
   /** Index of the time field among the stage's reads. */
   readonly timeField?: { readonly index: number; readonly name: string }
   readonly sequenceField?: { readonly index: number; readonly name: string }
+  /** For large blocks, where single records do not count. */
+  readonly parts?: PartStage
   /** Made when the first record is there. */
   readonly producer?: (store: Store) => ProducerSession
-}
-
-/** Records of one partition that wait for their commit. Its memory is used again and again. */
-class Pending {
-  count = 0
-  ranks = new Uint32Array(64)
-  min = Infinity
-  max = -Infinity
-  /** Row → 1 for the rows of the batch at hand that go here. */
-  rows = new Uint8Array(0)
-  private buffer = new Uint8Array(0)
-  private used = 0
-
-  /** Takes a copy. */
-  add(lines: Uint8Array): void {
-    this.reserve(lines.length)
-    this.buffer.set(lines, this.used)
-    this.used += lines.length
-  }
-
-  /** Room for that many bytes, which count as taken. */
-  take(length: number): Uint8Array {
-    this.reserve(length)
-    this.used += length
-    return this.buffer.subarray(this.used - length, this.used)
-  }
-
-  private reserve(length: number): void {
-    if (this.used + length <= this.buffer.length) return
-    const more = new Uint8Array(Math.max(2 * this.buffer.length, this.used + length))
-    more.set(this.buffer.subarray(0, this.used))
-    this.buffer = more
-  }
-
-  get lines(): Uint8Array {
-    return this.buffer.subarray(0, this.used)
-  }
-
-  addRank(rank: number): void {
-    if (this.count === this.ranks.length) {
-      const more = new Uint32Array(2 * this.ranks.length)
-      more.set(this.ranks)
-      this.ranks = more
-    }
-    this.ranks[this.count++] = rank
-  }
-
-  extend(time: number): void {
-    if (time < this.min) this.min = time
-    if (time > this.max) this.max = time
-  }
-
-  clear(): void {
-    this.count = this.used = 0
-    this.min = Infinity
-    this.max = -Infinity
-  }
 }
 
 /**
@@ -146,6 +96,9 @@ export class Appender {
   }
 
   processBatch(batch: RecordBatch): void {
+    const large = batch.bytes.length >= LEAST_PART_BYTES && !this.holding
+    const part = large && batch.count > 0 ? this.plan.parts?.makePart(batch) : undefined
+    if (part) return this.addPart(part)
     const { timeField, sequenceField } = this.plan
     const times = timeField && timesOf(batch, timeField.index)
     const sequences = sequenceField && batch.numbers(sequenceField.index).values
@@ -176,8 +129,8 @@ export class Appender {
     if (from >= to) return
     void this.store
     if (this.holding) return this.take(batch, from, to, times, sequences)
-    const { spans, stride } = batch
-    const bytes = (spans[(to - 1) * stride + 1] as number) - (spans[from * stride] as number)
+    // Mostly a block fits anyway: then its spans need not be found.
+    const bytes = this.bytes + batch.bytes.length <= this.most ? 0 : bytesOf(batch, from, to)
     if (bytes > this.most && to - from > 1) {
       const middle = (from + to) >>> 1
       this.add(batch, from, middle, times, sequences)
@@ -306,18 +259,19 @@ export class Appender {
 
   /** Commits what waits together with what `beside` adds to the same line of the journal; nothing where that says false. */
   commit(beside: (transaction: Transaction) => boolean): void {
-    this.write(true, { beside })
+    this.write(true, undefined, { beside })
   }
 
   private flush(sync: boolean, more?: Uint8Array): void {
     if (this.holding || (this.count === 0 && !(sync && this.unsynced))) return
-    this.write(sync, { more })
+    this.write(sync, more)
   }
 
   /** @param more lines that come after those that wait, when there is one partition */
   private write(
     sync: boolean,
-    { more, beside }: { more?: Uint8Array | undefined; beside?: (transaction: Transaction) => boolean },
+    more?: Uint8Array,
+    { beside, part }: { beside?: (transaction: Transaction) => boolean; part?: readonly PartBatch[] } = {},
   ): void {
     const { store, plan, producer } = this
     const before = this.segments()
@@ -332,16 +286,8 @@ export class Appender {
         })
       }
       producer?.commit(store, transaction)
-      for (const [p, pending] of this.pending.entries()) {
-        if (!pending || pending.count === 0) continue
-        const { lines, count, ranks, min, max } = pending
-        transaction.append(partitionName(plan.topic, p), {
-          lines: more ? [lines, more] : [lines],
-          count,
-          ...(plan.timeField && { times: [min, max] as const }),
-          ...(count < this.count && { ranks: ranks.subarray(0, count) }),
-        })
-      }
+      for (const { partition, ...batch } of part ?? this.waiting(more))
+        transaction.append(partitionName(plan.topic, partition), batch)
     })
     this.unsynced = !sync
     if (sync) this.lastSync = this.context.now()
@@ -349,6 +295,33 @@ export class Appender {
     for (const pending of this.pending) pending?.clear()
     this.count = this.bytes = 0
     if (this.segments() > before) applyRetention(store, plan.topic)
+  }
+
+  private *waiting(more?: Uint8Array): Generator<PartBatch> {
+    for (const [partition, pending] of this.pending.entries()) {
+      if (!pending || pending.count === 0) continue
+      const { lines, count, ranks, min, max } = pending
+      yield {
+        partition,
+        lines: more ? [lines, more] : [lines],
+        count,
+        ...(this.plan.timeField && { times: [min, max] as const }),
+        ...(count < this.count && { ranks: ranks.subarray(0, count) }),
+      }
+    }
+  }
+
+  /** Takes what a `Parts` has made of a block, as a commit of its own. */
+  addPart(part: SinkPart): void {
+    const { acks } = this.plan
+    const batches = readPart(part, this.plan.timeField !== undefined)
+    void this.store
+    if (this.count > 0) this.group()
+    this.count = batches.reduce((sum, { count }) => sum + count, 0)
+    this.spread += this.count
+    this.write(acks === 'all' || (acks === 'batch' && this.context.now() - this.lastSync >= GROUP_MS), undefined, {
+      part: batches,
+    })
   }
 
   private segments(): number {
@@ -372,6 +345,8 @@ export class Appender {
   }
 }
 
+const bytesOf = ({ spans, stride }: RecordBatch, from: number, to: number): number =>
+  (spans[(to - 1) * stride + 1] as number) - (spans[from * stride] as number)
 const NO_KEYS = { ids: new Uint32Array(0), byId: new Int32Array(0) }
 const emptied = (rows: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer> =>
   rows.length < count ? new Uint8Array(count) : rows.fill(0)

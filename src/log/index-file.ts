@@ -46,16 +46,21 @@ export interface IndexedBatch extends Batch {
   readonly segmentMaxTime: number
 }
 
-/** The slots of one batch. `segmentMaxTime`: of the segment before it. */
-export function encodeBatch(batch: Batch, segmentMaxTime: number): Buffer {
-  const ranks = batch.ranks ? encodeGaps(batch.ranks, 0, batch.count, -1) : new Uint8Array()
+/** The ranks of records as a batch keeps them. */
+export const encodeRanks = (ranks: Uint32Array): Uint8Array => encodeGaps(ranks, 0, ranks.length, -1)
+
+/** The slots of one batch. @param segmentMaxTime of the segment before it @param encodedRanks its ranks, where they are encoded already */
+export function encodeBatch(batch: Batch, segmentMaxTime: number, encodedRanks?: Uint8Array): Buffer {
+  const ranks = encodedRanks ?? (batch.ranks ? encodeRanks(batch.ranks) : new Uint8Array())
   const offsets = batch.offsets ? encodeGaps(batch.offsets, 0, batch.count, batch.offset - 1) : new Uint8Array()
   const detail = ranks.length + offsets.length
   const slots = 1 + Math.ceil(detail / DETAIL)
   const bytes = Buffer.alloc(slots * SLOT)
   bytes[0] = BATCH
   bytes[1] =
-    (batch.eventTime ? Flag.eventTime : 0) | (batch.ranks ? Flag.ranks : 0) | (batch.offsets ? Flag.offsets : 0)
+    (batch.eventTime ? Flag.eventTime : 0) |
+    (encodedRanks || batch.ranks ? Flag.ranks : 0) |
+    (batch.offsets ? Flag.offsets : 0)
   bytes.writeDoubleLE(batch.offset, 8)
   bytes.writeDoubleLE(batch.end, 16)
   bytes.writeDoubleLE(batch.position, 24)

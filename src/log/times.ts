@@ -5,6 +5,8 @@ const reader: TimeReader = timeReader()
 
 /** Event times of all rows from a field; NaN where there is none that can be read. */
 export function timesOf(batch: RecordBatch, field: number): Float64Array {
+  const column = batch.times(field)
+  if (column.others === 0) return column.values
   const times = new Float64Array(batch.count)
   const { bytes, spans, stride } = batch
   const at = 2 + 2 * field

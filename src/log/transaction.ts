@@ -24,8 +24,12 @@ export interface Append {
   readonly count: number
   /** Least and greatest event time; undefined when the topic has no time field. */
   readonly times?: readonly [min: number, max: number]
+  /** CRC of the lines, where it is known. */
+  readonly crc?: number
   /** Rank of each record among all records of the commit; undefined when this partition gets all of them. */
   readonly ranks?: Uint32Array
+  /** The same as `encodeRanks` writes it, instead. */
+  readonly encodedRanks?: Uint8Array
 }
 
 export const DEFAULT_SEGMENT_BYTES = 128 * 1024 * 1024
@@ -142,11 +146,11 @@ export class Transaction {
     const position = created ? 0 : (last as Segment).length
     const slot = created ? 0 : (last as Segment).slots
     this.written.push({ name, stem: segment.stem, created, length: position, slots: slot })
-    let crc = 0
+    let crc = append.crc ?? 0
     let at = position
     for (const lines of append.lines) {
       if (lines.length === 0) continue
-      crc = crc32(lines, crc)
+      if (append.crc === undefined) crc = crc32(lines, crc)
       named(layout.records(this.store, name, segment.stem), () => writeAll(this.env, segment.records, lines, at))
       at += lines.length
     }
@@ -166,6 +170,7 @@ export class Transaction {
         ...(append.ranks && { ranks: append.ranks }),
       },
       created ? -Infinity : (last as Segment).maxTime,
+      append.encodedRanks,
     )
     named(layout.index(this.store, name, segment.stem), () => writeAll(this.env, segment.index, entry, slot * SLOT))
     const slots = slot + entry.length / SLOT

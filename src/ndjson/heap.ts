@@ -20,6 +20,8 @@ export interface Kernel {
     odd: number,
     result: number,
   ): void
+  plainLines(from: number, end: number): number
+  plainAscii(): number
   kinds(block: number, span: number, stride: number, rows: number, out: number): void
   numbers(block: number, span: number, stride: number, rows: number, kinds: number, values: number, odd: number): number
   decimals(
@@ -54,6 +56,18 @@ export interface Kernel {
     limit: number,
   ): number
   renderedBytes(): number
+  partitionRows(block: number, span: number, stride: number, rows: number, partitions: number, targets: number): number
+  scatter(
+    block: number,
+    spans: number,
+    stride: number,
+    rows: number,
+    targets: number,
+    partitions: number,
+    table: number,
+    out: number,
+    ranks: number,
+  ): void
   gatherPieces(list: number, from: number, to: number, out: number, limit: number): number
   splice(
     block: number,
@@ -129,6 +143,8 @@ const GIB = 1 << 30
  * at once when that is 64 MiB.
  */
 const FIRST_BYTES = 48 << 20
+/** So large that it hardly has to grow: the other thread may be late to see that it has. */
+const VISIBLE_BYTES = 128 << 20
 /** For columns and output beyond a scanner's own frame. */
 const RESERVE_BYTES = 8 << 20
 /** Pieces are powers of two; smaller ones than this are not worth keeping apart. */
@@ -163,11 +179,11 @@ export class Heap {
   f64!: Float64Array
   u64!: BigUint64Array
 
-  constructor() {
-    this.memory = largeMemory()
-    const instance = new WebAssembly.Instance((compiled ??= new WebAssembly.Module(wasm)), {
-      env: { memory: this.memory },
-    })
+  /** @param visible memory that other threads see, too */
+  constructor(visible?: WebAssembly.Memory) {
+    this.memory = visible ?? largeMemory()
+    const module = visible ? new WebAssembly.Module(forSharedMemory(wasm)) : (compiled ??= new WebAssembly.Module(wasm))
+    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory } })
     this.kernel = instance.exports as unknown as Kernel // what index.ts of the kernel exports
     this.top = (this.kernel.heapBase() + 0xfff) & ~0xfff
     this.view()
@@ -297,6 +313,31 @@ function largeMemory(): WebAssembly.Memory {
 }
 
 let compiled: WebAssembly.Module | undefined
+/** Memory for a heap that this thread and another one see. Undefined where the system does not let us reserve it. */
+export function visibleMemory(): WebAssembly.Memory | undefined {
+  try {
+    const limits = { initial: VISIBLE_BYTES / PAGE_BYTES, maximum: GIB / PAGE_BYTES, shared: true }
+    return new WebAssembly.Memory(limits)
+  } catch {
+    return undefined
+  }
+}
+
+/** The same code, importing memory that is shared: one bit of the import's limits. */
+function forSharedMemory(code: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = Buffer.from(code)
+  const limits = copy.indexOf('\u0006memory\u0002\u0001', 0, 'latin1') + 8
+  if (limits < 8) throw new Error('the kernel does not import its memory as expected')
+  copy[limits] = 3
+  return copy
+}
+
+/** This thread's heap will be memory that another thread sees. Comes before anything else that uses the heap. */
+export function useVisibleMemory(memory: WebAssembly.Memory): void {
+  if (shared) throw new Error('this thread has a heap already')
+  shared = new Heap(memory)
+}
+
 let shared: Heap | undefined
 /** The thread's heap, made when first needed. */
 export const heap = (): Heap => (shared ??= new Heap())

@@ -9,3 +9,5 @@ export type ScannerName = Scanner['name']
 export function createScanner(options: ScannerOptions, which: ScannerName = 'wasm'): Scanner {
   return which === 'reference' ? new ReferenceScanner(options) : new WasmScanner(options)
 }
+
+export { useVisibleMemory, visibleMemory } from './heap.ts'

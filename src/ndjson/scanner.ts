@@ -67,4 +67,6 @@ export interface ScannerOptions {
   readonly apart?: boolean
   /** How many stages work on a batch. Default: 1. */
   readonly stages?: number
+  /** How much is read at a time, of the fast one. Default: what stays in the processor's cache with its spans and columns. */
+  readonly blockBytes?: number
 }

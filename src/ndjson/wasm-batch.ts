@@ -4,6 +4,7 @@ import type {
   NumberColumn,
   ObjectTemplate,
   RecordBatch,
+  Scattered,
   TemplateValue,
   TimeColumn,
 } from '../core/batch.ts'
@@ -29,25 +30,41 @@ export interface WasmBlock {
   readonly ascii: boolean
   /** The rows' lines stand one after the other with nothing between but one "\n", also after the last. */
   readonly dense: boolean
+  /** Where the lines begin and end in the block. */
+  readonly from: number
+  readonly stop: number
+  /** The spans are not there yet: whoever needs them calls this first. */
+  readonly findSpans?: () => void
 }
 
 /** The fast batch: one call into the kernel per column. */
 export class WasmBatch implements RecordBatch {
   readonly count: number
   private view: Buffer
-  readonly spans: Uint32Array
   readonly stride: number
   /** For key tables. */
   readonly block: WasmBlock
   private readonly columns = new Map<string, unknown>()
 
   constructor(block: WasmBlock, count: number) {
-    const { heap, address, length, spans, stride } = block
+    const { heap, address, length, stride } = block
     this.block = block
     this.count = count
     this.stride = stride
     this.view = heap.bytes.subarray(address, address + length)
-    this.spans = heap.u32.subarray(spans >>> 2, (spans >>> 2) + count * stride)
+    if (!block.findSpans) this.known = this.viewSpans()
+  }
+
+  private known: Uint32Array | undefined
+  get spans(): Uint32Array {
+    if (this.known) return this.known
+    this.block.findSpans?.()
+    return (this.known = this.viewSpans())
+  }
+
+  private viewSpans(): Uint32Array {
+    const { heap, spans, stride } = this.block
+    return heap.u32.subarray(spans >>> 2, (spans >>> 2) + this.count * stride)
   }
 
   /** Still there for bad lines when the stage, at its end with the batch, has made the memory grow. */
@@ -58,7 +75,9 @@ export class WasmBatch implements RecordBatch {
   }
 
   head(rows: number): RecordBatch {
-    return new WasmBatch(this.block, Math.min(rows, this.count))
+    const { findSpans, ...block } = this.block
+    findSpans?.()
+    return new WasmBatch(block, Math.min(rows, this.count))
   }
 
   select(fields: readonly number[], mask: Uint8Array | undefined, from: number, to: number): RecordBatch {
@@ -173,6 +192,8 @@ export class WasmBatch implements RecordBatch {
     const { stride } = this
     const { heap, frame, address, dense, spans } = this.block
     if (from >= to) return heap.bytes.subarray(0, 0)
+    if (dense && !mask && from === 0 && to === this.count && this.block.findSpans)
+      return this.bytes.subarray(this.block.from, this.block.stop)
     const start = this.spans[from * stride] as number
     const end = (this.spans[(to - 1) * stride + 1] as number) + 1
     if (dense && !mask) return this.bytes.subarray(start, end)
@@ -181,9 +202,33 @@ export class WasmBatch implements RecordBatch {
     return heap.bytes.subarray(out, out + bytes)
   }
 
+  scatter(field: number, partitions: number): Scattered | undefined {
+    const { count, stride } = this
+    const { heap, frame, address, spans } = this.block
+    const { kernel } = heap
+    const targets = frame.take(2 * count)
+    const done = kernel.partitionRows(address, this.span(field), stride * 4, count, partitions, targets)
+    if (done < count) return undefined
+    const table = frame.take(SCATTER_BYTES * partitions)
+    const out = frame.output(this.bytes.length + count + 16 * partitions)
+    const ranks = frame.take(count + partitions * 5 * (1 + Math.ceil(count / 255)))
+    kernel.scatter(address, spans, stride * 4, count, targets, partitions, table, out, ranks)
+    const word = (partition: number, i: number): number =>
+      heap.u32[((table + SCATTER_BYTES * partition) >>> 2) + i] as number
+    return {
+      targets: new Uint16Array(heap.bytes.buffer, targets, count),
+      partitions: Array.from({ length: partitions }, (_, p) => ({
+        count: word(p, 4),
+        lines: heap.bytes.subarray(word(p, 0), word(p, 1)),
+        ranks: heap.bytes.subarray(word(p, 2), word(p, 3)),
+      })),
+    }
+  }
+
   render(template: ObjectTemplate, from: number, to: number): Uint8Array {
     const { stride } = this
-    const { heap, frame, address, spans } = this.block
+    const { heap, frame, address, spans, findSpans } = this.block
+    if (findSpans) void this.spans
     const members = this.members(template, from, to)
     const count = template.members.length
     const outBytes = 2 * this.bytes.length + RENDER_LEAST_BYTES
@@ -256,6 +301,8 @@ export class WasmBatch implements RecordBatch {
   }
 }
 
+/** Of a partition, as kernel/scatter.ts draws it. */
+const SCATTER_BYTES = 24
 const RENDER_LEAST_BYTES = 1 << 16
 /** As kernel/output.ts draws a member. */
 const MEMBER_BYTES = 16

@@ -37,7 +37,7 @@ export class WasmScanner implements Scanner {
   private readonly frame: Frame
 
   private block: number
-  private blockBytes = BLOCK_BYTES + LEAST_ROOM_BYTES
+  private blockBytes: number
   /** The pending bytes are block + start .. block + end; `offset` bytes of the input came before the block's first byte. */
   private start = 0
   private end = 0
@@ -48,13 +48,21 @@ export class WasmScanner implements Scanner {
   private spans: number
   private odd: number
 
-  constructor({ reads, strict, maxLineBytes = Infinity, apart = false, stages = 1 }: ScannerOptions) {
+  constructor({
+    reads,
+    strict,
+    maxLineBytes = Infinity,
+    apart = false,
+    stages = 1,
+    blockBytes = BLOCK_BYTES,
+  }: ScannerOptions) {
     this.heap = apart ? new Heap() : heap()
     this.heap.share(stages)
     this.pieces = new Pieces(this.heap, this)
     const { pieces } = this
     this.strict = strict
     this.maxLineBytes = maxLineBytes
+    this.blockBytes = blockBytes + LEAST_ROOM_BYTES
     this.fieldCount = reads.length
     this.stride = 2 + 2 * reads.length
     this.checker = new LineChecker(reads, maxLineBytes)
@@ -131,7 +139,8 @@ export class WasmScanner implements Scanner {
     let from = first
     if (this.offset + from === 0 && stop > 2 && BOM.equals(heap.bytes.subarray(block, block + BOM.length)))
       from = BOM.length
-    const { rows, lines, oddLines: unsure, ascii, dense } = this.scanLines(from, stop)
+    const plain = this.countPlain(from, stop)
+    const { rows, lines, oddLines: unsure, ascii, dense } = plain ?? this.scanLines(from, stop)
     const oddLines = this.maxLineBytes < end - first ? this.addLongLines(rows, unsure) : unsure
     if (!ended) stop = end
     this.start = stop
@@ -154,8 +163,21 @@ export class WasmScanner implements Scanner {
       first,
       ascii,
       dense: dense && ended && !oddLines,
+      from,
+      stop,
+      ...(plain && { findSpans: () => void this.scanLines(from, plain.stop) }),
     }
     return { batch: new WasmBatch(shape, count), bad, lines }
+  }
+
+  /** Where no field is wanted, and all lines are plainly right: how many there are. Their spans are found when somebody asks. */
+  private countPlain(from: number, stop: number) {
+    const { heap, block } = this
+    if (this.fieldCount > 0 || this.strict || from >= stop || this.maxLineBytes < stop - from) return undefined
+    const rows = heap.kernel.plainLines(block + from, block + stop)
+    if (rows < 0) return undefined
+    while (this.most < rows) this.growRows(0, 0) // now, while the heap may grow
+    return { rows, lines: rows, oddLines: 0, ascii: heap.kernel.plainAscii() === 1, dense: true, stop }
   }
 
   /** Runs the kernel; makes more room for rows whenever it runs out. */

@@ -2,14 +2,17 @@ import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, StageContext } from '../core/operator.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import { createScanner } from '../ndjson/index.ts'
-import type { Scanner } from '../ndjson/scanner.ts'
+import type { Scanner, ScannerOptions } from '../ndjson/scanner.ts'
 import { openSideFile, type BadRecords } from './bad-records.ts'
 import type { RunSettings } from './settings.ts'
 import { SpillFolder } from './spill.ts'
 
 /** The scanner of a stage that reads `reads`. */
-export const openScanner = (reads: readonly FieldPath[], { strict, maxLineBytes, scanner }: RunSettings): Scanner =>
-  createScanner({ reads, strict, maxLineBytes }, scanner)
+export const openScanner = (
+  reads: readonly FieldPath[],
+  { strict, maxLineBytes, scanner }: RunSettings,
+  more?: Pick<ScannerOptions, 'blockBytes'>,
+): Scanner => createScanner({ reads, strict, maxLineBytes, ...more }, scanner)
 
 /** The surroundings of an operator that runs in this thread. `trimmed`: bad records are kept without the white space around them. */
 export function stageContext(

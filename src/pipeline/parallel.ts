@@ -23,6 +23,7 @@ export interface InputFile {
   /** Bytes of all inputs before this one, and the number of its first task. */
   readonly base: number
   readonly firstTask: number
+  readonly taskBytes: number
 }
 
 /** What a worker thread gets. Plain data. */
@@ -36,6 +37,13 @@ export interface WorkerTask {
   readonly table?: unknown
   /** Several stages as one: what `composeWork` of src/run takes. */
   readonly chain?: unknown
+  /** Of a sink: the plan of its `PartStage`, where parts are told, and the thread's number and memory, in which they stand. */
+  readonly parts?: {
+    readonly plan: unknown
+    readonly slots: SharedArrayBuffer
+    readonly thread: number
+    readonly memory: WebAssembly.Memory
+  }
 }
 /** What it answers with. */
 interface WorkerResult {
@@ -54,16 +62,16 @@ export type Failure =
 export type Spawn = (task: WorkerTask) => Worker
 
 /** The inputs in ranges, if they are all regular files and worth a second thread. */
-export function planInputs(files: readonly string[]): InputFile[] | undefined {
+export function planInputs(files: readonly string[], taskBytes = TASK_BYTES): InputFile[] | undefined {
   const inputs: InputFile[] = []
   let base = 0
   let firstTask = 0
   for (const file of files) {
     const size = rangeableSize(file)
     if (size === undefined) return undefined
-    inputs.push({ file, size, base, firstTask })
+    inputs.push({ file, size, base, firstTask, taskBytes })
     base += size
-    firstTask += Math.ceil(size / TASK_BYTES)
+    firstTask += Math.ceil(size / taskBytes)
   }
   return base >= WORTH_A_WORKER_BYTES ? inputs : undefined
 }
@@ -160,7 +168,7 @@ async function workThrough(
 /** How many tasks the inputs make. */
 export function taskCount(inputs: readonly InputFile[]): number {
   const last = inputs[inputs.length - 1] as InputFile
-  return last.firstTask + Math.ceil(last.size / TASK_BYTES)
+  return last.firstTask + Math.ceil(last.size / last.taskBytes)
 }
 
 /** Opens the bytes of tasks. Tasks come in ascending order, so one file is open at a time. */
@@ -178,9 +186,9 @@ export class TaskFiles {
     }
     const { fd } = this.#open
     // Both ends move on to the next line start, so every line belongs to exactly one task.
-    const at = (task - input.firstTask) * TASK_BYTES
+    const at = (task - input.firstTask) * input.taskBytes
     const start = lineStart(fd, at, input.size)
-    const end = lineStart(fd, Math.min(at + TASK_BYTES, input.size), input.size)
+    const end = lineStart(fd, Math.min(at + input.taskBytes, input.size), input.size)
     return { source: new FileRange(fd, input, start, end), origin: new RangeOrigin(input.file, start, input.base) }
   }
   close(): void {

@@ -7,7 +7,7 @@ import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
-import { type FrameTaker, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
+import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -77,17 +77,21 @@ export const withSides = (context: StageContext, sides: SideFiles): StageContext
 /** Timers of operators fire this often. */
 const TIMER_MS = 20
 
-/** Runs a sink: inputs → scanner → somewhere. Everything before a bad record is kept before its error ends the run. */
+/**
+ * Runs a sink: inputs → scanner → somewhere. Everything before a bad record is kept before its error ends the run.
+ * @param threads that read the files together
+ */
 export async function runSink(
   stage: SinkStage,
   files: readonly string[],
   settings: RunSettings,
   io: ToolIo,
   progress?: Progress,
+  threads?: import('./parallel-sink.ts').ParallelInput,
 ): Promise<Outcome> {
   const output = new Output()
   return withBadRecords(settings, output, async (bad, counts) => {
-    const scanner = openScanner(stage.reads, settings)
+    const scanner = threads?.scanner ?? openScanner(stage.reads, settings)
     const context = stageContext(scanner, bad, counts, settings)
     const sink = stage.open({ ...context, say: io.say, terminal: io.terminal })
     // An error in a timer has nobody to go to: it is thrown at the next batch or at the end.
@@ -107,13 +111,18 @@ export async function runSink(
         check()
         sink.processBatch(batch)
       }
-      await readInputs(scanner, files, process, {
-        ...readerSettings(settings, bad, output, true, progress),
-        onIdle: () => sink.onIdle(),
-        turn: () => sink.ready?.(),
-        frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
-        tasks: async () => new (await import('./task-frames.ts')).SinkTasks(sink, settings),
-      })
+      const reading = readerSettings(settings, bad, output, true, progress)
+      if (threads) {
+        await threads.run(sink, (source, origin) => readInput(scanner, source, origin, process, reading), progress)
+      } else {
+        await readInputs(scanner, files, process, {
+          ...reading,
+          onIdle: () => sink.onIdle(),
+          turn: () => sink.ready?.(),
+          frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
+          tasks: async () => new (await import('./task-frames.ts')).SinkTasks(sink, settings),
+        })
+      }
       check()
       await sink.onEnd()
     } catch (error) {
@@ -121,7 +130,8 @@ export async function runSink(
       throw error
     } finally {
       clearInterval(timer)
-      await sink.close()
+      threads?.close()
+      sink.close()
     }
   })
 }

@@ -1,3 +1,4 @@
+export { plainAscii, plainLines } from './plain'
 export { scan } from './scan'
 export { decimals, equalsString, kinds, numbers } from './columns'
 export { intern, internSpelling, joined, rehash } from './intern'
@@ -8,6 +9,7 @@ export { mergedBytes, mergeLines, sinkRun } from './merge'
 export { times } from './times'
 export { copiedBytes, gatherPieces, splice } from './lines'
 export { gather, render, renderedBytes } from './output'
+export { partitionRows, scatter } from './scatter'
 
 /** Where the memory begins that JavaScript may use. */
 export function heapBase(): usize {

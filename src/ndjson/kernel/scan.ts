@@ -26,7 +26,7 @@ const FIELD: usize = 12
 // (the lines are one after the other with nothing between them but one "\n") · 24 the stamp to go on with.
 
 /** How close to the depth limit of 512 a line may come at the end of a chunk before the reference looks at it. */
-const DEEP: i32 = 512 - 64
+export const DEEP: i32 = 512 - 64
 
 /**
  * Scans the lines from..end (the byte before `end` is "\n"). Spans are relative to `block`. Rows are stored at `spans`, room for `most` + 1;
@@ -223,7 +223,7 @@ export function scan(
 /** { } [ ] are 0x7b 0x7d 0x5b 0x5d: curly and square differ in bit 5 alone, and only an opening one has bit 1. */
 // @ts-ignore: decorator
 @inline
-function bracketsOf(bytes: v128): v128 {
+export function bracketsOf(bytes: v128): v128 {
   const curly = v128.or(bytes, i8x16.splat(0x20))
   return v128.or(i8x16.eq(curly, i8x16.splat(0x7b)), i8x16.eq(curly, i8x16.splat(0x7d)))
 }
