@@ -1,5 +1,5 @@
 // The kernel's way of spreading lines over partitions is the readable one's.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseFieldPath } from '../../src/core/field-path.ts'
 import { decodeGaps } from '../../src/log/gaps.ts'

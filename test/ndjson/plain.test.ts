@@ -1,5 +1,5 @@
 // Blocks of which nothing is read take a quicker way through the kernel. It may say "I do not know", but never what `scan` would not say.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { heap } from '../../src/ndjson/heap.ts'
 import { JsonLines } from './json-lines.ts'
