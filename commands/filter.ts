@@ -48,6 +48,7 @@ export const filter: CommandSpec = {
       role: 'operator',
       reads: projection.paths,
       selects: true,
+      passesBad: sift,
       sifts: expression.vectorised && !expression.usesIndex,
       open: (context) => new FilterOperator(expression, context, sift),
       ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),

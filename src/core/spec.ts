@@ -131,6 +131,8 @@ export interface OperatorStage {
   readonly selects?: boolean
   /** It selects by comparing fields and nothing else, so that it may do so earlier. */
   readonly sifts?: boolean
+  /** Bad lines are not its business: it hands them on. */
+  readonly passesBad?: boolean
   /** It looks at its fields alone, never at a record as a whole. */
   readonly fieldsOnly?: boolean
   /** It makes of each record one that has these fields of it and no other members, and refuses none: member → field. */

@@ -97,6 +97,7 @@ class Node {
   /** What the stage gives to the next of the group, or to whatever is behind it. */
   readonly out: Collector
   readonly #bad: BadRecords
+  readonly #next: Node | undefined
   /** A single line on its way, that the scanner of the group was not happy with: each stage looks at it with its own fields. */
   #line: Origin | undefined
   #scanner: Scanner | undefined
@@ -104,6 +105,7 @@ class Node {
   constructor(stage: ChainStage, { scanner, around, first, next, select, out }: NodePlace) {
     this.index = stage.index
     this.stage = stage
+    this.#next = next
     this.#bad = around.bad(stage)
     this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through === true))
     this.out = next ? this.#forwardTo(next, select) : out
@@ -134,11 +136,18 @@ class Node {
     this.#line = origin
     try {
       const [problem] = bad
-      if (problem) this.#reject(line, origin, problem)
+      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem)
+      else if (problem) this.#hand(line, origin)
       else if (batch.count > 0) this.process(batch)
     } finally {
       this.#line = undefined
     }
+  }
+
+  /** A bad line to the next stage. */
+  #hand(line: Uint8Array, origin: Origin): void {
+    if (this.#next) this.#next.decide(line, origin)
+    else this.out.emit(Buffer.concat([line, Buffer.from('\n')]))
   }
 
   #reject(line: Uint8Array, origin: Origin, problem: BadLine): void {

@@ -1,0 +1,305 @@
+// Random pipelines over random records: fused, with each rewrite switched off in turn, and stage after stage on its own, each over the whole
+// output of the one before. Output, exit code and what is said about errors agree. BECK_FUZZ_RUNS=1000 makes it run long.
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { commands } from '../../commands/index.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
+import { BeckError } from '../../src/core/errors.ts'
+import type { Collector, StageContext } from '../../src/core/operator.ts'
+import { createScanner } from '../../src/ndjson/index.ts'
+import { Output } from '../../src/pipeline/descriptor.ts'
+import { canFuse, runFused } from '../../src/run/fused.ts'
+import { type CommandStage, type LogicalPlan, planPipeline } from '../../src/run/plan.ts'
+import {
+  allRewrites,
+  chooseRewrites,
+  type RewriteName,
+  rewriteNames,
+  rewritePlan,
+  type Rewrites,
+} from '../../src/run/rewrite.ts'
+import { quoted } from '../../src/run/shell-line.ts'
+import { parsePipeline } from '../../src/run/text.ts'
+import { feed } from '../ndjson/scan.ts'
+import { temporaryFolder } from '../shell.ts'
+import { memorySpill } from '../sort/spill.ts'
+
+const folder = temporaryFolder()
+const table = join(folder, 'table.ndjson')
+writeFileSync(
+  table,
+  ['{"k":"a","x":1}', '{"k":"b","x":2,"n":5}', '{"k":"a","x":3,"t":null}', '{"k":1.0,"y":"ü"}', ''].join('\n'),
+)
+
+const value = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom('"a"', '"b"', '"c"', '"\\u0061"', '1', '1.0', 'null', 'true') },
+  { weight: 1, arbitrary: fc.constantFrom('{"x":1}', '[2]', '""', '12345678901234567890') },
+)
+const number = fc.oneof(
+  { weight: 12, arbitrary: fc.integer({ min: -3, max: 12 }).map(String) },
+  { weight: 1, arbitrary: fc.constantFrom('null', '0.1', '2.50', '1e2', '-0') },
+)
+const odd = fc.constantFrom('"x"', '{"toString":1}', 'true')
+const time = fc
+  .integer({ min: 0, max: 900 })
+  .map((seconds) => JSON.stringify(new Date(1767225600000 + seconds * 1000).toISOString()))
+const record = fc
+  .record({ k: value, n: number, t: time, ok: fc.boolean().map(String), deep: value }, { requiredKeys: ['t'] })
+  .map(
+    (members) =>
+      `{${Object.entries(members)
+        .map(([name, text]) => `"${name}":${text}`)
+        .join(',')}}`,
+  )
+/** Some inputs have records on which stages fail, or lines that are none. */
+const lines = fc
+  .tuple(
+    fc.array(record, { maxLength: 40 }),
+    fc.option(
+      fc.oneof(
+        odd.map((n) => `{"k":"a","n":${n},"t":"2026-01-01T00:00:01Z"}`),
+        fc.constantFrom('{"k":"a","n":}', '{"k":"b"', '  {"k":"c","t":"2026-01-01T00:00:02Z"} ', ''),
+      ),
+      { freq: 4 },
+    ),
+    fc.nat(40),
+  )
+  .map(([records, extra, at]) => (extra === null ? records : records.toSpliced(at, 0, extra)))
+
+const stage = fc.oneof(
+  fc
+    .constantFrom(
+      'r.n > 3',
+      'r.k === "a"',
+      'r.ok',
+      '!r.ok || r.n <= 7',
+      'i % 3 !== 0',
+      'r.k !== null && r.deep != 1',
+      'r.n === undefined',
+      'r.count >= 2',
+      'r.u.x > 1',
+    )
+    .map((text) => ['filter', text]),
+  fc
+    .constantFrom(
+      '{k: r.k, n: r.n, t: r.t}',
+      '{k: r.deep, t: r.t, n: r.n}',
+      '{t: r.t, k: r.k, big: r.n > 4}',
+      '{...r, m: 1}',
+      'r',
+      'r => ({...r, n: Number(r.n) + 1})',
+      '{k: r.k, k2: r.k, n: r.n, t: r.t}',
+    )
+    .map((text) => ['map', text]),
+  fc
+    .constantFrom([], ['--limit', '3'])
+    .chain((limit) => fc.constantFrom('n', '-k,n', 't').map((by) => ['sort', '--by', by, ...limit])),
+  fc
+    .constantFrom('count', 'sum(n), first(t)', 'list(n), last(k)', 'count, x = max(n) where r.ok')
+    .chain((what) => fc.constantFrom('k', 'k,ok', 'z=deep').map((by) => ['reduce', what, '--by', by])),
+  fc
+    .constantFrom('count', 'count, first(n)', 'each')
+    .chain((what) =>
+      fc
+        .constantFrom('--tumbling 1m', '--hopping 2m/1m', '--session 20s')
+        .map((kind) => [
+          'window',
+          what,
+          '--time',
+          't',
+          '--quiet',
+          ...kind.split(' '),
+          ...(what === 'each' ? [] : ['--by', 'k']),
+        ]),
+    ),
+  fc.constantFrom<string[]>(
+    ['shuffle', '--by', 'k', '--partitions', '3'],
+    ['dedupe', '--by', 'k'],
+    ['dedupe', '--by', 'n', '--approx', '0.001'],
+  ),
+  fc
+    .constantFrom([], ['--type', 'left'], ['--type', 'semi'], ['--type', 'anti'], ['--nest', 'u'], ['--type', 'full'])
+    .map((more) => ['join', table, '--on', 'k', ...more]),
+)
+/** Neighbours that a rewrite is about come more often than chance has it. */
+const pair = fc.constantFrom<string[][]>(
+  [
+    ['sort', '--by', 'n'],
+    ['filter', 'r.k === "a" || r.n >= 2'],
+  ],
+  [
+    ['shuffle', '--by', 'k', '--partitions', '4'],
+    ['filter', 'r.n > 1'],
+    ['reduce', 'count, list(n), first(t)', '--by', 'k'],
+  ],
+  [
+    ['shuffle', '--by', 'k,ok', '--partitions', '2'],
+    ['reduce', 'sum(n), last(n)', '--by', 'k,o=ok'],
+  ],
+  [
+    ['join', table, '--on', 'k', '--type', 'left'],
+    ['filter', 'r.k != "a"'],
+  ],
+  [
+    ['join', table, '--on', 'k', '--nest', 'u'],
+    ['filter', 'r.n > 2'],
+  ],
+  [
+    ['filter', 'r.ok'],
+    ['map', '{k: r.k, when: r.t, n: r.n}'],
+    ['window', 'count, max(n)', '--quiet', '--time', 'when', '--tumbling', '1m', '--by', 'k'],
+  ],
+  [
+    ['map', '{a: r.k, b: r.deep}'],
+    ['reduce', 'count, first(b.x)', '--by', 'a'],
+  ],
+)
+const pipeline = fc
+  .tuple(
+    fc.array(
+      stage.map((one) => [one]),
+      { minLength: 1, maxLength: 4 },
+    ),
+    fc.option(pair, { freq: 2 }),
+    fc.nat(4),
+  )
+  .map(([stages, extra, at]) => (extra === null ? stages : stages.toSpliced(at, 0, extra)).flat().slice(0, 6))
+
+interface Result {
+  readonly output: string
+  readonly exit: number
+  readonly errors: readonly string[]
+}
+
+const plan = (text: string): Promise<LogicalPlan> => {
+  const source = { name: 'text', text }
+  return planPipeline(source, parsePipeline(source), { registry: commands, env: { BECK_SCANNER: 'wasm' }, args: {} })
+}
+const saying = (error: unknown): string =>
+  error instanceof BeckError ? `${error.code}: ${error.facts['problem']}` : String(error)
+
+async function fused(text: string, rewrites: Rewrites): Promise<Result> {
+  const file = join(folder, 'output')
+  const fd = openSync(file, 'w')
+  const errors: string[] = []
+  const io = { write: () => true, say: () => {}, terminal: { stdout: false, stderr: false, columns: 80 } }
+  // What a fused pipeline asks of a terminal.
+  const terminal = {
+    error: (_: string, error: unknown) => void errors.push(saying(error)),
+    report: () => {},
+    toolIo: () => io,
+    output: undefined,
+  } as unknown as Terminal
+  const spawn = (): never => {
+    throw new Error('small inputs need no threads')
+  }
+  try {
+    const { plan: rewritten } = await rewritePlan(await plan(text), rewrites)
+    expect(canFuse(rewritten)).toBe(true)
+    const exit = await runFused(rewritten.stages as CommandStage[], { terminal, spawn, rewrites }, new Output(fd, file))
+    return { output: readFileSync(file, 'latin1'), exit, errors }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** One stage after the other, in memory, with the readable scanner; a stage that fails has written what it wrote, and the next one reads that. */
+async function stagewise(stages: readonly (readonly string[])[], input: string): Promise<Result> {
+  let output = input
+  let exit = 0
+  const errors: string[] = []
+  for (const words of stages) {
+    const { stages: planned } = await plan(words.map(quoted).join(' '))
+    const { stage: made } = planned[0] as CommandStage
+    const parts: Buffer[] = []
+    const text = (bytes: Uint8Array): number => parts.push(Buffer.from(bytes))
+    const out: Collector = {
+      forward: (batch, mask, from = 0, to = batch.count) => void text(batch.lines(mask, from, to)),
+      emit: (bytes) => void text(bytes),
+      emitText: (chars) => void parts.push(Buffer.from(chars, 'latin1')),
+    }
+    const open = (reads: Parameters<typeof createScanner>[0]['reads']) => {
+      const scanner = createScanner({ reads, strict: false }, 'wasm')
+      scanner.begin({ file: 'x', base: 0, lineAt: () => 1 })
+      const context: StageContext = {
+        reject: (_batch, _row, { problem }) => {
+          throw new BeckError('bad-record', { problem })
+        },
+        keyTable: (fields) => scanner.keyTable(fields),
+        now: () => 0,
+        sideFile: () => ({ write: () => {} }),
+        count: () => {},
+        memoryBytes: 1 << 28,
+        workers: 1,
+        spill: memorySpill().spill,
+      }
+      return { scanner, context }
+    }
+    try {
+      let operator = made
+      if (operator?.role === 'table') {
+        const { scanner, context } = open(operator.reads)
+        const reader = operator.open(context)
+        feed(scanner, readFileSync(table), [], ({ batch }) => reader.processBatch(batch))
+        operator = operator.stage(reader.end())
+      }
+      if (operator?.role !== 'operator') throw new Error('not an operator')
+      const { scanner, context } = open(operator.reads)
+      const running = operator.open(context)
+      feed(scanner, Buffer.from(output, 'latin1'), [], ({ batch, bad }) => {
+        running.processBatch(bad[0] ? batch.head(bad[0].row) : batch, out, 0)
+        if (bad[0]) throw new BeckError('bad-record', { problem: bad[0].problem })
+      })
+      running.onEnd?.(out)
+    } catch (error) {
+      errors.push(saying(error))
+      exit = error instanceof BeckError ? error.exit : 70
+    }
+    output = Buffer.concat(parts).toString('latin1')
+  }
+  return { output, exit, errors }
+}
+
+const names = Object.keys(rewriteNames) as RewriteName[]
+const long = process.env['BECK_FUZZ_RUNS'] !== undefined
+const numRuns = Math.min(Number(process.env['BECK_FUZZ_RUNS'] ?? 40), 2000)
+
+describe('pipelines of all kinds', () => {
+  it('give the same bytes, fused or stage by stage, with and without each rewrite', async () => {
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(pipeline, lines, fc.nat(2), fc.nat(names.length - 1), async (stages, records, cut, without) => {
+        // Several files are several blocks.
+        const files = Array.from({ length: cut + 1 }, (_, part) => {
+          mkdirSync(join(folder, String(run)), { recursive: true })
+          const file = join(folder, String(run), `${part}.ndjson`)
+          const from = Math.floor((records.length * part) / (cut + 1))
+          const to = Math.floor((records.length * (part + 1)) / (cut + 1))
+          writeFileSync(
+            file,
+            records
+              .slice(from, to)
+              .map((line) => `${line}\n`)
+              .join(''),
+          )
+          return file
+        })
+        run++
+        const [first, ...rest] = stages as [string[], ...string[][]]
+        const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')
+        const expected = await stagewise(stages, records.map((line) => `${line}\n`).join(''))
+        const all = await fused(text, allRewrites)
+        const same = ({ output, exit }: Result) => ({ output, exit: Math.min(exit, 1) })
+        expect(same(all), text).toEqual(same(expected))
+        // Behind a stage that has failed, a shell's pipes may let another one fail, or not.
+        expect(expected.errors, text).toEqual(expect.arrayContaining([...all.errors]))
+        for (const name of long ? names : [names[without]!])
+          expect(same(await fused(text, chooseRewrites([name]))), `${text} without ${name}`).toEqual(same(expected))
+        expect(same(await fused(text, chooseRewrites(names))), `${text} without any rewrite`).toEqual(same(expected))
+      }),
+      { numRuns },
+    )
+  })
+})
