@@ -122,7 +122,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
     if (level) {
       const { EpochSource } = await import('../src/pipeline/epoch-source.ts')
       const { refuseFileOutput } = await import('../src/pipeline/framed-stage.ts')
-      refuseFileOutput('consume')
+      if (!io.frames) refuseFileOutput('consume')
       const plan = {
         group,
         topics,
@@ -136,7 +136,9 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         sessionMs,
         policy,
       } as const
-      if (args.options['per-partition'] !== true) return await new EpochSource(store, plan, io.say).run()
+      if (args.options['per-partition'] !== true) {
+        return await new EpochSource(store, plan, io.say, io.frames).run()
+      }
       const { TaskSource } = await import('../src/pipeline/task-source.ts')
       const tasks = { ...plan, member: id, strategy: option('assign') as Strategy | undefined }
       return await new TaskSource(store, tasks, io.say).run()

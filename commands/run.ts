@@ -49,6 +49,11 @@ export const run: CommandSpec = {
       default: 'some tasks a worker, 4MiB to 128MiB',
     },
     { flag: 'stats', value: 'FORMAT', choices: ['json'], description: 'parallel: what each phase did, on stderr' },
+    {
+      flag: 'restart',
+      description:
+        'when an exactly-once pipeline crashes, start it again from its last checkpoint, after longer and longer pauses',
+    },
     { flag: 'print-shell', description: 'write the line that does the same in a shell, and run nothing' },
   ],
   common: ['args', 'workers', 'memory', 'tmp', 'store'],

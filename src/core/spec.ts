@@ -343,6 +343,8 @@ export interface ToolIo {
   /** A line for people on stderr. */
   say(line: string): void
   readonly terminal: { readonly stdout: boolean; readonly stderr: boolean; readonly columns: number }
+  /** The stages behind a source, where they are in this process and take its control frames. */
+  readonly frames?: import('../pipeline/framed-output.ts').SourceOutput
 }
 
 /** What the command line runs with all that it knows of the other commands. */

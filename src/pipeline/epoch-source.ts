@@ -8,7 +8,7 @@ import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
 import { Output, ReaderGone } from './descriptor.ts'
-import { FramedOutput } from './framed-output.ts'
+import { FramedOutput, type SourceOutput } from './framed-output.ts'
 import type { Level, StartFrame, StateHandle } from './frames.ts'
 import { processGroup } from './upstream.ts'
 
@@ -43,7 +43,7 @@ export class EpochSource {
   private readonly store: Store
   private readonly plan: EpochPlan
   private readonly say: (line: string) => void
-  private readonly output = new FramedOutput(new Output())
+  private readonly output: SourceOutput
   private readonly follower: Follower
   private epoch = 0
   private generation = 0
@@ -55,7 +55,14 @@ export class EpochSource {
   /** Stages go by the clock. */
   private ticks = false
 
-  constructor(store: Store, plan: EpochPlan, say: (line: string) => void) {
+  /** @param output the stages behind it, where they are in this process */
+  constructor(
+    store: Store,
+    plan: EpochPlan,
+    say: (line: string) => void,
+    output: SourceOutput = new FramedOutput(new Output()),
+  ) {
+    this.output = output
     this.store = store
     this.plan = plan
     this.say = say
@@ -123,7 +130,7 @@ export class EpochSource {
 
   /** An earlier run has left an epoch of which an outside system alone knows whether it is committed: the sink asks it. */
   private async resolved(pipeline: PipelineState): Promise<PipelineState> {
-    this.output.frame(this.start(pipeline))
+    await this.output.frame(this.start(pipeline))
     for (let now: PipelineState | undefined = pipeline; ; now = pipelineOf(this.store, this.plan.group)) {
       this.care()
       if (now && !now.prepared) {
@@ -173,11 +180,12 @@ export class EpochSource {
 
   private async writeEpochs(source: Replay, pipeline: PipelineState): Promise<void> {
     const { plan, output } = this
-    output.frame(this.start(pipeline))
+    await output.frame(this.start(pipeline))
     await this.records(source)
+    const drain = plan.drain && !output.stopped
     const hasState = pipeline.handles.some((handle) => handle !== null)
-    if (output.count > 0 || (plan.drain && (this.epoch > pipeline.epoch || hasState))) this.barrier(source, plan.drain)
-    output.frame({ kind: 'end', epoch: this.epoch, records: output.takeCount(), drained: plan.drain })
+    if (output.count > 0 || (drain && (this.epoch > pipeline.epoch || hasState))) await this.barrier(source, drain)
+    await output.frame({ kind: 'end', epoch: this.epoch, records: output.takeCount(), drained: drain })
     this.ended = true
     for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.care()
   }
@@ -187,7 +195,7 @@ export class EpochSource {
     const { plan, output } = this
     let since = Date.now()
     let bytes = 0
-    while (!source.done) {
+    while (!source.done && !output.stopped) {
       const step = source.next()
       if (step && 'lines' in step) {
         output.write(step.lines)
@@ -199,7 +207,7 @@ export class EpochSource {
       }
       const isDue = output.count > 0 || this.ticks
       if (isDue && (bytes >= EPOCH_BYTES || Date.now() - since >= plan.checkpointMs)) {
-        this.barrier(source, false)
+        await this.barrier(source, false)
         bytes = 0
         since = Date.now()
       } else if (!isDue) since = Date.now()
@@ -207,8 +215,8 @@ export class EpochSource {
     }
   }
 
-  private barrier(source: Replay, drain: boolean): void {
-    this.output.frame({
+  private async barrier(source: Replay, drain: boolean): Promise<void> {
+    await this.output.frame({
       kind: 'barrier',
       epoch: ++this.epoch,
       records: this.output.takeCount(),

@@ -2,10 +2,28 @@ import type { ByteSink } from './context.ts'
 import type { Output } from './descriptor.ts'
 import { escapeRecords, formatFrame, type Frame } from './frames.ts'
 
+/** Where a stage hands control frames on. */
+export interface FrameOutput {
+  frame(frame: Frame): void
+  /** Records since this was last asked. */
+  takeCount(): number
+  /** Says that this stage is there, and learns whether the next one is. @throws ReaderGone */
+  alive(): void
+}
+/** Where a source writes records and frames: a pipe, or the stages of its own process. */
+export interface SourceOutput extends Omit<FrameOutput, 'frame'> {
+  frame(frame: Frame): void | Promise<void>
+  write(lines: Uint8Array): void
+  flush(): void
+  readonly count: number
+  /** People have asked for an end: it comes after a last checkpoint. */
+  readonly stopped?: boolean
+}
+
 const BLANK = Buffer.from('\n')
 
 /** Standard output of a stage: once `start` has been written, records are counted and those that look like frames are escaped. */
-export class FramedOutput implements ByteSink {
+export class FramedOutput implements ByteSink, FrameOutput {
   readonly #output: Output
   #framed = false
   #records = 0

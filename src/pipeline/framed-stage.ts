@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator } from '../core/operator.ts'
 import type { OperatorStage, Sink } from '../core/spec.ts'
-import type { FramedOutput } from './framed-output.ts'
+import type { FrameOutput } from './framed-output.ts'
 import {
   type BarrierFrame,
   type EndFrame,
@@ -16,8 +16,14 @@ import type { RunSettings } from './settings.ts'
 import { KeptState, otherState } from './kept-state.ts'
 import type { SideFiles } from './side-files.ts'
 
-/** Where frames go on. */
-export type FrameOutput = Pick<FramedOutput, 'frame' | 'takeCount' | 'alive'>
+/** What an operator in an exactly-once pipe has around it. */
+export interface OperatorSurroundings {
+  readonly out: Collector
+  readonly output: FrameOutput
+  readonly sides: SideFiles
+  /** The next stage is in this process. */
+  readonly inside?: boolean
+}
 
 /** An operator in an exactly-once pipe: hands frames on, between its records. */
 export class OperatorFrames implements FrameTaker {
@@ -28,6 +34,7 @@ export class OperatorFrames implements FrameTaker {
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FrameOutput
+  readonly #inside: boolean
   #order: FrameOrder | undefined
   /** A first frame has been handed on. */
   #begun = false
@@ -38,13 +45,14 @@ export class OperatorFrames implements FrameTaker {
     operator: Operator,
     { parallel, snapshots, timers = false }: Pick<OperatorStage, 'parallel' | 'snapshots' | 'timers'>,
     settings: RunSettings,
-    { out, output, sides }: { readonly out: Collector; readonly output: FrameOutput; readonly sides: SideFiles },
+    { out, output, sides, inside = false }: OperatorSurroundings,
   ) {
     this.#operator = operator
     this.#timers = timers
     this.#settings = settings
     this.#out = out
     this.#output = output
+    this.#inside = inside
     const { table } = settings
     const own = parallel === 'stateless' ? undefined : snapshots || undefined
     if (parallel === 'stateless' || own) {
@@ -66,7 +74,7 @@ export class OperatorFrames implements FrameTaker {
       )
     }
     if (this.#settings.table === 'pipe') throw tableInPipe(name)
-    refuseFileOutput(name)
+    if (!this.#inside) refuseFileOutput(name)
     const marks = this.#kept.isEmpty ? undefined : this.#kept.restore(frame, frame.states)
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states

@@ -12,6 +12,8 @@ export interface Ending {
   onFailure?(error: unknown): void
   /** Always called at last. */
   close?(): void
+  /** The sink itself, once its stage is open. */
+  sink?(): Sink | undefined
 }
 
 /** A stage as part of a chain. */
@@ -88,7 +90,11 @@ export async function asOperator(
       const onFailure = (error: unknown): void => {
         if (error instanceof BeckError && error.code === 'bad-record') onIdle()
       }
-      return { stage: operator, settings, ending: { onIdle, onFailure, close: () => void sink?.close() } }
+      return {
+        stage: operator,
+        settings,
+        ending: { onIdle, onFailure, close: () => void sink?.close(), sink: () => sink },
+      }
     }
     default:
       throw new Error(`a ${stage.role} takes no records`)

@@ -71,6 +71,20 @@ export class Chain {
     this.#out.settle()
   }
 
+  /** Bytes of its input that a stage has seen. */
+  positionOf(node: number): number {
+    return this.#portOf(node)?.position ?? 0
+  }
+  /** A stage has state of an earlier run: positions of the records that it is given go on from there at least. */
+  continueAt(node: number, position: number): void {
+    const port = this.#portOf(node)
+    if (port && position > port.position) port.beginAt(position)
+  }
+  #portOf(node: number): Port | undefined {
+    let count = 0
+    return this.#ports.find((_, at) => (count += this.#groups[at]!.nodes.length) > node)
+  }
+
   /** Where the positions of records go on, in all groups: those of different ranges of the input must not mix. */
   beginAt(position: number): void {
     for (const port of this.#ports) port?.beginAt(position)
@@ -198,6 +212,10 @@ class Port implements LineSink {
     Buffer.from(buffer.bytes.buffer).write(text, buffer.length, 'latin1')
     buffer.length += text.length
     if (buffer.length >= PIECE_BYTES) this.settle()
+  }
+
+  get position(): number {
+    return this.#origin.base + this.#origin.received
   }
 
   beginAt(position: number): void {

@@ -12,17 +12,35 @@ import { decodeInputs } from '../pipeline/run-stage.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { asOperator, type Ending } from './adapters.ts'
 import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { FusedFrames } from './fused-frames.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
-import type { CommandStage, LogicalPlan } from './plan.ts'
+import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
 
+/** Whether a pipeline commits at checkpoints, which control frames bring. */
+export const hasFrames = ({ stages: [first] }: Pick<LogicalPlan, 'stages'>): boolean =>
+  first?.kind === 'command' &&
+  first.name === 'consume' &&
+  ['exactly-once', 'at-least-once'].some((flag) => first.args.options[flag] === true)
+
+/** Files beside the output, clocks, tables and tasks are looked after where frames come through pipes. */
+function isPlainUnderFrames(stage: PlannedStage): boolean {
+  if (stage.kind !== 'command' || stage.role === 'table' || stage.settings.deadLetter !== undefined) return false
+  if (stage.stage?.role === 'operator' && stage.stage.timers) return false
+  return ['late-to', 'dupes-to', 'per-partition'].every((flag) => stage.args.options[flag] === undefined)
+}
+
 /** Whether all stages of a plan can run in one process. */
-export function canFuse({ stages }: Pick<LogicalPlan, 'stages'>): boolean {
+export function canFuse(plan: Pick<LogicalPlan, 'stages'>): boolean {
+  const { stages } = plan
+  const last = stages.at(-1)
+  // What stands at the end commits; and a table is only watched for changes where frames come through a pipe.
+  if (hasFrames(plan)) {
+    if (last?.kind !== 'command' || last.name !== 'append' || !stages.every(isPlainUnderFrames)) return false
+  }
   return stages.every((stage, index) => {
     if (stage.kind !== 'command' || stage.tables.length > 0) return false
-    if (stage.name === 'consume' && ['exactly-once', 'at-least-once'].some((flag) => stage.args.options[flag] === true))
-      return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
     if (stage.role === 'operator' || stage.role === 'table') return true
     if (stage.stage?.role === 'sink' && stage.stage.ownProcess) return false
@@ -73,12 +91,16 @@ class FusedRun {
   #exit = 0
   /** A stage could not be opened: those behind it have no input. */
   #broken = false
+  readonly #framed: boolean
+  /** The exit code of the signal that has asked for an end. */
+  #stopped = 0
 
   constructor(stages: readonly CommandStage[], { terminal, spawn, rewrites }: FusedHost, output: Output) {
     this.#spawn = spawn
     this.#rewrites = rewrites
     this.#threads = rewrites.threads
     this.#stages = stages
+    this.#framed = hasFrames({ stages })
     this.#terminal = terminal
     this.#output = output
   }
@@ -87,6 +109,11 @@ class FusedRun {
     const [first] = this.#stages as [CommandStage]
     const sourced = first.role === 'tool' || first.role === 'decoder'
     for (const { settings } of this.#stages) refuseOwnInput(settings.inputs, 1)
+    if (this.#stages.length > 1 && this.#stages.at(-1)!.spec.place === 'last') {
+      // A sink that knows no store waits for the first line of its pipe to name one; here it is the first stage's.
+      const { storeFolder } = await import('../log/store.ts')
+      process.env['BECK_STORE'] ||= storeFolder(this.#framed ? (first.args.options['store'] as string) : undefined)
+    }
     try {
       const stages = await this.#open(sourced ? this.#stages.slice(1) : this.#stages, sourced ? 1 : 0)
       if (this.#broken) await this.#through(this.#chain(stages), async () => {})
@@ -203,7 +230,10 @@ class FusedRun {
         timers: stages.some(({ stage }) => stage.timers),
         onIdle: () => this.#idle(),
         beforeWait: () => chain.settle(),
-        takeBlock: (scanned, origin) => chain.process(scanned, origin),
+        takeBlock: (scanned, origin) => {
+          this.#check()
+          chain.process(scanned, origin)
+        },
       }),
     )
   }
@@ -220,7 +250,7 @@ class FusedRun {
     const settle = (): void => (chain ? chain.settle() : this.#sink.settle())
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
-      if (stage.role === 'tool') return stage.run(this.#toolIo(into, settle))
+      if (stage.role === 'tool') return stage.run({ ...this.#toolIo(into, settle), ...this.#frames(chain) })
       if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
       const { settings } = first
       const bad = this.#badOf(0, settings)
@@ -233,12 +263,20 @@ class FusedRun {
     })
   }
 
+  /** Where the first stage writes control frames, if it does. */
+  #frames(chain: Chain | undefined): Pick<ToolIo, 'frames'> {
+    const sink = this.#endings.get(this.#stages.length - 1)?.sink?.()
+    if (!this.#framed || !chain || !sink) return {}
+    return { frames: new FusedFrames(chain, sink, () => this.#stopped > 0) }
+  }
+
   #toolIo(into: LineSink, settle: () => void): ToolIo {
     const io = this.#terminal.toolIo()
     return {
       ...io,
       // What a source has written is worked off at once: it may wait, and commits what it has written.
       write: (bytes) => {
+        this.#check()
         into.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
         settle()
         return true
@@ -252,21 +290,40 @@ class FusedRun {
     const timer =
       timed.length > 0 &&
       setInterval(() => {
-        for (const { operator, out } of timed) operator.onTimer?.(Date.now(), out)
-        chain?.settle()
+        try {
+          if (this.#broke) return
+          for (const { operator, out } of timed) operator.onTimer?.(Date.now(), out)
+          chain?.settle()
+        } catch (error) {
+          this.#broke = { error }
+        }
       }, TIMER_MS)
     let failed = -1
+    const stop = this.#framed ? stopAtCheckpoint((code) => (this.#stopped = code)) : undefined
     try {
       await read()
+      this.#check()
     } catch (error) {
       if (error instanceof ReaderGone || error instanceof NotParallel) throw error
       failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? 0
       await this.#fail(error, failed)
     } finally {
       clearInterval(timer as NodeJS.Timeout)
+      stop?.()
+    }
+    // With frames, the last barrier has said whether this end is the end of all.
+    if (this.#framed) {
+      if (this.#stopped && this.#exit === 0) this.#exit = this.#stopped
+      return
     }
     for (const error of chain?.end(failed) ?? []) await this.#fail(error, 0)
     this.#sink.settle()
+  }
+
+  /** What a timer has thrown has nobody to go to: it is thrown at the next block, or at the end. */
+  #broke: { readonly error: unknown } | undefined
+  #check(): void {
+    if (this.#broke) throw this.#broke.error
   }
 
   #idle(): void {
@@ -313,6 +370,16 @@ class FusedRun {
   close(): void {
     for (const { close } of this.#endings.values()) close?.()
     for (const { close } of this.#bad.values()) close?.()
+  }
+}
+
+/** The first Ctrl-C (or SIGTERM) asks for an end at the next checkpoint, the second one is that of any program. Returns what ends it. */
+function stopAtCheckpoint(ask: (code: number) => void): () => void {
+  const asked = (_: NodeJS.Signals, number: number): void => ask(128 + number)
+  const signals = ['SIGINT', 'SIGTERM'] as const
+  for (const signal of signals) process.once(signal, asked)
+  return () => {
+    for (const signal of signals) process.off(signal, asked)
   }
 }
 

@@ -59,14 +59,28 @@ export async function runJob(
     if (options[flag] !== undefined)
       throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
   }
+  if (options['restart'] === true) {
+    const { hasFrames } = await import('./fused.ts')
+    if (!hasFrames(plan)) {
+      throw new BeckError('usage', {
+        problem: '--restart needs a pipeline that can go on where it was: this one would begin again',
+        hint: 'begin it with consume TOPIC --group G --exactly-once, and end it with append TOPIC',
+      })
+    }
+    const { keepRunning } = await import('./restart.ts')
+    // The same command line, without that word.
+    const words = process.argv.slice(2).filter((word) => word !== '--restart')
+    return keepRunning([...host.command, ...words], (line) => terminal.say(`beck run: ${line}`))
+  }
   const fused = options['mode'] !== 'pipes'
   return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host)
 }
 
 async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {
-  const { canFuse, runFused } = await import('./fused.ts')
+  const { canFuse, hasFrames, runFused } = await import('./fused.ts')
   if (!canFuse(logical)) return runPiped(logical, host)
-  const { plan } = await rewritePlan(logical, rewrites)
+  // State that is kept is that of the stages as they are written.
+  const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
   return runFused(plan.stages as readonly CommandStage[], { terminal, spawn: host.spawn, rewrites })
 }
 

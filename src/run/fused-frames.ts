@@ -1,0 +1,108 @@
+import type { Sink } from '../core/spec.ts'
+import { countLines } from '../pipeline/framed-output.ts'
+import { OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
+import type { BarrierFrame, Frame, StartFrame } from '../pipeline/frames.ts'
+import type { FrameOutput, SourceOutput } from '../pipeline/framed-output.ts'
+import type { FrameTaker } from '../pipeline/reader.ts'
+import { SideFiles } from '../pipeline/side-files.ts'
+import type { Chain } from './chain.ts'
+
+/**
+ * Control frames within a process: what `consume` writes at its checkpoints goes from stage to stage as it would through pipes, behind the records that
+ * came before it, and each stage keeps its state under its own name. So a run in pipes goes on where a fused one has stopped, and the other way round.
+ *
+ *     consume ── frame(barrier 5) ──▶ window: snapshot ──▶ filter ──▶ append: commit
+ */
+export class FusedFrames implements SourceOutput {
+  readonly #chain: Chain
+  readonly #takers: FrameTaker[]
+  readonly #stopped: () => boolean
+  #count = 0
+  /** What the sink is still at. */
+  #sinking: void | number | Promise<void | number> = undefined
+
+  /** @param sink of the chain's last stage @param stopped people have asked for an end */
+  constructor(chain: Chain, sink: Sink, stopped: () => boolean) {
+    this.#chain = chain
+    this.#stopped = stopped
+    const { nodes } = chain
+    this.#takers = nodes.map(({ operator, stage, out }, index) =>
+      index === nodes.length - 1
+        ? new SinkFrames(sink, stage.settings)
+        : new OperatorFrames(operator, stage.stage, stage.settings, {
+            out,
+            output: this.#to(index + 1),
+            sides: new SideFiles(stage.settings.inputs),
+            inside: true,
+          }),
+    )
+  }
+
+  get stopped(): boolean {
+    return this.#stopped()
+  }
+
+  write(lines: Uint8Array): void {
+    this.#count += countLines(lines)
+    this.#chain.entry.write(lines)
+  }
+
+  async frame(frame: Frame): Promise<void> {
+    this.#give(0, frame)
+    await this.#sinking
+    // Signals and timers have their turn.
+    await new Promise(setImmediate)
+  }
+
+  get count(): number {
+    return this.#count
+  }
+  takeCount(): number {
+    const count = this.#count
+    this.#count = 0
+    return count
+  }
+  /** Nobody is idle while the others work: they are one. */
+  alive(): void {}
+  flush(): void {
+    this.#chain.settle()
+  }
+
+  /** Where a stage's frames go. Records are handed over by the chain, so that none can be lost on the way: counts are those of the frame before. */
+  #to(index: number): FrameOutput {
+    return { frame: (frame) => this.#give(index, frame), takeCount: () => 0, alive: () => {} }
+  }
+
+  #give(index: number, frame: Frame): void {
+    // What the stages before have handed on comes before the frame.
+    this.#chain.settle()
+    const taker = this.#takers[index]!
+    const last = index === this.#takers.length - 1
+    const done = this.#take(taker, frame, index)
+    if (last) this.#sinking = done
+  }
+
+  #take(taker: FrameTaker, frame: Frame, index: number): void | number | Promise<void | number> {
+    switch (frame.kind) {
+      case 'start':
+        return this.#start(taker, frame, index)
+      case 'watermark':
+        return taker.watermark(frame)
+      case 'barrier':
+        return this.#barrier(taker, frame, index)
+      case 'end':
+        return void taker.end(frame, frame.records)
+    }
+  }
+
+  #start(taker: FrameTaker, frame: StartFrame, index: number): void | number | Promise<void | number> {
+    if (frame.resolve !== undefined) return taker.resolve(frame)
+    const position = taker.start(frame)
+    if (typeof position === 'number') this.#chain.continueAt(index, position)
+    return position
+  }
+
+  #barrier(taker: FrameTaker, frame: BarrierFrame, index: number): void | Promise<void> {
+    return taker.barrier(frame, frame.records, this.#chain.positionOf(index))
+  }
+}

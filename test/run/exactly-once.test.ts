@@ -1,0 +1,128 @@
+// Exactly-once pipelines in one process: killed and run again, in turn with a process a stage, they write what an undisturbed run writes.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { program, shell, temporaryFolder } from '../shell.ts'
+
+const folder = temporaryFolder()
+const records = Array.from({ length: 60_000 }, (_, n) => {
+  const t = new Date(1767225600000 + n * 250).toISOString()
+  return `{"t":"${t}","k":"k${(n * 7919) % 13}","id":${n % 50_000},"ok":${n % 3 > 0}}\n`
+})
+writeFileSync(join(folder, 'in.ndjson'), records.join(''))
+
+const STAGES =
+  "filter r.ok | map '{t: r.t, k: r.k, i: r.id}' | dedupe --by i | window 'count, first(i)' --time t --tumbling 1m --by k"
+const consuming = (group: string, more: string): string =>
+  `consume in --group ${group} --exactly-once ${more} | ${STAGES} | append ${group}`
+
+function start(store: string, words: readonly string[]): ChildProcess {
+  const env = { ...process.env, BECK_STORE: store }
+  return spawn(process.execPath, [program, 'run', ...words], { cwd: folder, env, stdio: 'ignore', detached: true })
+}
+const ended = (child: ChildProcess): Promise<number | null> =>
+  new Promise((resolve) =>
+    child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(child.exitCode),
+  )
+
+async function prepare(store: string): Promise<string> {
+  const made = await shell('beck append in in.ndjson', { cwd: folder, env: { BECK_STORE: store } })
+  expect(made.exit, made.stderr).toBe(0)
+  return undisturbed(store)
+}
+async function undisturbed(store: string): Promise<string> {
+  const alone = STAGES.split(' | ')
+    .map((stage) => `beck ${stage}`)
+    .join(' | ')
+  const got = await shell(`beck replay in | ${alone}`, { cwd: folder, env: { BECK_STORE: store } })
+  expect(got.exit, got.stderr).toBe(0)
+  return got.stdout.toString()
+}
+const replay = async (store: string, topic: string): Promise<string> =>
+  (await shell(`beck replay ${topic}`, { cwd: folder, env: { BECK_STORE: store } })).stdout.toString()
+
+/** Asks again until the answer is there. */
+async function until<Answer>(ask: () => Promise<Answer | undefined> | Answer | undefined): Promise<Answer> {
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined) return answer
+    await new Promise((resolve) => void setTimeout(resolve, 20))
+  }
+}
+/** The epoch that a pipeline has committed. */
+async function epochOf(store: string, group: string): Promise<number> {
+  const { stdout } = await shell('beck pipeline list', { cwd: folder, env: { BECK_STORE: store } })
+  const lines = stdout.toString().split('\n').filter(Boolean)
+  const found = lines.map((line) => JSON.parse(line) as { pipeline: string; epoch: number })
+  return found.find(({ pipeline }) => pipeline === group)?.epoch ?? 0
+}
+const committed = async (store: string, group: string): Promise<true | undefined> =>
+  (await epochOf(store, group)) > 0 || undefined
+
+describe('an exactly-once pipeline in one process', () => {
+  it('is killed, goes on in either mode, and writes what an undisturbed one writes', async () => {
+    const store = join(folder, 'killed')
+    const env = { BECK_STORE: store }
+    const part = async (number: number): Promise<void> => {
+      writeFileSync(join(folder, 'part.ndjson'), records.slice(number * 15_000, (number + 1) * 15_000).join(''))
+      expect((await shell('beck append in part.ndjson', { cwd: folder, env })).exit).toBe(0)
+    }
+    const killed = async (): Promise<void> => {
+      const before = await epochOf(store, 'a')
+      const child = start(store, [consuming('a', '--follow --checkpoint 1ms')])
+      await until(async () => (await epochOf(store, 'a')) > before || undefined)
+      process.kill(-child.pid!, 'SIGKILL')
+      await ended(child)
+    }
+    await part(0)
+    await killed()
+    await part(1)
+    expect(await ended(start(store, ['--mode', 'pipes', consuming('a', '')]))).toBe(0)
+    await part(2)
+    await killed()
+    await part(3)
+    expect(await ended(start(store, [consuming('a', '--drain')]))).toBe(0)
+    expect(await replay(store, 'a')).toBe(await undisturbed(store))
+  })
+
+  it('ends at a checkpoint after Ctrl-C, and goes on from there', async () => {
+    const store = join(folder, 'stopped')
+    const expected = await prepare(store)
+    const child = start(store, [consuming('b', '--follow --checkpoint 5ms')])
+    await until(() => committed(store, 'b'))
+    child.kill('SIGINT')
+    expect(await ended(child)).toBe(130)
+    expect(await ended(start(store, [consuming('b', '--drain')]))).toBe(0)
+    expect(await replay(store, 'b')).toBe(expected)
+  })
+
+  it('is started again when it is killed, under --restart', async () => {
+    const store = join(folder, 'restarted')
+    const expected = await prepare(store)
+    const keeper = start(store, ['--restart', consuming('c', '--follow --checkpoint 5ms')])
+    const childOf = (): number | undefined => {
+      const [pid] = readFileSync(`/proc/${keeper.pid}/task/${keeper.pid}/children`, 'utf8').split(' ').filter(Boolean)
+      return pid === undefined ? undefined : Number(pid)
+    }
+    await until(() => committed(store, 'c'))
+    const first = await until(childOf)
+    process.kill(first, 'SIGKILL')
+    await until(() => {
+      const next = childOf()
+      return next === first ? undefined : next
+    })
+    writeFileSync(join(folder, 'more.ndjson'), '{"t":"2027-01-01T00:00:00Z","k":"new","id":-1,"ok":true}\n')
+    await shell('beck append in more.ndjson', { cwd: folder, env: { BECK_STORE: store } })
+    // The new record closes the windows of all others.
+    await until(async () => ((await replay(store, 'c')) === expected ? true : undefined))
+    keeper.kill('SIGTERM')
+    expect(await ended(keeper)).toBe(143)
+  })
+
+  it('does not begin again what has no checkpoint', async () => {
+    const got = await shell("beck run --restart 'filter r.ok in.ndjson'", { cwd: folder })
+    expect(got.exit).toBe(2)
+    expect(got.stderr).toContain('would begin again')
+  })
+})
