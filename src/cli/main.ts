@@ -120,8 +120,16 @@ async function runCommand(
         (line) => terminal.say(line),
         progress,
       )
-    case 'pair':
+    case 'pair': {
+      if (stage.openLeft && settings.workers > 1 && settings.deadLetter === undefined) {
+        const { planInputs } = await import('../pipeline/parallel.ts')
+        const inputs = planInputs(args.files)
+        const { runPairParallel } = await import('../pipeline/pair-parallel.ts')
+        const work = inputs && { command: spec.name, args, settings, inputs }
+        if (work) return runPairParallel(stage, work, host.spawn, progress)
+      }
       return (await import('../pipeline/pair.ts')).runPair(stage, args.files, settings, progress)
+    }
     case 'decoder':
       return (await import('../pipeline/run-stage.ts')).runDecoder(stage, args.files, settings, progress)
     case 'encoder':

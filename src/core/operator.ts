@@ -59,6 +59,13 @@ export interface FoldingOperator<Own extends Part = Part> extends Operator {
   addPart(part: Own, out: Collector): void
 }
 
+/** One input of an operator of two, read by another thread. */
+export interface SideOperator<State = unknown> {
+  processBatch(batch: RecordBatch): void
+  /** At the end of the input: all of it, as `structuredClone` takes it. */
+  handOver(): State
+}
+
 /** What is wrong with a record, in words; `column` counts bytes from 1, of the line. */
 export interface Problem {
   readonly problem: string

@@ -1,7 +1,7 @@
 import type { RecordBatch } from './batch.ts'
 import type { ErrorCode } from './errors.ts'
 import type { FieldPath } from './field-path.ts'
-import type { MergeableOperator, Operator, Problem, PartOperator, StageContext } from './operator.ts'
+import type { MergeableOperator, Operator, PartOperator, Problem, SideOperator, StageContext } from './operator.ts'
 
 /**
  * A command's spec: the single source of its help, docs page, completion, fused stage and example tests.
@@ -175,8 +175,12 @@ export interface PairStage {
   readonly snapshots?: OperatorStage['snapshots']
   /** Key tables belong to one input: a context each. */
   open(left: StageContext, right: StageContext): PairOperator
+  /** The left input alone, for another thread: the operator takes what comes of it with `takeSide`, between the two inputs' ends and `onEnd`. */
+  openLeft?(context: StageContext): SideOperator
 }
-export interface PairOperator extends Operator {
+export interface PairOperator<Side = unknown> extends Operator {
+  /** All of an input, as a `SideOperator` has handed it over. */
+  takeSide?(port: 0 | 1, side: Side): void
   /** Which input to go on with when both have something: the one whose time is behind. */
   next?(): 0 | 1
   /** The input has ended, and nothing more of the table matters: one that is followed need not go on. */

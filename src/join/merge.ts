@@ -1,22 +1,14 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { Collector, SpillFile, StageContext } from '../core/operator.ts'
+import type { Collector, SpillFile, SpillHandle, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
-import { storedBytes } from '../sort/arena.ts'
-import { ExternalSorter } from '../sort/external.ts'
 import { compareKeys, type Cursor } from '../sort/runs.ts'
-import { appendSortKey } from '../sort/sort-key.ts'
+import { MergeSide, WITH_NULL } from './merge-side.ts'
 import { Shapes } from './shapes.ts'
 import { Splicer, type SpliceRules } from './splice.ts'
 import type { JoinType } from './table.ts'
 
 const PIECE = 1 << 18
-/** The first byte of a key in the sorters: one with a null in it has no partner. */
-const WITH_NULL = 0
-const WITHOUT_NULL = 1
-const LETTER_N = 0x6e
-const OPEN = 0x7b
-
 export interface MergeJoinOptions {
   readonly type: JoinType
   readonly rules: SpliceRules
@@ -30,69 +22,34 @@ export interface MergeJoinOptions {
  * A join of two large sides: both are sorted by key, in bounded memory, and then read side by side. Output is in the order of keys; of one
  * key every left record in its order with every right one in theirs. O(n log n), and the pairs.
  */
-export class MergeJoin implements PairOperator {
+export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
   readonly #options: MergeJoinOptions
-  readonly #contexts: readonly [StageContext, StageContext]
-  readonly #sorters: readonly [ExternalSorter, ExternalSorter]
-  readonly #key = new ByteBuffer(256)
+  readonly #context: StageContext
+  readonly #sides: readonly [MergeSide, MergeSide]
   readonly #splicer: Splicer
   readonly #shapes = new Shapes()
   readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
 
   constructor(options: MergeJoinOptions, left: StageContext, right: StageContext) {
     this.#options = options
-    this.#contexts = [left, right]
+    this.#context = right
     this.#splicer = new Splicer(options.rules)
-    const sorter = (context: StageContext): ExternalSorter =>
-      new ExternalSorter({
-        memoryBytes: storedBytes(context.memoryBytes) / 2,
-        spill: () => context.spill(),
-        grouped: false,
-      })
-    this.#sorters = [sorter(left), sorter(right)]
+    this.#sides = [new MergeSide(options, 0, left), new MergeSide(options, 1, right)]
   }
 
   processBatch(batch: RecordBatch, _out: Collector, port: 0 | 1): void {
-    const { type, nestField } = this.#options
-    const fields = port === 0 ? this.#options.leftKey : this.#options.rightKey
-    // Records with a null key are needed only where records without a partner are kept.
-    const keepsAll = type === 'full' || (port === 0 ? type === 'left' || type === 'anti' : type === 'right')
-    const needsObject = type !== 'semi' && type !== 'anti' && (port === 0 || this.#options.rules.nest === undefined)
-    const { bytes, spans, stride, count } = batch
-    const lines = batch.lines(undefined, 0, count)
-    let place = count > 0 ? this.#sorters[port].place(lines, 0, lines.length) : 0
-    for (let row = 0; row < count; row++) {
-      const at = row * stride
-      const start = spans[at]!
-      const length = spans[at + 1]! - start + 1
-      const key = this.#key
-      key.length = 0
-      key.byte(WITHOUT_NULL)
-      for (const field of fields) {
-        const from = spans[at + 2 + 2 * field]!
-        const to = spans[at + 3 + 2 * field]!
-        if (from === to || bytes[from] === LETTER_N) key.bytes[0] = WITH_NULL
-        appendSortKey(key, bytes, from, to)
-      }
-      const matches = key.bytes[0] === WITHOUT_NULL
-      const problem =
-        bytes[start] !== OPEN && ((needsObject && matches) || (port === 0 && nestField !== undefined && keepsAll))
-          ? { problem: 'only objects can be joined' }
-          : port === 0 && nestField !== undefined && spans[at + 3 + 2 * nestField] !== 0
-            ? { problem: 'the record has a member of that name already', hint: 'choose another name with --nest NAME' }
-            : undefined
-      if (problem) this.#contexts[port].reject(batch, row, problem)
-      else if (matches || keepsAll)
-        this.#sorters[port].add(this.#sorters[port].key(key.bytes, 0, key.length), place, length)
-      place += length
-    }
+    this.#sides[port].processBatch(batch)
+  }
+
+  takeSide(port: 0 | 1, runs: readonly SpillHandle[]): void {
+    this.#sides[port].takeOver(runs)
   }
 
   onEnd(out: Collector): void {
     const { type } = this.#options
-    const left = this.#sorters[0].sorted()
-    const right = this.#sorters[1].sorted()
-    const context = this.#contexts[1]
+    const left = this.#sides[0].sorted()
+    const right = this.#sides[1].sorted()
+    const context = this.#context
     const group = new RightGroup(this.#splicer, context.memoryBytes / 8, () => context.spill())
     let hasLeft = left.advance()
     let hasRight = right.advance()

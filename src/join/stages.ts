@@ -72,18 +72,20 @@ export function broadcastStage(
 /** Both sides sorted, in bounded memory. */
 export async function mergeStage(plan: JoinPlan): Promise<PairStage> {
   const { MergeJoin } = await import('./merge.ts')
+  const { MergeSide } = await import('./merge-side.ts')
   const { table, store, keys, type, rules } = plan
   const [left, right] = [new Projection(), new Projection()]
   const leftKey = keys.map((key) => left.add(key.left))
   const rightKey = keys.map((key) => right.add(key.right))
-  const nestField = nestFieldOf(plan, left)
+  const options = { type, rules, leftKey, rightKey, nestField: nestFieldOf(plan, left) }
   return {
     role: 'pair',
     table,
     store,
     reads: [left.paths, right.paths],
     reading: 'table first',
-    open: (...contexts) => new MergeJoin({ type, rules, leftKey, rightKey, nestField }, ...contexts),
+    open: (...contexts) => new MergeJoin(options, ...contexts),
+    openLeft: (context) => new MergeSide(options, 0, context),
   }
 }
 

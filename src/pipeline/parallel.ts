@@ -46,7 +46,7 @@ export interface WorkerTask {
   }
 }
 /** What it answers with. */
-interface WorkerResult {
+export interface WorkerResult {
   readonly counts: [string, number][]
   readonly deadLetters: number
   readonly state?: unknown
@@ -110,6 +110,7 @@ export async function runParallel(
 
 /** A worker thread's whole life: its share of the tasks, and what it found. */
 export async function runWorker(command: Stage, task: WorkerTask): Promise<WorkerResult> {
+  if (command.role === 'pair') return (await import('./pair-parallel.ts')).workOnLeft(command, task)
   const stage = command.role === 'table' ? command.stage(task.table) : command
   if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
   if (stage.parallel === 'ordered') {
@@ -198,7 +199,7 @@ export class TaskFiles {
 }
 
 /** Settles when the worker has answered; a worker that dies stops the run. */
-function listen(worker: Worker, turns: Turns): Promise<WorkerResult> {
+export function listen(worker: Worker, turns: Turns): Promise<WorkerResult> {
   return new Promise((resolve) => {
     const died = (error: unknown): void => {
       turns.stop()

@@ -1,5 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
-import type { SpillFile } from '../core/operator.ts'
+import type { SpillFile, SpillHandle } from '../core/operator.ts'
 import { storedBytes } from './arena.ts'
 import { eachEntry, Entries, EntriesCursor, type EntriesState } from './entries.ts'
 import { MergeCursor, RunReader, RunWriter, type Cursor } from './runs.ts'
@@ -93,6 +93,17 @@ export class ExternalSorter {
     for (const entries of added) eachEntry(entries, (...entry) => this.insert(...entry))
     this.#next = this.#entries.count
     if (remembers) this.#added = []
+  }
+
+  /** All entries as runs on disk, in their order, for another thread's sorter. This one is of no use after that. */
+  handOver(): SpillHandle[] {
+    if (this.#entries.count > 0) this.#spill()
+    this.#entries.free()
+    return this.#levels.reverse().flatMap((runs) => runs.map(({ handle }) => handle))
+  }
+  /** Takes up what another sorter has handed over, before anything else. */
+  takeOver(runs: readonly SpillFile[]): void {
+    for (const run of runs) this.#keep(0, run)
   }
 
   /** Everything in order. Call it once. */
