@@ -3,6 +3,7 @@ import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, SpillFile, SpillHandle, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
 import { compareKeys, type Cursor } from '../sort/runs.ts'
+import { KernelMembers } from './kernel-members.ts'
 import { MergeSide, WITH_NULL } from './merge-side.ts'
 import { Shapes } from './shapes.ts'
 import { Splicer, type SpliceRules } from './splice.ts'
@@ -27,13 +28,13 @@ export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
   readonly #context: StageContext
   readonly #sides: readonly [MergeSide, MergeSide]
   readonly #splicer: Splicer
-  readonly #shapes = new Shapes()
+  readonly #shapes = new Shapes(new KernelMembers())
   readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
 
   constructor(options: MergeJoinOptions, left: StageContext, right: StageContext) {
     this.#options = options
     this.#context = right
-    this.#splicer = new Splicer(options.rules)
+    this.#splicer = new Splicer(options.rules, true)
     this.#sides = [new MergeSide(options, 0, left), new MergeSide(options, 1, right)]
   }
 
@@ -124,7 +125,7 @@ class RightGroup {
   readonly #key = new ByteBuffer(256)
   readonly #lines = new ByteBuffer(1 << 12)
   #file: SpillFile | undefined
-  /** Tails for left records of a shape, where all lines are in memory. */
+  /** Tails for left records of a shape, where all lines are in memory: that of the last group's, until it is known. */
   readonly #tails = new ByteBuffer(1 << 12)
   readonly #tailEnds: number[] = []
   #tailShape: ReturnType<Shapes['read']> | 'none' = 'none'
@@ -136,11 +137,10 @@ class RightGroup {
   }
 
   begin({ key, keyStart, keyEnd }: Cursor): void {
-    this.#key.length = this.#lines.length = 0
+    this.#key.length = this.#lines.length = this.#tails.length = this.#tailEnds.length = 0
     this.#key.copy(key, keyStart, keyEnd)
     this.#file?.close()
     this.#file = undefined
-    this.#tailShape = 'none'
   }
 
   isOf({ key, keyStart, keyEnd }: Cursor): boolean {
@@ -153,7 +153,12 @@ class RightGroup {
   add({ bytes, start, end }: Cursor): void {
     this.#lines.uint32(end - start - 1)
     this.#lines.copy(bytes, start, end - 1)
+    if (this.#tailShape !== 'none') {
+      this.#splicer.tail(this.#tails, bytes, start, end - 1, this.#tailShape)
+      this.#tailEnds.push(this.#tails.length)
+    }
     if (this.#lines.length > this.#most) {
+      this.#tailShape = 'none'
       this.#file ??= this.#spill()
       this.#file.append(this.#lines.view())
       this.#lines.length = 0

@@ -1,4 +1,5 @@
 import { latin1 } from '../core/latin1.ts'
+import type { KernelMembers } from './kernel-members.ts'
 import { Members } from './members.ts'
 
 /** The names of a record's members, in order. Records of one shape are treated alike, so that names are looked at once. */
@@ -19,11 +20,22 @@ export class Shapes {
   /** Of the record read last. */
   readonly members = new Members()
   readonly #known = new Map<string, Shape>()
+  /** For records in the store. */
+  readonly #kernel: KernelMembers | undefined
   #last: Shape | undefined
   #ids = 0
 
+  /** @param kernel where records may be in the store and their members are not of interest */
+  constructor(kernel?: KernelMembers) {
+    this.#kernel = kernel
+  }
+
   /** Undefined when the record is no object. */
   read(bytes: Uint8Array, start: number, end: number): Shape | undefined {
+    if (this.#kernel && this.#last && bytes === this.#kernel.memory) {
+      this.#kernel.expect(this.#last)
+      if (this.#kernel.fits(start)) return this.#last
+    }
     if (!this.members.read(bytes, start, end)) return undefined
     if (!this.#last || !this.#is(this.#last, bytes)) this.#last = this.#find(bytes)
     return this.#last

@@ -1,4 +1,5 @@
 import type { ByteBuffer } from '../core/byte-buffer.ts'
+import { KernelMembers, type Plan } from './kernel-members.ts'
 import { type Shape, Shapes } from './shapes.ts'
 
 /** How two records become one: left's members, then right's. */
@@ -18,8 +19,6 @@ const CLOSE = 0x7d
 const NEWLINE = 0x0a
 const NULL = Buffer.from('null')
 
-/** What becomes of a right member: kept as it is, left out, or under another name (`,"other"`). */
-type Plan = readonly ('keep' | 'drop' | Uint8Array)[]
 /** Plans are forgotten when there are so many. */
 const MOST_PLANS = 4096
 
@@ -35,8 +34,12 @@ export class Splicer {
   readonly #plans = new Map<string, Plan>()
   #lastPlan: { readonly left: Shape | undefined; readonly right: Shape; readonly plan: Plan } | undefined
 
-  constructor(rules: SpliceRules) {
+  readonly #kernel: KernelMembers | undefined
+
+  /** @param fromStore records are in the store, mostly */
+  constructor(rules: SpliceRules, fromStore = false) {
     this.#rules = rules
+    if (fromStore) this.#kernel = new KernelMembers()
     if (rules.nest !== undefined) this.#nest = Buffer.from(`${JSON.stringify(rules.nest)}:`)
   }
 
@@ -58,6 +61,11 @@ export class Splicer {
       this.#nested(into, bytes, start, end)
       return true
     }
+    const fast = this.#fastTail(bytes, start, end, left)
+    if (fast) {
+      into.append(fast)
+      return true
+    }
     const right = this.#shapes.read(bytes, start, end)
     if (!right) return false
     const { nameStart, nameEnd, valueEnd } = this.#shapes.members
@@ -76,6 +84,14 @@ export class Splicer {
     into.byte(CLOSE)
     into.byte(NEWLINE)
     return true
+  }
+
+  /** Where the record is in the store, and as the one before: the kernel's tail. */
+  #fastTail(bytes: Uint8Array, start: number, end: number, left: Shape | undefined): Uint8Array | undefined {
+    const last = this.#lastPlan
+    if (!last || last.left !== left || !this.#kernel || bytes !== this.#kernel.memory) return undefined
+    this.#kernel.expect(last.right, last.plan)
+    return this.#kernel.tail(start, end)
   }
 
   #plan(left: Shape | undefined, right: Shape): Plan {

@@ -131,6 +131,8 @@ export interface Kernel {
     partitions: number,
   ): number
   scatterKeys(table: number, from: number, to: number, parts: number, chosen: number, partitions: number): void
+  hasMembers(line: number, members: number, count: number): number
+  tailOf(line: number, members: number, count: number, out: number): number
   mergeLines(runs: number, heap: number, count: number, out: number, limit: number): number
   mergedBytes(): number
   sinkRun(heap: number, count: number, at: number): void

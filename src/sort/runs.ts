@@ -1,5 +1,7 @@
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { SpillFile } from '../core/operator.ts'
+import { Pieces, SLACK } from '../ndjson/heap.ts'
+import { storeHeap } from './arena.ts'
 import { word } from './keys.ts'
 
 /*
@@ -81,32 +83,45 @@ export class RunWriter {
   }
 }
 
-/** Reads a run again. */
+/** Reads a run again, into the store: there the kernel can look at its entries, too. */
 export class RunReader implements Cursor {
   readonly #file: SpillFile
+  readonly #heap = storeHeap()
+  readonly #pieces = new Pieces(this.#heap, this)
   #at = 0
-  key: Uint8Array
-  bytes: Uint8Array
+  #buffer: number
+  #size: number
   keyStart = 0
   keyEnd = 0
   start = 0
   end = 0
-  #next = 0
-  #filled = 0
+  /** Addresses: where the next entry is, and where those that have been read end. */
+  #next: number
+  #filled: number
 
   constructor(file: SpillFile, bufferBytes: number) {
     this.#file = file
-    this.key = this.bytes = new Uint8Array(bufferBytes)
+    this.#size = bufferBytes
+    this.#buffer = this.#next = this.#filled = this.#pieces.allocate(bufferBytes + SLACK)
+  }
+
+  get key(): Uint8Array {
+    return this.#heap.bytes
+  }
+  get bytes(): Uint8Array {
+    return this.#heap.bytes
   }
 
   advance(): boolean {
     this.#need(HEADER)
     if (this.#filled - this.#next < HEADER) {
       this.#file.close()
+      this.#pieces.release(this.#buffer)
       return false
     }
-    const keyLength = getUint32(this.bytes, this.#next)
-    const length = getUint32(this.bytes, this.#next + 4)
+    const { bytes } = this.#heap
+    const keyLength = getUint32(bytes, this.#next)
+    const length = getUint32(bytes, this.#next + 4)
     this.#need(HEADER + keyLength + length)
     this.keyStart = this.#next + HEADER
     this.keyEnd = this.start = this.keyStart + keyLength
@@ -116,16 +131,19 @@ export class RunReader implements Cursor {
 
   /** Has the next `size` bytes in the buffer, if the file has them. */
   #need(size: number): void {
-    if (this.#filled - this.#next >= size) return
-    const rest = this.bytes.subarray(this.#next, this.#filled)
-    if (size > this.bytes.length) {
-      const larger = new Uint8Array(size + (size >> 2))
-      larger.set(rest)
-      this.key = this.bytes = larger
-    } else this.bytes.copyWithin(0, this.#next, this.#filled)
-    this.#filled -= this.#next
-    this.#next = 0
-    const n = this.#file.read(this.bytes.subarray(this.#filled), this.#at)
+    const rest = this.#filled - this.#next
+    if (rest >= size) return
+    const old = this.#buffer
+    if (size > this.#size) {
+      this.#size = size + (size >> 2)
+      this.#buffer = this.#pieces.allocate(this.#size + SLACK)
+    }
+    const { bytes } = this.#heap
+    bytes.copyWithin(this.#buffer, this.#next, this.#filled)
+    if (this.#buffer !== old) this.#pieces.release(old)
+    this.#next = this.#buffer
+    this.#filled = this.#buffer + rest
+    const n = this.#file.read(bytes.subarray(this.#filled, this.#buffer + this.#size), this.#at)
     this.#at += n
     this.#filled += n
   }
