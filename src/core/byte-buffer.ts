@@ -26,7 +26,8 @@ export class ByteBuffer {
     const { bytes } = this
     let at = this.length
     if (size <= SHORT) for (let p = start; p < end; p++) bytes[at++] = from[p]!
-    else bytes.set(from.subarray(start, end), at)
+    // Not subarray: that of a Buffer takes three times as long.
+    else bytes.set(new Uint8Array(from.buffer, from.byteOffset + start, size), at)
     this.length += size
   }
 

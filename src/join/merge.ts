@@ -2,6 +2,8 @@ import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, SpillFile, SpillHandle, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
+import { Pieces, SLACK } from '../ndjson/heap.ts'
+import { storeHeap } from '../sort/arena.ts'
 import { compareKeys, type Cursor } from '../sort/runs.ts'
 import { KernelMembers } from './kernel-members.ts'
 import { MergeSide, WITH_NULL } from './merge-side.ts'
@@ -117,12 +119,19 @@ export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
   }
 }
 
+/** Longer keys than this are compared the slow way. */
+const KEY_BYTES = 1 << 12
+
 /** The right records of one key: in memory, and on disk where they are too many. Each is its length (32 bits) and its line. */
 class RightGroup {
   readonly #splicer: Splicer
   readonly #most: number
   readonly #spill: () => SpillFile
-  readonly #key = new ByteBuffer(256)
+  /** Mostly in the store, where keys are compared by the kernel. */
+  readonly #store = storeHeap()
+  readonly #storedKey: number
+  readonly #longKey = new ByteBuffer(0)
+  #keyLength = 0
   readonly #lines = new ByteBuffer(1 << 12)
   #file: SpillFile | undefined
   /** Tails for left records of a shape, where all lines are in memory: that of the last group's, until it is known. */
@@ -134,19 +143,30 @@ class RightGroup {
     this.#splicer = splicer
     this.#most = most
     this.#spill = spill
+    this.#storedKey = new Pieces(this.#store, this).allocate(KEY_BYTES + SLACK)
   }
 
   begin({ key, keyStart, keyEnd }: Cursor): void {
-    this.#key.length = this.#lines.length = this.#tails.length = this.#tailEnds.length = 0
-    this.#key.copy(key, keyStart, keyEnd)
+    this.#longKey.length = this.#lines.length = this.#tails.length = this.#tailEnds.length = 0
+    this.#keyLength = keyEnd - keyStart
+    if (this.#keyLength > KEY_BYTES) this.#longKey.copy(key, keyStart, keyEnd)
+    else {
+      const { bytes } = this.#store
+      for (let p = 0; p < this.#keyLength; p++) bytes[this.#storedKey + p] = key[keyStart + p]!
+    }
     this.#file?.close()
     this.#file = undefined
   }
 
   isOf({ key, keyStart, keyEnd }: Cursor): boolean {
-    const { bytes, length } = this.#key
+    const length = this.#keyLength
     if (keyEnd - keyStart !== length) return false
-    for (let p = 0; p < length; p++) if (bytes[p] !== key[keyStart + p]) return false
+    const { bytes, kernel } = this.#store
+    const isLong = length > KEY_BYTES
+    if (!isLong && key === bytes) return kernel.compareBytes(this.#storedKey, length, keyStart, length) === 0
+    const own = isLong ? this.#longKey.bytes : bytes
+    const from = isLong ? 0 : this.#storedKey
+    for (let p = 0; p < length; p++) if (own[from + p] !== key[keyStart + p]) return false
     return true
   }
 

@@ -131,6 +131,7 @@ export interface Kernel {
     partitions: number,
   ): number
   scatterKeys(table: number, from: number, to: number, parts: number, chosen: number, partitions: number): void
+  compareBytes(a: number, aLength: number, b: number, bLength: number): number
   hasMembers(line: number, members: number, count: number): number
   tailOf(line: number, members: number, count: number, out: number): number
   mergeLines(runs: number, heap: number, count: number, out: number, limit: number): number

@@ -254,9 +254,11 @@ function before(a: Source, b: Source): boolean {
 export function compareKeys(a: CursorKey, b: CursorKey, skip = 0): number {
   const aLength = a.keyEnd - a.keyStart
   const bLength = b.keyEnd - b.keyStart
-  const both = Math.min(aLength, bLength)
   const { key: aKey, keyStart: aStart } = a
   const { key: bKey, keyStart: bStart } = b
+  const { bytes, kernel } = storeHeap()
+  if (aKey === bytes && bKey === bytes) return kernel.compareBytes(aStart, aLength, bStart, bLength)
+  const both = Math.min(aLength, bLength)
   for (let p = skip; p < both; p++) {
     const difference = aKey[aStart + p]! - bKey[bStart + p]!
     if (difference !== 0) return difference

@@ -51,3 +51,20 @@ export function sameBytes(a: usize, b: usize, length: usize): bool {
   for (; i + 8 <= length; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false
   return i == length || (load<u64>(a + i) ^ load<u64>(b + i)) << ((8 - (length - i)) << 3) == 0
 }
+
+/** Order of two texts by their bytes: negative, 0 or positive. May read 7 bytes beyond each. */
+export function compareBytes(a: usize, aLength: usize, b: usize, bLength: usize): i32 {
+  const both = min(aLength, bLength)
+  let i: usize = 0
+  while (i + 8 <= both) {
+    const x = load<u64>(a + i), y = load<u64>(b + i)
+    if (x != y) return bswap<u64>(x) < bswap<u64>(y) ? -1 : 1
+    i += 8
+  }
+  if (i < both) {
+    const shift = u64(8 - (both - i)) << 3
+    const x = bswap<u64>(load<u64>(a + i)) >> shift, y = bswap<u64>(load<u64>(b + i)) >> shift
+    if (x != y) return x < y ? -1 : 1
+  }
+  return i32(aLength > bLength) - i32(aLength < bLength)
+}
