@@ -16,7 +16,7 @@ const text = join(folder, 'text')
 const workers = 2
 
 let seed = Number(process.env.BECK_SEED ?? Date.now() % 2 ** 31)
-console.log(`seed ${seed}`)
+say(`seed ${seed}`)
 const random = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32
 
 function writeText() {
@@ -59,8 +59,11 @@ const digest = (out) => {
   for (const file of files) hash.update(file).update(readFileSync(join(folder, out, file)))
   return hash.digest('hex')
 }
+function say(line) {
+  writeSync(1, `${line}\n`)
+}
 function check(condition, what) {
-  console.log(`${condition ? 'ok    ' : 'FAILED'} ${what}`)
+  say(`${condition ? 'ok    ' : 'FAILED'} ${what}`)
   if (!condition) process.exitCode = 1
 }
 const sum = (phases, what) => phases.reduce((total, phase) => total + phase[what], 0)
