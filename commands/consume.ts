@@ -143,8 +143,8 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
       const tasks = { ...plan, member: id, strategy: option('assign') as Strategy | undefined }
       return await new TaskSource(store, tasks, io.say).run()
     }
-    refuseWhileRunning(store, group)
     const member = GroupMember.join(store, group, {
+      check: () => refuseWhileRunning(store, group),
       id,
       topics,
       strategy: option('assign') as Strategy | undefined,

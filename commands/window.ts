@@ -187,6 +187,8 @@ export const window: CommandSpec = {
       reads: projection.paths,
       fieldsOnly: plan?.fieldsOnly === true && lateTo === undefined,
       timers,
+      // Each record makes a result, and for each its batch is looked through.
+      ...(policy.emit === 'changes' && { blockBytes: 1 << 13 }),
       snapshots: 'changes',
       keys: keyFields.map(({ path }) => formatFieldPath(path)),
       ...(inParts &&

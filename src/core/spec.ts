@@ -127,6 +127,8 @@ export interface OperatorStage {
   readonly keys?: readonly string[]
   /** Asks for onTimer, so the input must be read without blocking the thread. In an exactly-once pipe it is called at barriers. */
   readonly timers?: boolean
+  /** Records are best given to it few at a time: blocks of a pipe or file have at most so many bytes. */
+  readonly blockBytes?: number
   /** What it forwards are records of its input, in their order, and it emits nothing else. */
   readonly selects?: boolean
   /** It selects by comparing fields and nothing else, so that it may do so earlier. */

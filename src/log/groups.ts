@@ -75,6 +75,10 @@ export class GroupMember {
       topics: readonly string[]
       strategy?: Strategy | undefined
       sessionMs?: number | undefined
+      /** Part of a pipeline that works partition by partition: such members and plain ones do not mix. */
+      tasks?: boolean | undefined
+      /** Under the lock: whether it may be. */
+      check?: (() => void) | undefined
     },
   ): GroupMember {
     const { env } = store
@@ -85,12 +89,20 @@ export class GroupMember {
       identity: env.identity,
       topics: options.topics,
       ...(options.sessionMs !== undefined && { sessionMs: options.sessionMs }),
+      ...(options.tasks && { tasks: true as const }),
     }
     const self = new GroupMember(store, group, member)
     self.heartbeat()
     store.transact(true, (transaction) => {
+      options.check?.()
       const { membership } = store.state.group(group)
       const others = membership.members.filter((other) => isLive(env, store.folder, group, other))
+      if (others.some((other) => other.tasks !== member.tasks)) {
+        throw new BeckError('store', {
+          problem: `the group "${group}" has living members of another kind: ${member.tasks ? 'plain readers' : 'pipelines that deliver exactly once'}`,
+          hint: 'give this one a --group of its own',
+        })
+      }
       if (others.some((other) => other.id === member.id)) {
         throw new BeckError('usage', {
           problem: `the group "${group}" has a living member "${member.id}"`,

@@ -56,6 +56,8 @@ export interface Member {
   readonly topics: readonly string[]
   /** Without a heartbeat for that long, others may fence it. */
   readonly sessionMs?: number
+  /** Part of a pipeline that works partition by partition. */
+  readonly tasks?: true
 }
 export interface Membership {
   readonly generation: number

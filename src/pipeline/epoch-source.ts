@@ -50,6 +50,9 @@ export class EpochSource {
   private started = 0
   private lastCare = 0
   private lastBeat = 0
+  /** Epochs wait for their commit since then; and the last one that was committed. */
+  private waitsSince: number | undefined
+  private committed = 0
   /** `end` is written. */
   private ended = false
   /** Stages go by the clock. */
@@ -165,23 +168,32 @@ export class EpochSource {
     const ends = this.offsets('latest')
     const committed = store.state.group(plan.group).offsets
     const from = new Map([...ends].map(([name, end]) => [name, committed.get(name) ?? end]))
-    const source = new Replay(store, {
+    const first = new Replay(store, {
       from,
       until: plan.follow ? undefined : ends,
       policy: plan.policy,
       ...(plan.limit !== undefined && { limit: plan.limit }),
     })
     try {
-      await this.writeEpochs(source, pipeline)
+      await this.writeEpochs(first, pipeline)
     } finally {
-      source.close()
+      first.close()
     }
   }
 
-  private async writeEpochs(source: Replay, pipeline: PipelineState): Promise<void> {
+  /** Partitions that topics have got meanwhile are read too, from their beginning. */
+  private withNewPartitions(source: Replay): Replay {
+    const known = source.offsets()
+    const all = this.offsets('earliest')
+    if (all.size === known.size) return source
+    source.close()
+    return new Replay(this.store, { from: new Map([...all, ...known]), until: undefined, policy: this.plan.policy })
+  }
+
+  private async writeEpochs(from: Replay, pipeline: PipelineState): Promise<void> {
     const { plan, output } = this
     await output.frame(this.start(pipeline))
-    await this.records(source)
+    const source = await this.records(from)
     const drain = plan.drain && !output.stopped
     const hasState = pipeline.handles.some((handle) => handle !== null)
     if (output.count > 0 || (drain && (this.epoch > pipeline.epoch || hasState))) await this.barrier(source, drain)
@@ -190,9 +202,10 @@ export class EpochSource {
     for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.care()
   }
 
-  /** Records and barriers, until there is no more to come. */
-  private async records(source: Replay): Promise<void> {
+  /** Records and barriers, until there is no more to come. Returns what was read from at last. */
+  private async records(from: Replay): Promise<Replay> {
     const { plan, output } = this
+    let source = from
     let since = Date.now()
     let bytes = 0
     while (!source.done && !output.stopped) {
@@ -200,10 +213,11 @@ export class EpochSource {
       if (step && 'lines' in step) {
         output.write(step.lines)
         bytes += step.lines.length
-      } else if (!plan.follow) return
+      } else if (!plan.follow) return source
       else {
         output.flush()
         await this.follower.wait(CARE_MS)
+        if (plan.limit === undefined) source = this.withNewPartitions(source)
       }
       const isDue = output.count > 0 || this.ticks
       if (isDue && (bytes >= EPOCH_BYTES || Date.now() - since >= plan.checkpointMs)) {
@@ -213,9 +227,11 @@ export class EpochSource {
       } else if (!isDue) since = Date.now()
       this.care()
     }
+    return source
   }
 
   private async barrier(source: Replay, drain: boolean): Promise<void> {
+    this.waitsSince ??= Date.now()
     await this.output.frame({
       kind: 'barrier',
       epoch: ++this.epoch,
@@ -233,9 +249,14 @@ export class EpochSource {
     if (now - this.lastCare < CARE_MS) return
     this.lastCare = now
     store.refresh()
-    checkRun(store, { name: plan.group, generation: this.generation })
+    const { epoch } = checkRun(store, { name: plan.group, generation: this.generation })
+    if (epoch >= this.epoch) this.waitsSince = undefined
+    else if (epoch > this.committed) this.waitsSince = now
+    this.committed = epoch
     this.output.alive()
-    if (plan.sessionMs !== undefined && now - this.lastBeat >= plan.sessionMs / 4) {
+    // A later stage may hang, too: as long as nothing is committed, this run is not well, however lively its source is.
+    const isWell = this.waitsSince === undefined || now - this.waitsSince < (plan.sessionMs ?? Infinity)
+    if (plan.sessionMs !== undefined && isWell && now - this.lastBeat >= plan.sessionMs / 4) {
       this.lastBeat = now
       beat(store, plan.group, this.generation)
     }

@@ -17,6 +17,8 @@ export interface ReaderSettings {
   readonly timers?: boolean
   /** Called when an input that may pause has had nothing for a moment. Only with `timers`. */
   readonly onIdle?: () => void | Promise<void>
+  /** At most so much is read at a time. */
+  readonly blockBytes?: number
   /** Called before waiting for an input that may pause. */
   readonly beforeWait?: () => void
   /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
@@ -175,7 +177,7 @@ export async function readInput(
       if (source.pauses) settings.beforeWait?.()
       const ready = source.ready?.()
       if (ready) await (settings.onIdle ? orIdle(ready, settings.onIdle) : ready)
-      filled = source.read(scanner.room()) // asked for after waiting: another scanner may detach it meanwhile
+      filled = source.read(scanner.room().subarray(0, settings.blockBytes)) // asked for after waiting: another scanner may detach it meanwhile
       if (typeof filled !== 'number') filled = await (settings.onIdle ? orIdle(filled, settings.onIdle) : filled)
       origin.received += filled
     }

@@ -47,6 +47,7 @@ export async function runOperator(
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
         ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        ...(stage.blockBytes !== undefined && { blockBytes: stage.blockBytes }),
         opened(source, kind) {
           if (kind === 'plain') sides.begin()
           return source

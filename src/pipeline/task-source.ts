@@ -52,6 +52,8 @@ export class TaskSource {
   private readonly ends = new Map<PartitionName, Offset>()
   private current: Task | undefined
   private lastCare = 0
+  /** Not all epochs are committed since then. */
+  private behindSince: number | undefined
   private ended = false
   private toldIdle = false
 
@@ -64,8 +66,9 @@ export class TaskSource {
   /** @throws BeckError fenced, frames */
   async run(): Promise<void> {
     const { store, plan } = this
-    refuseWithState(store, plan.group, 'work partition by partition')
     const member = GroupMember.join(store, plan.group, {
+      tasks: true,
+      check: () => refuseWithState(store, plan.group, 'work partition by partition'),
       id: plan.member,
       topics: plan.topics,
       strategy: plan.strategy,
@@ -77,7 +80,7 @@ export class TaskSource {
     } catch (error) {
       if (!(error instanceof ReaderGone)) throw error
       if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
-      for (; !this.isCommitted(); await follower.wait(CARE_MS)) this.watchSink()
+      for (; !this.isCommitted(); await follower.wait(CARE_MS)) this.watchSink('closed')
     } finally {
       follower.stop()
       for (const { source } of this.tasks.values()) source.close()
@@ -251,20 +254,27 @@ export class TaskSource {
     if (now - this.lastCare < CARE_MS) return
     this.lastCare = now
     this.store.refresh()
-    member.heartbeat()
+    // As in epoch-source.ts: a pipe whose later stages hang is not well.
+    const behind = [...this.tasks.values()].some(
+      ({ name, generation, epoch }) => checkRun(this.store, { name, generation }).epoch < epoch,
+    )
+    if (!behind) this.behindSince = undefined
+    else this.behindSince ??= now
+    if (this.behindSince === undefined || now - this.behindSince < (this.plan.sessionMs ?? Infinity)) member.heartbeat()
     if (member.isIn) member.expire()
-    for (const { name, generation } of this.tasks.values()) checkRun(this.store, { name, generation })
     this.output.alive()
-    this.watchSink()
+    this.watchSink('open')
   }
 
   /** @throws BeckError frames, when nobody is there who could commit */
-  private watchSink(): void {
+  private watchSink(pipe: 'open' | 'closed'): void {
     for (const { name, generation, epoch, since } of this.tasks.values()) {
       const alive = sinkIsAlive(this.store, name, generation)
       if (alive === false && checkRun(this.store, { name, generation }).epoch < epoch) {
         throw this.notCommitted('the stage that commits has ended')
       }
+      // Stages leave after the sink alone.
+      if (alive === undefined && pipe === 'closed') throw this.notCommitted('the next stage of the pipe has ended')
       if (alive === undefined && Date.now() - since > SINK_MS) {
         throw this.notCommitted(
           'no stage has taken up the control frames of this pipe, so that nothing would be committed',

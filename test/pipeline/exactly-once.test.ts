@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { shell, temporaryFolder } from '../shell.ts'
@@ -96,9 +96,9 @@ describe('consume --exactly-once', () => {
        (${follow} | beck append out) & sleep 1.5
        kill -9 $first; echo '{"n":5}' | beck append in
        for i in 1 2 3 4 5 6 7 8 9 10; do [ "$(beck replay out | wc -l)" = 6 ] && break; sleep 0.5; done
-       kill $(jobs -p); pkill -P $$ || true; exit 0`,
+       kill -9 0`,
     )
-    expect(exit).toBe(0)
+    expect(exit).toBe(137)
     expect(stderr).toContain('nothing to do')
     expect(stderr).toContain('waiting to take over')
     expect(await numbers(folder)).toEqual(upTo(6))
@@ -122,6 +122,64 @@ describe('consume --exactly-once', () => {
     expect(await numbers(folder)).toEqual(upTo(12))
   })
 
+  test('a pipeline whose last stage alone is stopped is taken over, too', async () => {
+    const folder = await folderWith(5)
+    const line = 'beck consume in -g g --exactly-once --session-timeout 1s --checkpoint 50ms'
+    const { stderr } = await run(
+      folder,
+      `set -m; ${line} --follow | beck filter true | beck append out & sleep 1.5; set +m
+       sink=$(ps -o pid=,pgid=,args= -e | awk -v g=$(jobs -p %1) '$2 == g && /append/ {print $1}'); kill -STOP $sink
+       seq 5 9 | beck map '{n: r}' | beck append in
+       ${line} | beck append out; echo "second $?" >&2
+       kill -CONT $sink; wait %1; echo "first $?" >&2`,
+    )
+    expect(stderr).toContain('second 0')
+    expect(stderr).toContain('first 4')
+    expect(await numbers(folder)).toEqual(upTo(10))
+  })
+
+  test('partitions that a topic gets meanwhile are read', async () => {
+    const folder = temporaryFolder()
+    const { stdout } = await run(
+      folder,
+      `beck topic create in --by n; seq 0 4 | beck map '{n: r}' | beck append in
+       beck consume in -g g --exactly-once --follow --checkpoint 20ms | beck append out &
+       for i in $(seq 40); do [ "$(beck replay out 2> /dev/null | wc -l)" = 5 ] && break; sleep 0.25; done
+       beck topic alter in --partitions 3; seq 5 29 | beck map '{n: r}' | beck append in
+       for i in $(seq 40); do [ "$(beck replay out | wc -l)" = 30 ] && break; sleep 0.25; done
+       beck topic describe in > described; kill -9 0`,
+    )
+    expect(stdout.toString()).toBe('')
+    expect((await numbers(folder)).sort((a, b) => a - b)).toEqual(upTo(30))
+    // Some of them came into the new ones.
+    const { partitions } = JSON.parse(readFileSync(join(folder, 'described'), 'utf8')) as { partitions: { next: number }[] }
+    expect(partitions.length).toBe(3)
+  })
+
+  test('partition by partition, a stage has to keep them apart, and groups do not mix', async () => {
+    const folder = temporaryFolder()
+    await run(folder, `beck topic create in --by n --partitions 3; seq 0 9 | beck map '{n: r, m: r % 2}' | beck append in`)
+    const line = (stage: string, more = ''): string =>
+      `beck consume in -g g --exactly-once --per-partition ${more} | ${stage} | beck append out`
+    for (const stage of ['beck reduce count', 'beck dedupe --by m', 'beck sort --by n', 'beck via -- cat']) {
+      const { exit, stderr } = await run(folder, line(stage))
+      expect(exit).not.toBe(0)
+      expect(stderr).toMatch(/--per-partition/)
+    }
+    expect(await numbers(folder)).toEqual([])
+    const both = await run(folder, line('beck reduce count --by m,n', '--drain'))
+    expect({ exit: both.exit, stderr: both.stderr }).toEqual({ exit: 0, stderr: '' })
+    expect((await numbers(folder)).sort((a, b) => a - b)).toEqual(upTo(10))
+    await add(folder, 10, 20)
+    await run(folder, line('beck dedupe --by n'))
+    // The state is the partitions': it does not fit a pipeline of all of them.
+    const mixed = await run(folder, `beck consume in -g g --exactly-once | beck dedupe --by n | beck append out`)
+    expect(mixed.exit).not.toBe(0)
+    expect(mixed.stderr).toContain('has worked partition by partition')
+    const reset = await run(folder, `beck pipeline reset g --execute && beck pipeline list | wc -l`)
+    expect(reset.stdout.toString()).toMatch(/"g@in-2".*\n3\n$/s)
+  })
+
   test('plain readers and pipelines do not share a group', async () => {
     const folder = await folderWith(5)
     const { stderr } = await run(
@@ -133,7 +191,9 @@ describe('consume --exactly-once', () => {
 
   test.each([
     ['--exactly-once --at-most-once', 'do not go together'],
-    ['--exactly-once --member m', 'does not go with --exactly-once yet'],
+    ['--exactly-once --member m', 'does not go with --exactly-once alone'],
+    ['--exactly-once --per-partition --limit 3', 'does not go with --per-partition'],
+    ['--per-partition', 'goes with --exactly-once'],
     ['--drain', 'goes with --exactly-once'],
     ['--exactly-once --follow --drain', '--follow has none'],
     ['--exactly-once > file', 'beck consume writes to a file'],
