@@ -152,13 +152,18 @@ describe('consume --exactly-once', () => {
     expect(stdout.toString()).toBe('')
     expect((await numbers(folder)).sort((a, b) => a - b)).toEqual(upTo(30))
     // Some of them came into the new ones.
-    const { partitions } = JSON.parse(readFileSync(join(folder, 'described'), 'utf8')) as { partitions: { next: number }[] }
+    const { partitions } = JSON.parse(readFileSync(join(folder, 'described'), 'utf8')) as {
+      partitions: { next: number }[]
+    }
     expect(partitions.length).toBe(3)
   })
 
   test('partition by partition, a stage has to keep them apart, and groups do not mix', async () => {
     const folder = temporaryFolder()
-    await run(folder, `beck topic create in --by n --partitions 3; seq 0 9 | beck map '{n: r, m: r % 2}' | beck append in`)
+    await run(
+      folder,
+      `beck topic create in --by n --partitions 3; seq 0 9 | beck map '{n: r, m: r % 2}' | beck append in`,
+    )
     const line = (stage: string, more = ''): string =>
       `beck consume in -g g --exactly-once --per-partition ${more} | ${stage} | beck append out`
     for (const stage of ['beck reduce count', 'beck dedupe --by m', 'beck sort --by n', 'beck via -- cat']) {
