@@ -1,7 +1,6 @@
 import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
-import { BeckError } from '../core/errors.ts'
 import { toLatin1 } from '../core/latin1.ts'
 import type { Collector, MergeableOperator, Operator, SpillHandle, StageContext } from '../core/operator.ts'
 import { PositionRuns } from '../sort/position-runs.ts'
@@ -32,6 +31,8 @@ interface GroupChanges {
   readonly set: SetState
   readonly firsts: ReadonlyMap<number, number>
   readonly unseen: number
+  /** Groups that went to disk since the last one, all others of then among them: the keys begin anew. */
+  readonly spilled: readonly (Uint8Array | undefined)[] | undefined
 }
 
 /** How a `GroupBy` may differ from plain `reduce`. */
@@ -76,6 +77,8 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
   #changed: ChangedSlots | undefined
   /** How many keys the last snapshot knows. */
   #kept = 0
+  /** Groups went to disk since then. */
+  #hasSpilled = false
 
   /** @param table of the keys, none for a single group */
   constructor(
@@ -140,6 +143,9 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     table.clear()
     this.#firsts.clear()
     this.#unseen = 0
+    this.#hasSpilled = true
+    this.#kept = 0
+    this.#changed?.take()
   }
 
   /** The keys with the positions of their first good records; `ids` says which they are if some have none. */
@@ -263,11 +269,12 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   /** Keys get their ids in order and keep them, so what changed is the keys with new ids, and the slots that were written to. */
   snapshot(whole: boolean): GroupChanges {
-    if (this.#spilled) {
-      throw new BeckError('usage', {
-        problem: 'the groups do not fit the memory, and in a pipe that delivers exactly once they have to',
-        hint: 'allow more with --memory SIZE',
-      })
+    if (this.#hasSpilled && this.#table && this.#spilled) {
+      if (this.#table.size > 0) this.#spill(this.#table)
+      this.#hasSpilled = false
+      const none = new Uint32Array(0)
+      const spilled = this.#spilled.added()
+      return { keys: undefined, slots: none, set: this.#set.packSlots(none), firsts: new Map(), unseen: 0, spilled }
     }
     const size = this.#table?.size ?? 1
     const changed = this.#changed?.take()
@@ -275,12 +282,18 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     const keys = this.#table?.export(whole ? 0 : this.#kept)
     this.#changed ??= new ChangedSlots()
     this.#kept = size
-    return { keys, slots, set: this.#set.packSlots(slots), firsts: this.#firsts, unseen: this.#unseen }
+    const set = this.#set.packSlots(slots)
+    return { keys, slots, set, firsts: this.#firsts, unseen: this.#unseen, spilled: undefined }
+  }
+
+  mustSnapshotWhole(): boolean | 'seal' {
+    return this.#hasSpilled && 'seal'
   }
 
   restore(states: Iterable<GroupChanges>): void {
     let first = true
-    for (const { keys, slots, set, firsts, unseen } of states) {
+    for (const { keys, slots, set, firsts, unseen, spilled } of states) {
+      if (spilled) (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle))).restore(spilled)
       if (keys) this.#table?.import(keys)
       this.#set.reserve(this.#table?.size ?? 1)
       if (!first) for (let at = 0; at < slots.length; at++) this.#set.clear(slots[at]!)

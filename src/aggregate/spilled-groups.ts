@@ -28,6 +28,8 @@ export class SpilledGroups {
   readonly #partitions: SpillFile[][] = Array.from({ length: PARTITIONS }, () => [])
   /** This thread's file of each partition. */
   readonly #own: (SpillFile | undefined)[] = []
+  /** How much of it `added` has given out. */
+  readonly #taken: number[] = []
 
   constructor(spill: StageContext['spill'], level = 0) {
     this.#spill = spill
@@ -66,6 +68,25 @@ export class SpilledGroups {
     let file = this.#own[partition]
     if (!file) this.#partitions[partition]!.push((file = this.#own[partition] = this.#spill()))
     return file
+  }
+
+  /** What has been written since the last call, by partition, for a log; and back. */
+  added(): Uint8Array[] {
+    return this.#own.map((file, partition) => {
+      const from = this.#taken[partition] ?? 0
+      const bytes = new Uint8Array((file?.size ?? 0) - from)
+      file?.read(bytes, from)
+      this.#taken[partition] = from + bytes.length
+      return bytes
+    })
+  }
+  restore(added: readonly (Uint8Array | undefined)[]): void {
+    for (const [partition, bytes] of added.entries()) {
+      if (!bytes || bytes.length === 0) continue
+      const file = this.#file(partition)
+      file.append(bytes)
+      this.#taken[partition] = file.size
+    }
   }
 
   /** What another thread needs to go on with these files. */

@@ -31,8 +31,12 @@ export interface Operator<Delta = unknown> {
    * before the first record wherever snapshots will be taken, with nothing where nothing was kept.
    */
   snapshot?(whole: boolean): Delta
-  /** Asked before that: what has happened since the last one cannot be told as changes, so it has to be everything. */
-  mustSnapshotWhole?(): boolean
+  /**
+   * Asked before that: what has happened since the last one cannot be told as changes, so it has to be everything. `seal`: what comes now
+   * stands for all that was said since the last such answer, is kept for good, and later snapshots know nothing of it: for what has gone
+   * to disk.
+   */
+  mustSnapshotWhole?(): boolean | 'seal'
   restore?(deltas: Iterable<Delta>): void
 }
 

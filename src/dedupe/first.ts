@@ -1,8 +1,8 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { BeckError } from '../core/errors.ts'
 import type { Collector, FoldingOperator, StageContext } from '../core/operator.ts'
 import { storedBytes } from '../sort/arena.ts'
+import type { EntriesState } from '../sort/entries.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { appendDouble } from '../sort/sort-key.ts'
@@ -18,6 +18,9 @@ export interface DedupeOptions {
 /** How an entry of the sorter begins: its key has left already, or the record's position and line follow. */
 const SEEN = 1
 const LINE = 0
+/** Keys; or what has gone to disk. */
+type FirstState = KeyTableState | { readonly added: readonly EntriesState[] }
+
 /** Of the memory, for keys; the rest sorts what does not fit. */
 const SHARE = 0.5
 
@@ -39,6 +42,8 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
   #held = 0
   /** How many keys the last snapshot knows. */
   #kept = 0
+  /** Snapshots are taken. */
+  #logs = false
   #sorter: ExternalSorter | undefined
   #mask = new Uint8Array(0)
 
@@ -112,39 +117,51 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
 
   #spillKeys(): void {
     if (!this.#sorter) {
-      const sorter = new ExternalSorter({
-        memoryBytes: (1 - SHARE) * this.#memoryBytes,
-        spill: () => this.#context.spill(),
-        grouped: false,
-      })
+      const sorter = this.#toDisk()
       const seen = Uint8Array.of(SEEN)
       for (let id = 0; id < this.#keys.size; id++) {
         this.#key.length = 0
         appendInterned(this.#key, this.#keys, id, this.#options.fields.length)
         sorter.insert(this.#key.bytes, 0, this.#key.length, seen, 0, 1)
       }
-      this.#sorter = sorter
     }
     this.#keys.clear()
     this.#held = 0
   }
 
-  snapshot(whole: boolean): KeyTableState {
-    if (!this.#sorter) {
-      const state = this.#keys.export(whole ? 0 : this.#kept)
-      this.#kept = this.#keys.size
-      return state
-    }
-    throw new BeckError('usage', {
-      problem: 'the keys do not fit the memory, and in a pipe that delivers exactly once they have to',
-      hint: 'allow more with --memory SIZE',
+  /** What does not fit the memory. */
+  #toDisk(): ExternalSorter {
+    if (this.#sorter) return this.#sorter
+    const sorter = new ExternalSorter({
+      memoryBytes: (1 - SHARE) * this.#memoryBytes,
+      spill: () => this.#context.spill(),
+      grouped: false,
     })
+    if (this.#logs) sorter.added()
+    return (this.#sorter = sorter)
   }
 
-  restore(states: Iterable<KeyTableState>): void {
+  /** Keys; and once they have gone to disk, what has been put there since. */
+  snapshot(whole: boolean): FirstState {
+    if (this.#sorter) return { added: this.#sorter.added() }
+    const state = this.#keys.export(whole ? 0 : this.#kept)
+    this.#kept = this.#keys.size
+    return state
+  }
+
+  mustSnapshotWhole(): boolean | 'seal' {
+    return this.#sorter !== undefined && 'seal'
+  }
+
+  /** Keys that came after others had gone to disk are not known again: their next record goes there, too, and is left out in the end. */
+  restore(states: Iterable<FirstState>): void {
+    this.#logs = true
     for (const state of states) {
-      this.#keys.import(state)
-      this.#held += state.positions.length * KEY_BYTES + state.bytes.length
+      if ('added' in state) this.#toDisk().restore(state.added)
+      else {
+        this.#keys.import(state)
+        this.#held += state.positions.length * KEY_BYTES + state.bytes.length
+      }
     }
     this.#kept = this.#keys.size
   }

@@ -1,8 +1,8 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
 import { Arena, storedBytes } from '../sort/arena.ts'
+import type { EntriesState } from '../sort/entries.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { appendDouble } from '../sort/sort-key.ts'
@@ -32,6 +32,11 @@ interface HeldState {
   readonly lines: Uint8Array
 }
 
+/** What has gone to disk since the last snapshot, and all that was in memory then. */
+interface SpilledState {
+  readonly added: readonly EntriesState[]
+}
+
 /** Replaced lines are cleared away when they are this much, and more than half. */
 const LEAST_GARBAGE = 16 << 20
 
@@ -57,6 +62,10 @@ export class DedupeHeld implements Operator {
   #places: number[] = []
   #lengths: number[] = []
   #sorter: ExternalSorter | undefined
+  /** Snapshots are taken. */
+  #logs = false
+  /** What was in memory went to disk since the last one. */
+  #hasSpilled = false
 
   constructor(options: HeldOptions, context: StageContext) {
     this.#options = options
@@ -102,13 +111,12 @@ export class DedupeHeld implements Operator {
     if (this.#keyBytes + this.#lines.bytes > this.#share) this.#spillAll()
   }
 
-  snapshot(): HeldState {
-    if (this.#sorter) {
-      throw new BeckError('usage', {
-        problem:
-          'the records that are held do not fit the memory, and in a pipe that delivers exactly once they have to',
-        hint: 'allow more with --memory SIZE',
-      })
+  /** What is in memory; or, once that has gone to disk, what has been put there since. */
+  snapshot(): HeldState | SpilledState {
+    if (this.#sorter && this.#hasSpilled) {
+      this.#spillAll()
+      this.#hasSpilled = false
+      return { added: this.#sorter.added() }
     }
     const ids = Object.keys(this.#counts).map(Number)
     const lines = new ByteBuffer(1 << 12)
@@ -123,8 +131,18 @@ export class DedupeHeld implements Operator {
     }
   }
 
-  restore(states: Iterable<HeldState>): void {
-    for (const { keys, ids, counts, positions, lengths, lines } of states) {
+  mustSnapshotWhole(): boolean | 'seal' {
+    return this.#hasSpilled && 'seal'
+  }
+
+  restore(states: Iterable<HeldState | SpilledState>): void {
+    this.#logs = true
+    for (const state of states) {
+      if ('added' in state) {
+        this.#toDisk().restore(state.added)
+        continue
+      }
+      const { keys, ids, counts, positions, lengths, lines } = state
       const here = this.#keys.import(keys)
       let at = 0
       for (const [index, there] of ids.entries()) {
@@ -167,13 +185,20 @@ export class DedupeHeld implements Operator {
     this.#lines = lines
   }
 
-  #spillAll(): void {
-    this.#sorter ??= new ExternalSorter({
+  #toDisk(): ExternalSorter {
+    if (this.#sorter) return this.#sorter
+    const sorter = new ExternalSorter({
       memoryBytes: this.#share,
       spill: () => this.#context.spill(),
       grouped: false,
     })
-    const sorter = this.#sorter
+    if (this.#logs) sorter.added()
+    return (this.#sorter = sorter)
+  }
+
+  #spillAll(): void {
+    const sorter = this.#toDisk()
+    this.#hasSpilled = true
     for (let id = 0; id < this.#counts.length; id++) {
       if (this.#counts[id] === undefined) continue
       this.#key.length = 0

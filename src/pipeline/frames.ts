@@ -29,6 +29,8 @@ export interface StateHandle extends StateFile {
   readonly options: string
   /** The files that it adds to, oldest first; none when it holds everything. */
   readonly chain?: readonly StateFile[]
+  /** So many files, from the first on, are never written anew. */
+  readonly sealed?: number
 }
 
 /**
@@ -203,6 +205,7 @@ const isHandle: Check = (value) =>
   (isRecord(value) &&
     isFile(value) &&
     isText(value['options']) &&
+    (value['sealed'] === undefined || isCount(value['sealed'])) &&
     (value['chain'] === undefined || isListOf(isFile)(value['chain'])))
 
 const isOffsets: Check = (value) => isRecord(value) && Object.values(value).every(isCount)

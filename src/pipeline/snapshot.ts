@@ -47,6 +47,8 @@ export class StageState {
   readonly #stage: string
   readonly #options: string
   readonly #snapshots: Snapshots
+  /** Files that stay as they are, apart from being put into one; and those after them. */
+  #sealed: readonly StateFile[] = []
   #chain: readonly StateFile[] = []
   /** Everything as of a point of the chain, while another thread writes it. */
   #aside: { readonly file: WrittenAside; readonly place: number } | undefined
@@ -63,8 +65,10 @@ export class StageState {
 
   /** What was committed, oldest first; one file is in memory at a time. @throws BeckError frames, when a file is not what was committed */
   *read(handle: StateHandle): Generator<unknown> {
-    this.#chain = [...(handle.chain ?? []), fileOf(handle)]
-    for (const file of this.#chain) {
+    const files = filesOf(handle)
+    this.#sealed = files.slice(0, handle.sealed ?? 0)
+    this.#chain = files.slice(this.#sealed.length)
+    for (const file of files) {
       for (const block of blocksOf(readFile(this.#place, file))) yield deserialize(block)
     }
   }
@@ -72,31 +76,58 @@ export class StageState {
   /**
    * Keeps the state of an epoch.
    * @param take gives everything, or what changed since it was last asked
-   * @param mustBeWhole changes would not do
+   * @param must changes would not do; or this takes the place of all that was not sealed, and is sealed
    * @throws BeckError disk-full, store, frames
    */
   write(
     at: { readonly generation: number; readonly epoch: number },
     take: (whole: boolean) => unknown,
-    mustBeWhole = false,
+    must: boolean | 'seal' = false,
   ): StateHandle {
     const name = `${this.#stage}/${at.generation}-${at.epoch}`
+    if (must === 'seal') return this.#seal(name, serialize(take(true)))
     this.#takeAside(name)
-    const whole = mustBeWhole || this.#isWholeDue()
+    const whole = must || this.#isWholeDue()
     if (whole) this.#aside = undefined
     const state = serialize(take(whole))
-    const kept = whole ? 0 : this.#keepFrom(LENGTH + state.length)
-    const folded = whole ? [] : this.#chain.slice(kept).map((file) => readFile(this.#place, file).subarray(HEAD.length))
+    // The first stays alone; and files before and after what is written aside stay apart.
+    const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
+    const kept = whole ? 0 : keepFrom(this.#chain, floor, LENGTH + state.length)
+    const folded = whole ? [] : this.#blocks(this.#chain.slice(kept))
     const file = writeFile(this.#place, this.#stage, `${name}.snap`, [HEAD, ...folded, lengthOf(state), state])
-    const chain = this.#chain.slice(0, kept)
-    this.#chain = [...chain, file]
+    this.#chain = [...this.#chain.slice(0, kept), file]
     if (this.#isAsideDue()) {
       const everything = serialize(take(true))
       const path = `${layout.state(this.#place.store, this.#place.pipeline)}/${name}.part`
       const written = new WrittenAside(path, [HEAD, lengthOf(everything), everything])
       this.#aside = { file: written, place: this.#chain.length }
     }
-    return { ...file, options: this.#options, ...(chain.length > 0 && { chain }) }
+    return this.#handle([...this.#sealed, ...this.#chain])
+  }
+
+  #seal(name: string, state: Buffer): StateHandle {
+    this.#aside = undefined
+    const kept = keepFrom(this.#sealed, 0, LENGTH + state.length)
+    const folded = this.#blocks(this.#sealed.slice(kept))
+    const file = writeFile(this.#place, this.#stage, `${name}.snap`, [HEAD, ...folded, lengthOf(state), state])
+    this.#sealed = [...this.#sealed.slice(0, kept), file]
+    this.#chain = []
+    return this.#handle(this.#sealed)
+  }
+
+  #handle(files: readonly StateFile[]): StateHandle {
+    const chain = files.slice(0, -1)
+    const sealed = this.#sealed.length
+    return {
+      ...(files.at(-1) as StateFile),
+      options: this.#options,
+      ...(chain.length > 0 && { chain }),
+      ...(sealed > 0 && { sealed }),
+    }
+  }
+
+  #blocks(files: readonly StateFile[]): Buffer[] {
+    return files.map((file) => readFile(this.#place, file).subarray(HEAD.length))
   }
 
   #isWholeDue(): boolean {
@@ -134,20 +165,18 @@ export class StageState {
     translate(store, () => env.rename(file.path, `${layout.state(store, pipeline)}/${own}`))
     this.#chain = [{ file: own, bytes: file.bytes, crc: state.crc }, ...this.#chain.slice(place)]
   }
+}
 
-  /** How many files of the chain stay as they are: the ones after them go into the next. */
-  #keepFrom(bytes: number): number {
-    // The first stays alone; and files before and after what is written aside stay apart.
-    const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
-    let from = this.#chain.length
-    for (let sum = bytes; ;) {
-      let first = from
-      while (first > floor && (this.#chain[first - 1] as StateFile).bytes <= 2 * sum) first--
-      const more = total(this.#chain.slice(first, from))
-      if (from - first < FAN - 1 || sum + more > MOST_FOLDED_BYTES) return from
-      sum += more
-      from = first
-    }
+/** How many files of a chain stay as they are: the ones after them go into the next. */
+function keepFrom(chain: readonly StateFile[], floor: number, bytes: number): number {
+  let from = chain.length
+  for (let sum = bytes; ;) {
+    let first = from
+    while (first > floor && (chain[first - 1] as StateFile).bytes <= 2 * sum) first--
+    const more = total(chain.slice(first, from))
+    if (from - first < FAN - 1 || sum + more > MOST_FOLDED_BYTES) return from
+    sum += more
+    from = first
   }
 }
 

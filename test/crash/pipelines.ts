@@ -288,6 +288,10 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join topic:other --on id=other --type full --prefix o_ | beck join topic:other --on path --as-of ts --nest near | beck append out --exactly-once`,
   },
   {
+    name: 'more than fits the memory',
+    line: `${consume} --drain | beck map '{k: r.id * 7919 % 6007, id: r.id, path: r.path}' | beck dedupe --by k,path --memory 100KiB | beck dedupe --by k --keep last --count --memory 300KiB | beck reduce 'count, sum(count), last(path)' --by k --memory 100KiB | beck append out`,
+  },
+  {
     name: 'folds, and indices',
     line: `${consume} --drain | beck window 'ids = fold((s, r) => ({...s, [r.id % 3]: (s[r.id % 3] ?? 0n) + 1n}), {}), first = argmin(id, ts), odd = count where i % 2' --tumbling 20s --delay 2s --time ts --by path | beck map '{...r, i}' | beck reduce 'x = fold((s, r) => { s.n += r.first; s.last = r.i; return s }, {n: 5}), y = fold((s, r) => s + r.first, 1, (a, b) => a + b)' --by path | beck append out`,
   },
