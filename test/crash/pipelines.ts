@@ -310,6 +310,10 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 700') --on path --within -1s..2s --time ts --delay 2s --type full | beck window 'count, sum(right_ms), list(id)' --tumbling 10s --delay 5s --time ts --by path | beck append out`,
   },
   {
+    name: 'as-of join of two topics',
+    line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 100') --on path --as-of ts --tolerance 10s --delay 2s --type full | beck append out`,
+  },
+  {
     name: 'other programs, into files',
     line: `${consume} | beck via -- sed 's/path/p/;/"p":"[/]3"/d' | beck via --lines -- sed -u 's/ms/m/' | beck into file:parts --exactly-once`,
     read: readParts,

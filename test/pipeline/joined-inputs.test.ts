@@ -2,16 +2,17 @@ import { describe, expect, test } from 'vitest'
 import { shell, temporaryFolder } from '../shell.ts'
 
 /** A folder with the topics `l` and `q`, and what a join of all their records is. */
-async function folderWithTopics(): Promise<string> {
+async function folderWithTopics(how = by): Promise<string> {
   const folder = temporaryFolder()
   await run(
     folder,
     `seq 0 99 | beck map '{t: r * 10, k: r % 5, l: r}' > l.nd; seq 0 99 | beck map '{t: r * 10 + 5, k: r % 7, q: r}' > q.nd
-     beck append l l.nd; beck append q q.nd; beck join q.nd l.nd ${by} > expected`,
+     beck append l l.nd; beck append q q.nd; beck join q.nd l.nd ${how} > expected`,
   )
   return folder
 }
 const by = '--on k --within 40ms --time t --type full'
+const asOf = '--on k --as-of t --direction nearest --tolerance 50ms --delay 0s --time-unit ms --type full'
 const run = (folder: string, line: string) => shell(`set -o pipefail; ${line}`, { cwd: folder, timeoutMs: 60_000 })
 const left = 'beck consume l -g gl --exactly-once'
 const right = 'beck consume q -g gq --exactly-once'
@@ -23,23 +24,26 @@ async function expectWhole(folder: string): Promise<void> {
 }
 
 describe('join of two inputs with frames', () => {
-  test('runs over parts of both give what one join gives, and both groups are committed', async () => {
-    const folder = await folderWithTopics()
-    const { exit, stderr } = await run(
-      folder,
-      `for part in '10 7' '5 50' '60 1'; do set -- $part
+  test.each([by, asOf])(
+    'runs over parts of both give what one join gives, and both groups are committed: %s',
+    async (by) => {
+      const folder = await folderWithTopics(by)
+      const { exit, stderr } = await run(
+        folder,
+        `for part in '10 7' '5 50' '60 1'; do set -- $part
          ${left} --limit $1 --checkpoint 1ms | beck join <(${right} --limit $2 --checkpoint 3ms) ${by} | beck append out || exit 70
        done; ${left} --drain | beck join <(${right} --drain | beck filter true) ${by} | beck append out`,
-    )
-    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-    await expectWhole(folder)
-    const { stdout } = await run(folder, 'beck pipeline list')
-    const pipelines = stdout.toString().trim().split('\n')
-    expect(pipelines.map((line) => JSON.parse(line) as object)).toMatchObject([
-      { pipeline: 'gl', lag: 0, stateBytes: 0 },
-      { pipeline: 'gq', lag: 0, stateBytes: 0 },
-    ])
-  })
+      )
+      expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+      await expectWhole(folder)
+      const { stdout } = await run(folder, 'beck pipeline list')
+      const pipelines = stdout.toString().trim().split('\n')
+      expect(pipelines.map((line) => JSON.parse(line) as object)).toMatchObject([
+        { pipeline: 'gl', lag: 0, stateBytes: 0 },
+        { pipeline: 'gq', lag: 0, stateBytes: 0 },
+      ])
+    },
+  )
 
   test('an input that is silent does not hold the commits of the other up', async () => {
     const folder = await folderWithTopics()
