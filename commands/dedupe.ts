@@ -60,7 +60,9 @@ export const dedupe: CommandSpec = {
     }
     checkTogether(options)
     const projection = new Projection()
-    const fields = parseKeyFields(options['by'] as string).map(({ path }) => projection.add(path))
+    const paths = parseKeyFields(options['by'] as string).map(({ path }) => path)
+    const fields = paths.map((path) => projection.add(path))
+    const keys = paths.map(formatFieldPath)
     const reads = projection.paths
     const dupesTo = options['dupes-to'] as string | undefined
     const keep = (options['keep'] ?? 'first') as 'first' | 'last'
@@ -91,6 +93,7 @@ export const dedupe: CommandSpec = {
         role: 'operator',
         reads,
         snapshots: true,
+        keys,
         open: (context) => new DedupeBursts({ ...bursts, times: times(path, timeField) }, context),
       }
     }
@@ -100,6 +103,7 @@ export const dedupe: CommandSpec = {
         role: 'operator',
         reads,
         snapshots: true,
+        keys,
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }
     }
@@ -107,7 +111,7 @@ export const dedupe: CommandSpec = {
       role: 'operator',
       reads,
       snapshots: 'changes',
-      keys: parseKeyFields(options['by'] as string).map(({ path }) => formatFieldPath(path)),
+      keys,
       // Duplicates to a file are all records again.
       ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),
