@@ -65,16 +65,14 @@ export class Entries {
     const from = batch.spans
     if (this.count + count > this.#keyOf.length) this.#grow(2 * (this.count + count))
     const { spans } = this
-    const keyOf = this.#keyOf
-    let entry = this.count
-    for (let row = 0, at = 0; row < count; row++, at += stride) {
+    this.#keyOf.set(keys.subarray(0, count), this.count)
+    for (let row = 0, at = 0, to = 2 * this.count; row < count; row++, at += stride, to += 2) {
       const length = from[at + 1]! - from[at]! + 1
-      spans[2 * entry] = place
-      spans[2 * entry + 1] = length
-      keyOf[entry++] = keys[row]!
+      spans[to] = place
+      spans[to + 1] = length
       place += length
     }
-    this.count = entry
+    this.count += count
     this.#shares = true
   }
 

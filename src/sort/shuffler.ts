@@ -37,6 +37,8 @@ export class Shuffler {
   /** Per key its number in the sorter, where it has one. */
   #sorterKeys = new Uint32Array(1 << 10).fill(NONE)
   #generation = 0
+  /** Keys have the same numbers here and in the sorter, as long as neither has forgotten any. */
+  #sameNumbers = true
   #rowKeys = new Uint32Array(0)
 
   constructor(options: ShuffleOptions, context: StageContext) {
@@ -52,7 +54,9 @@ export class Shuffler {
       this.#keys.clear()
       this.#prefixes.length = this.#prefixEnds.length = 0
       this.#sorterKeys.fill(NONE)
+      this.#sameNumbers = false
     }
+    const known = this.#keys.size
     const ids = this.#keys.intern(batch)
     for (let id = this.#prefixEnds.length; id < this.#keys.size; id++) this.#describe(id)
     if (this.#sorterKeys.length < this.#keys.size) {
@@ -67,9 +71,11 @@ export class Shuffler {
     if (sorter.generation !== this.#generation) {
       this.#generation = sorter.generation
       this.#sorterKeys.fill(NONE)
+      this.#sameNumbers = false
     }
     if (sort.length === 0) {
-      sorter.addLines(batch, place, this.#numbers(ids, count))
+      if (this.#sameNumbers) for (let id = known; id < this.#keys.size; id++) this.#give(id)
+      sorter.addLines(batch, place, this.#sameNumbers ? ids : this.#numbers(ids, count))
       return
     }
     const key = this.#key
@@ -96,13 +102,16 @@ export class Shuffler {
     for (let row = 0; row < count; row++) {
       const id = ids[row]!
       let number = known[id]!
-      if (number === NONE) {
-        number = this.#sorter.key(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
-        known[id] = number
-      }
+      if (number === NONE) number = this.#give(id)
       numbers[row] = number
     }
     return numbers
+  }
+
+  /** Gives a key its number in the sorter. */
+  #give(id: number): number {
+    const number = this.#sorter.key(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
+    return (this.#sorterKeys[id] = number)
   }
 
   #describe(id: number): void {
@@ -125,6 +134,7 @@ export class Shuffler {
     this.#sorter.added()
     for (const added of logs) this.#sorter.restore(added)
     this.#generation = this.#sorter.generation
+    this.#sameNumbers = false
   }
 
   /** Everything in order. Call it once. */
