@@ -63,7 +63,7 @@ export const consume: CommandSpec = {
     {
       flag: 'session-timeout',
       value: 'DURATION',
-      description: 'others may put this member out when it hangs for so long',
+      description: 'others may put this member out when it hangs for so long; longer than an epoch takes',
       default: 'never',
     },
     {
