@@ -21,16 +21,16 @@ export class Program {
   private wake: () => void = () => {}
 
   /**
-   * @param take gets whole lines of its output, each ended by "\n"; without it the output is ours too
+   * @param take gets whole lines of its output, each ended by "\n"
    * @param input 'ours' when it reads our standard input itself
    */
-  constructor({ command, words }: ProcessStage, take?: (lines: Uint8Array) => void, input: 'pipe' | 'ours' = 'pipe') {
+  constructor({ command, words }: ProcessStage, take: (lines: Uint8Array) => void, input: 'pipe' | 'ours' = 'pipe') {
     this.what = [command, ...words].join(' ')
     this.child = spawn(command, words, {
-      stdio: [input === 'ours' ? 'inherit' : 'pipe', take ? 'pipe' : 'inherit', 'inherit'],
+      stdio: [input === 'ours' ? 'inherit' : 'pipe', 'pipe', 'inherit'],
     })
     this.child.stdin?.on('error', () => {}) // it reads no more: its exit code says whether that is fine
-    if (take) this.collect(this.child.stdout as Readable, take)
+    this.collect(this.child.stdout as Readable, take)
     this.ended = new Promise<void>((resolve) => {
       this.child.once('error', (error) => {
         this.fail(notStarted(command, error))

@@ -16,27 +16,32 @@ type Say = (line: string) => void
 export async function runVia(stage: ProcessStage, { stage: { name } }: RunSettings, say: Say): Promise<void> {
   const { framed, source } = await lookForFrames(openSource('-', true), '-')
   if (framed) return new FramedVia(stage, name, say).run(source)
-  if (!source.pauses && !stage.lines) return new Program(stage, undefined, 'ours').finish()
-  return stage.lines ? lineByLine(stage, source) : pump(new Program(stage), source)
+  // Not its own standard output: whether somebody still reads that is for us to know.
+  const output = new Output()
+  const take = (lines: Uint8Array): void => {
+    output.write(lines)
+    output.flush()
+  }
+  if (stage.lines) return lineByLine(new Program(stage, take), source)
+  return source.pauses ? pump(new Program(stage, take), source) : new Program(stage, take, 'ours').finish()
 }
 
 /** All of the input through one run. */
 async function pump(program: Program, source: ByteSource): Promise<void> {
-  const block = Buffer.allocUnsafeSlow(BLOCK)
-  while (program.open) {
-    const n = await source.read(block)
-    if (n === 0) break
-    await program.write(block.subarray(0, n))
+  try {
+    const block = Buffer.allocUnsafeSlow(BLOCK)
+    while (program.open) {
+      const n = await source.read(block)
+      if (n === 0) break
+      await program.write(block.subarray(0, n))
+    }
+    await program.finish()
+  } finally {
+    program.kill()
   }
-  await program.finish()
 }
 
-async function lineByLine(stage: ProcessStage, source: ByteSource): Promise<void> {
-  const output = new Output()
-  const program = new Program(stage, (lines) => {
-    output.write(lines)
-    output.flush()
-  })
+async function lineByLine(program: Program, source: ByteSource): Promise<void> {
   try {
     const block = Buffer.allocUnsafeSlow(BLOCK)
     let last = 10
