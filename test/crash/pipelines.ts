@@ -165,7 +165,8 @@ export async function attempt(
       const victim = all[kill.which % Math.max(1, all.length)]
       if (victim === undefined) return
       try {
-        killed = readFileSync(`/proc/${victim}/cmdline`, 'utf8').split('\0').slice(1, 3).join(' ')
+        const words = readFileSync(`/proc/${victim}/cmdline`, 'utf8').split('\0')
+        killed = words.slice(1, 3).join(' ') || 'a process that was just starting'
         process.kill(victim, 'SIGKILL')
       } catch {
         killed = undefined // it was quicker
