@@ -31,7 +31,7 @@ export function manyCommits(folder) {
   const record = '{"a":1}\n'
   const crc = crc32(record)
   const commits = 1_000_000
-  const inJournal = 7500
+  const inJournal = 4000
   const first = commits - inJournal
   const before = first - 1
   const topics = {

@@ -13,8 +13,8 @@ import { type Line, StoreState } from './state.ts'
  * A file `journal/<n>.ndjson` begins with a line that holds the full state, so that starting reads one file and not history.
  */
 const SEAL = 18
-/** Beyond this (and beyond four times the live state) a journal file is replaced: 1 MiB is read and applied in some 15 ms. */
-const ROLL_BYTES = 1024 * 1024
+/** Beyond this (and beyond four times the live state) a journal file is replaced: 512 KiB, 4,000 short lines, are read and applied in some 20 ms. */
+const ROLL_BYTES = 512 * 1024
 
 /** One line with its number and CRC. */
 export function sealLine(line: Line): Buffer {
@@ -29,9 +29,9 @@ export function sealLine(line: Line): Buffer {
 export function unsealLine(bytes: Buffer): Line | undefined {
   const body = bytes.length - SEAL
   if (body < 1) return undefined
-  const expected = `,"crc":"${crc32(bytes.subarray(0, body)).toString(16).padStart(8, '0')}"}`
-  if (bytes.toString('latin1', body) !== expected) return undefined
-  return JSON.parse(bytes.toString('utf8')) as Line
+  const text = bytes.toString('utf8')
+  if (!text.endsWith(`,"crc":"${crc32(bytes.subarray(0, body)).toString(16).padStart(8, '0')}"}`)) return undefined
+  return JSON.parse(text) as Line
 }
 
 /** Bytes after the last good line. */
@@ -46,8 +46,8 @@ export interface Tail {
 export class Journal {
   state = new StoreState()
   tail: Tail | undefined
-  /** Lines since the last synced one: what a power cut may have taken. */
-  unsyncedLines: { readonly line: Line; readonly at: number }[] = []
+  /** Where the first line since the last synced one stands in the file. */
+  private unsyncedFrom: number | undefined
   private file: { readonly fd: number; readonly name: string; end: number; stateBytes: number } | undefined
   private readonly env: Env
   private readonly store: string
@@ -213,8 +213,22 @@ export class Journal {
   }
 
   private remember(line: Line, at: number): void {
-    if (line.sync) this.unsyncedLines = []
-    else this.unsyncedLines.push({ line, at })
+    if (line.sync) this.unsyncedFrom = undefined
+    else this.unsyncedFrom ??= at
+  }
+
+  /** Lines since the last synced one, read again: what a power cut may have taken. They are not kept: few starts need them. */
+  *unsyncedLines(): Generator<{ readonly line: Line; readonly at: number }> {
+    const { file, unsyncedFrom = Infinity } = this
+    if (!file || unsyncedFrom >= file.end) return
+    const bytes = Buffer.allocUnsafe(file.end - unsyncedFrom)
+    const block = bytes.subarray(0, readAll(this.env, file.fd, bytes, unsyncedFrom))
+    for (let at = 0, end; at < block.length; at = end + 1) {
+      end = block.indexOf(10, at)
+      const line = end < 0 ? undefined : unsealLine(block.subarray(at, end))
+      if (!line) throw this.damaged({ at: unsyncedFrom + at, bytes: Buffer.from(block.subarray(at)), torn: false })
+      yield { line, at: unsyncedFrom + at }
+    }
   }
 
   /** Under the lock, after a reboot: removes the lines from `at` on, and reads what is left. */
@@ -228,7 +242,7 @@ export class Journal {
     }
     this.close()
     this.state = new StoreState()
-    this.unsyncedLines = []
+    this.unsyncedFrom = undefined
     this.refresh()
   }
 
@@ -265,7 +279,7 @@ export class Journal {
     if (old) env.close(old.fd)
     this.file = { fd, name: `${padded(n)}.ndjson`, end: bytes.length, stateBytes: bytes.length }
     this.state.apply(line)
-    this.unsyncedLines = []
+    this.unsyncedFrom = undefined
     for (const name of env.list(folder)) if (name < this.file.name) removeIfThere(env, `${folder}/${name}`)
   }
 

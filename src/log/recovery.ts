@@ -24,12 +24,13 @@ export function recover(
   // Who died may just have begun a new journal file: its name must be on the disk before anything else is.
   if (cause.fromDead) env.syncFolder(layout.journal(store))
   if (cause.rebooted) {
-    const bad = journal.unsyncedLines.find(({ line }) => !isOnDisk(env, store, line.w ?? {}))
-    if (bad) {
+    for (const { line, at } of journal.unsyncedLines()) {
+      if (isOnDisk(env, store, line.w ?? {})) continue
       told.push(
-        `the machine stopped before the last ${journal.state.n - bad.line.n + 1} commits were synced: they are gone, everything before them is intact`,
+        `the machine stopped before the last ${journal.state.n - line.n + 1} commits were synced: they are gone, everything before them is intact`,
       )
-      journal.cut(bad.at)
+      journal.cut(at)
+      break
     }
   }
   if (cause.fromDead || cause.rebooted) {
