@@ -23,6 +23,7 @@ export const shuffle: CommandSpec = {
     { flag: 'exec', value: 'CMD', description: 'send each partition through a process of its own, several at once' },
   ],
   common: ['input', 'workers', 'memory', 'tmp'],
+  threads: false,
   cost: { time: 'O(records)', memory: 'O(records), at most --memory; the rest is spilled' },
   errors: ['bad-record', 'bad-option', 'file', 'process', 'spill-full'],
   examples: [

@@ -49,7 +49,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     // Starting a thread takes longer than all that happens before the first record is read, so it begins before the words are understood.
     // One that nobody needs after all costs nothing but its start.
     const limited = words.some((word) => word.startsWith('--workers'))
-    if (spec.common.includes('workers') && !limited && namesLargeFile(words))
+    if (spec.common.includes('workers') && spec.threads !== false && !limited && namesLargeFile(words))
       host.spawnAhead(availableParallelism() - 1)
     const { parseCommandLine } = await import('./command-line.ts')
     const parsed = parseCommandLine(spec, words)

@@ -22,6 +22,8 @@ export interface CommandSpec {
   readonly options: readonly OptionSpec[]
   /** Groups of options every command of that kind has: `dead-letter`, `strict` … (src/cli/common-options.ts). */
   readonly common: readonly CommonOption[]
+  /** Its workers are processes: it uses no thread beside the main one. */
+  readonly threads?: false
   readonly cost: { readonly time: string; readonly memory: string }
   readonly errors?: readonly ErrorCode[]
   readonly examples: readonly Example[]
