@@ -3,7 +3,6 @@ import { parseLength } from '../src/core/duration.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
-import { DedupeParts } from '../src/dedupe/parts.ts'
 import { timeOptions } from '../src/join/time-options.ts'
 
 export const dedupe: CommandSpec = {
@@ -30,7 +29,7 @@ export const dedupe: CommandSpec = {
     { flag: 'dupes-to', value: 'FILE', description: 'keep the duplicates in FILE' },
     ...timeOptions,
   ],
-  common: ['input', 'workers', 'memory', 'tmp'],
+  common: ['input', 'memory', 'tmp'],
   cost: {
     time: 'O(records)',
     memory:
@@ -112,8 +111,6 @@ export const dedupe: CommandSpec = {
       reads,
       snapshots: 'changes',
       keys,
-      // Duplicates to a file are all records again.
-      ...(dupesTo === undefined && { parallel: 'ordered', openPart: (context) => new DedupeParts(fields, context) }),
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),
     }
   },

@@ -1,6 +1,6 @@
 import type { RecordBatch } from '../src/core/batch.ts'
-import type { Collector, FoldingOperator, StageContext } from '../src/core/operator.ts'
-import type { Arguments, CommandSpec, OperatorStage } from '../src/core/spec.ts'
+import type { Collector, StageContext } from '../src/core/operator.ts'
+import type { Arguments, CommandSpec } from '../src/core/spec.ts'
 import type { FieldPath } from '../src/core/field-path.ts'
 import { createScanner, type ScannerName } from '../src/ndjson/index.ts'
 import { memorySpill } from './sort/spill.ts'
@@ -17,8 +17,6 @@ export interface StageSettings {
   readonly turns?: readonly (0 | 1)[]
   /** After so many turns, another operator goes on from a snapshot of the first. */
   readonly restartAfter?: number
-  /** As two threads would do it: each makes parts of every second block. */
-  readonly inParts?: boolean
 }
 
 export interface StageResult {
@@ -39,7 +37,6 @@ export async function runStage(
     memoryBytes = 1 << 30,
     scanner: which = 'reference',
     cuts = [],
-    inParts = false,
     turns = [],
     restartAfter = -1,
   }: StageSettings,
@@ -113,21 +110,7 @@ export async function runStage(
     }
     const left = open(operatorStage.reads)
     const operator = operatorStage.open(left.context)
-    if (inParts) {
-      const workers = [open(operatorStage.reads), open(operatorStage.reads)].map(({ context }) =>
-        (operatorStage as OperatorStage).openPart!(context),
-      )
-      let block = 0
-      left.read(
-        input,
-        (batch) => {
-          const worker = workers[block++ % 2]!
-          worker.processBatch(batch)
-          ;(operator as FoldingOperator).addPart(structuredClone(worker.takePart()), out)
-        },
-        cuts,
-      )
-    } else left.read(input, (batch) => void operator.processBatch(batch, out, 0), cuts)
+    left.read(input, (batch) => void operator.processBatch(batch, out, 0), cuts)
     operator.onEnd?.(out)
   } else throw new Error(`cannot run a ${stage.role}`)
   return { output: parts.join(''), side, counts, spilled: files.made, rejected }

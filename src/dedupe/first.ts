@@ -1,12 +1,11 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { Collector, FoldingOperator, StageContext } from '../core/operator.ts'
+import type { Collector, Operator, StageContext } from '../core/operator.ts'
 import { storedBytes } from '../sort/arena.ts'
 import type { EntriesState } from '../sort/entries.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import { drain } from '../sort/line-sorter.ts'
 import { appendDouble } from '../sort/sort-key.ts'
-import { type DedupePart, FirstsBatch } from './parts.ts'
 import { appendInterned, ByPosition, groupsOf, KEY_BYTES } from './spilled.ts'
 
 export interface DedupeOptions {
@@ -31,7 +30,7 @@ const SHARE = 0.5
  * last. At the end all of that is sorted by key, which shows the records whose key is new, and those by position: the output is the
  * same, only its end comes later.
  */
-export class DedupeFirst implements FoldingOperator<DedupePart> {
+export class DedupeFirst implements Operator {
   readonly #options: DedupeOptions
   readonly #context: StageContext
   readonly #keys: KeyTable
@@ -77,11 +76,6 @@ export class DedupeFirst implements FoldingOperator<DedupePart> {
       }
     }
     if (next > known) this.#account(batch, ids, known)
-  }
-
-  /** There is no file for duplicates: some of them are in no part. */
-  addPart({ batches }: DedupePart, out: Collector): void {
-    for (const firsts of batches) this.processBatch(new FirstsBatch(firsts), out)
   }
 
   /** Keys that may be known on disk: decided at the end. With a file for duplicates all records are, so that it is in order too. */

@@ -53,8 +53,6 @@ describe.each([
         const want = expected(list, 'first', false)
         const got = await runStage(dedupe, lines(list), settings({}))
         expect(got.output).toBe(want.kept)
-        const inParts = await runStage(dedupe, lines(list), { ...settings({}), inParts: true })
-        expect(inParts.output).toBe(want.kept)
         const both = await runStage(dedupe, lines(list), settings({ 'dupes-to': 'dupes' }))
         expect(both.output).toBe(want.kept)
         expect(both.side['dupes']).toBe(want.dupes)
