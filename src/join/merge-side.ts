@@ -2,6 +2,7 @@ import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { SideOperator, SpillHandle, StageContext } from '../core/operator.ts'
 import { storedBytes } from '../sort/arena.ts'
+import type { EntriesState } from '../sort/entries.ts'
 import { ExternalSorter } from '../sort/external.ts'
 import type { Cursor } from '../sort/runs.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
@@ -76,6 +77,15 @@ export class MergeSide implements SideOperator<readonly SpillHandle[]> {
   /** Takes up what another thread's side has handed over. */
   takeOver(runs: readonly SpillHandle[]): void {
     this.#sorter.takeOver(runs.map((run) => this.#context.spill(run)))
+  }
+
+  /** What has come since the last call, to be put back by `restore`, which comes before the first record. */
+  added(): readonly EntriesState[] {
+    return this.#sorter.added()
+  }
+  restore(logs: Iterable<readonly EntriesState[]>): void {
+    this.#sorter.added()
+    for (const added of logs) this.#sorter.restore(added)
   }
 
   /** Call it once. */

@@ -1,3 +1,4 @@
+import type { EntriesState } from '../sort/entries.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, SpillFile, SpillHandle, StageContext } from '../core/operator.ts'
@@ -46,6 +47,14 @@ export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
 
   takeSide(port: 0 | 1, runs: readonly SpillHandle[]): void {
     this.#sides[port].takeOver(runs)
+  }
+
+  /** Of the left side alone: the table is read again. */
+  snapshot(): readonly EntriesState[] {
+    return this.#sides[0].added()
+  }
+  restore(states: Iterable<readonly EntriesState[]>): void {
+    this.#sides[0].restore(states)
   }
 
   onEnd(out: Collector): void {

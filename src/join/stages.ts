@@ -84,6 +84,7 @@ export async function mergeStage(plan: JoinPlan): Promise<PairStage> {
     store,
     reads: [left.paths, right.paths],
     reading: 'table first',
+    snapshots: 'appends',
     open: (...contexts) => new MergeJoin(options, ...contexts),
     openLeft: (context) => new MergeSide(options, 0, context),
   }

@@ -69,6 +69,7 @@ export interface PairRun {
 export class PairFrames {
   readonly #operator: PairOperator
   readonly #snapshots: PairStage['snapshots']
+  readonly #follows: boolean
   readonly #settings: RunSettings
   readonly #run: PairRun
   readonly #sides: readonly [Side, Side] = [newSide(), newSide()]
@@ -80,9 +81,10 @@ export class PairFrames {
   #diamond = false
   #written = false
 
-  constructor(operator: PairOperator, { snapshots }: PairStage, settings: RunSettings, run: PairRun) {
+  constructor(operator: PairOperator, { snapshots, follow = false }: PairStage, settings: RunSettings, run: PairRun) {
     this.#operator = operator
     this.#snapshots = snapshots
+    this.#follows = follow
     this.#settings = settings
     this.#run = run
     this.#begun = new Promise((resolve) => (this.#begin = resolve))
@@ -131,6 +133,11 @@ export class PairFrames {
     const other = await this.#run.wait(port, this.#run.inputs[1 - port] as Promise<InputKind>)
     if (other !== 'frames' && port === 1) {
       throw unwelcome('the left side has no control frames: it has to come from consume, too')
+    }
+    if (other !== 'frames' && this.#follows) {
+      throw unwelcome(
+        `a TABLE that goes on needs offsets of its own: beck ${name} <(beck consume NAME --group GROUP --exactly-once --follow) …`,
+      )
     }
     if (other === 'pipe') throw tableInPipe(name)
     if (other === 'file') {

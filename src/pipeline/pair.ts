@@ -6,7 +6,7 @@ import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { HeldSource } from './held-source.ts'
 import type { InputKind, PairFrames } from './pair-frames.ts'
-import { readInputs, type ReaderSettings } from './reader.ts'
+import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { readerSettings, withBadRecords, withSides, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -69,7 +69,11 @@ export async function runPair(
           return (sources[port] = new HeldSource(source, () => context.spill()))
         },
         onRecords: (count) => frames?.count(port, count),
-        frames: async () => (await (loaded ??= load())).taker(port),
+        frames: async () => {
+          if (port === 1 && !together)
+            throw unwelcome('the TABLE is read whole, before anything else: it cannot be a pipe')
+          return (await (loaded ??= load())).taker(port)
+        },
       }
       if (port === 0) await readInputs(scanner, files, process, own)
       else await readTableInput(stage, scanner, process, own, stage.follow ? () => operator.isDone !== true : undefined)

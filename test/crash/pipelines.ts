@@ -289,6 +289,14 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join topic:other --on id=other --type full --prefix o_ | beck join topic:other --on path --as-of ts --nest near | beck append out --exactly-once`,
   },
   {
+    name: 'merge join with a table',
+    line: `${consume} --drain | beck join topic:other --merge --on id=other --type left --memory 300KiB | beck append out`,
+  },
+  {
+    name: 'as-of join of two topics',
+    line: `${consume} --drain | beck join <(${other} --drain) --on path --as-of ts --delay 2s --direction nearest --tolerance 1s --type left --nest near | beck append out`,
+  },
+  {
     name: 'more than fits the memory',
     line: `${consume} --drain | beck map '{k: r.id * 7919 % 6007, id: r.id, path: r.path}' | beck dedupe --by k,path --memory 100KiB | beck dedupe --by k --keep last --count --memory 300KiB | beck reduce 'count, sum(count), last(path)' --by k --memory 100KiB | beck append out`,
   },

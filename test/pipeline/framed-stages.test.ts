@@ -75,7 +75,6 @@ describe('stages in a pipe with frames', () => {
     [`beck to csv`, 'this command cannot take part'],
     [`beck from json`, 'beck from makes records of other formats'],
     [`beck shuffle --by a --partitions 2 --exec cat`, 'this command cannot take part'],
-    [`beck join --merge --on a -- /dev/null`, 'cannot take part in it with these options'],
     [`beck filter true - /dev/null`, 'no other input beside it'],
   ])('%s is refused before anything is done', async (line, problem) => {
     const { exit, stderr, output } = await pipe(line, whole)

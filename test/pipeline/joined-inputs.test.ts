@@ -100,6 +100,18 @@ describe('join of two inputs with frames', () => {
     expect((await run(folder, 'beck replay out')).stdout.toString()).toBe('')
   })
 
+  test.each([
+    ['--merge --on k', 'it cannot be a pipe'],
+    ['--on k', 'to join two streams, add --within'],
+    ['topic:q --follow --on k --as-of t', 'a TABLE that goes on needs offsets of its own'],
+  ])('a TABLE with frames, or one that goes on, where it is read whole: %s', async (options, problem) => {
+    const folder = await folderWithTopics()
+    const table = options.startsWith('topic:') ? '' : `<(${right})`
+    const { exit, stderr } = await run(folder, `${left} | beck join ${table} ${options} | beck append out`)
+    expect(exit).not.toBe(0)
+    expect(stderr).toContain(problem)
+  })
+
   test('a group that somebody else has read on from is refused', async () => {
     const folder = await folderWithTopics()
     const join = `beck join <(${right} --limit 20) ${by} | beck append out`
