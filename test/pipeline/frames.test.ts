@@ -139,7 +139,8 @@ describe('frames', () => {
       'the offsets of "barrier"',
     ],
     ['["$beck",1,"constructor",{}]', 'does not know'],
-    ['["$beck",1,"task",{"partition":0}]', 'does not know'],
+    ['["$beck",1,"task",{"partition":0}]', 'the partition of "task" cannot be 0'],
+    ['["$beck",1,"tusk",{"partition":0}]', 'does not know'],
   ])('%s is refused', (line, problem) => {
     const error = failure(() => parseFrame(Buffer.from(line)))
     expect(error.exit).toBe(4)
