@@ -149,7 +149,7 @@ describe('killed around a commit', () => {
 })
 
 /** More of both: see docs/exactly-once.md. */
-const KILLS = Number(process.env['BECK_KILLS'] ?? 6)
+const KILLS = Number(process.env['BECK_KILLS'] ?? 3)
 const RECORDS = Number(process.env['BECK_RECORDS'] ?? 20_000)
 
 describe.skipIf(!hasPostgres)('PostgreSQL', () => {
@@ -190,7 +190,7 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
 
     // The server itself.
     let dead = 0
-    for (let round = 0; dead < Math.max(2, KILLS / 4) && round < 100; round++) {
+    for (let round = 0; dead < Math.max(1, KILLS / 4) && round < 100; round++) {
       await clear()
       const folder = join(folders, `server-${round}`)
       mkdirSync(folder)
