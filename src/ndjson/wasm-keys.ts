@@ -7,7 +7,7 @@ import { WasmKeyLines } from './wasm-key-lines.ts'
 
 /** Sizes and places as kernel/intern.ts draws them. */
 const TABLE_BYTES = 64
-const SLOT_BYTES = 8
+const SLOT_BYTES = 16
 const ENTRY_BYTES = 12
 /** What the kernel uses beyond the top of the arena besides the texts. */
 const SCRATCH_BYTES = 1024
@@ -27,7 +27,7 @@ const MOST_ARENA_BYTES = 16 << 20
 /** The part of the slots that may be used. */
 const LOAD = 0.65
 
-/** The fast key table. About 50 bytes a key and its text twice at most; lookups cost two cache misses in a large table. */
+/** The fast key table. About 60 bytes a key and its text twice at most; in a large table a lookup costs a cache miss, or two for long keys. */
 export class WasmKeyTable implements KeyTable, Growing {
   readonly heap: Heap
   private readonly pieces: Pieces
