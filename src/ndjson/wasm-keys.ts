@@ -25,7 +25,7 @@ const LEAST_IDS = 1 << 10
 const LEAST_ARENA_BYTES = 1 << 16
 const MOST_ARENA_BYTES = 16 << 20
 /** The part of the slots that may be used. */
-const LOAD = 0.65
+const LOAD = 0.75
 
 /** The fast key table. About 60 bytes a key and its text twice at most; in a large table a lookup costs a cache miss, or two for long keys. */
 export class WasmKeyTable implements KeyTable, Growing {
