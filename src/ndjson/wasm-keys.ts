@@ -21,6 +21,7 @@ const TEXT_BYTES = 32 / 8
 
 const NEWLINE_BYTE = 0x0a
 const LEAST_SLOTS = 1 << 12
+const QUICK_SLOTS = 1 << 16
 const LEAST_IDS = 1 << 10
 const LEAST_ARENA_BYTES = 1 << 16
 const MOST_ARENA_BYTES = 16 << 20
@@ -107,7 +108,8 @@ export class WasmKeyTable implements KeyTable, Growing {
     if (used <= LOAD * this.slots) return
     const old = this.slots
     let slots = Math.max(old, LEAST_SLOTS)
-    while (used > LOAD * slots) slots *= 2
+    // Small tables grow quickly: moving everything time and again costs more than some room.
+    while (used > LOAD * slots) slots *= slots < QUICK_SLOTS ? 4 : 2
     const address = this.pieces.allocateZeroed(slots * SLOT_BYTES)
     this.slots = slots
     if (old) {
