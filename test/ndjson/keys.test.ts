@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { KeyParts, KeyTable } from '../../src/core/batch.ts'
 import type { ScannerName } from '../../src/ndjson/index.ts'
@@ -209,6 +210,49 @@ function intern(which: ScannerName, input: string, fields: string, base: number)
 }
 
 describe('the fast key table', () => {
+  it('is one with the readable one, whatever the lengths of the keys', () => {
+    // Up to 12 bytes a key is in the slot itself, beyond that elsewhere.
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', 'é', '\\u0061', '\\n'), maxLength: 12 })
+    const value = fc.oneof(
+      text.map((inner) => `"${inner}"`),
+      fc.integer({ min: -12, max: 12 }).map(String),
+      fc.constantFrom('1.0', '1e1', '-0', 'null', 'true', '[1, 2]', '[1,2.0]', '"aaaaaaaaaa"', '"aaaaaaaaaaa"'),
+    )
+    const record = fc.tuple(value, fc.option(value)).map(([a, b]) => `{"a":${a}${b === null ? '' : `,"b":${b}`}}`)
+    const openTables = (fields: string) =>
+      (['wasm', 'reference'] as const).map((which) => {
+        const open = () => {
+          const scanner = openScanner(fields, { which })
+          const table = scanner.keyTable(fields.split(' ').map((_, i) => i))
+          const take = (lines: string[], base: number): number[] => {
+            const ids: number[] = []
+            scanner.begin({ file: 'x', base, lineAt: () => 1 })
+            feed(scanner, Buffer.from(lines.join('\n')), [], ({ batch }) => ids.push(...table.intern(batch)))
+            return ids
+          }
+          return { table, take }
+        }
+        const [first, second] = [open(), open()]
+        return (here: string[], there: string[]) => {
+          first.table.clear()
+          second.table.clear()
+          const ids = first.take(here, 1000)
+          second.take(there, 0)
+          const imported = [...first.table.import(second.table.export())]
+          const { bytes, ends, positions } = first.table.export()
+          return [ids, imported, [...first.table.order()], [...bytes], [...ends], [...positions]]
+        }
+      })
+    const tables = { a: openTables('a'), 'a b': openTables('a b') }
+    fc.assert(
+      fc.property(fc.array(record), fc.array(record), fc.constantFrom('a', 'a b'), (first, second, fields) => {
+        const [fast, readable] = tables[fields].map((run) => run(first, second))
+        expect(fast).toEqual(readable)
+      }),
+      { numRuns: Math.min(Number(process.env['BECK_FUZZ_RUNS'] ?? 300), 20_000) },
+    )
+  })
+
   it('grows far beyond its first size', () => {
     const scanner = openScanner('a', { which: 'wasm' })
     const table = scanner.keyTable([0])
