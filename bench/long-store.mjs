@@ -1,5 +1,5 @@
 // Stores that would take long to make by commands, written by hand as docs/log-format.md says.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
@@ -18,10 +18,12 @@ function store(folder, lines, first) {
   writeFileSync(join(folder, 'store.json'), `${mark},"crc":"${hex(mark)}"}\n`)
 }
 
+// With this boot's id: after a reboot, commits that were not synced would be verified first, and these cut.
 const state = (n, topics) => ({
   n,
   gen: n,
   at: Date.now(),
+  boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
   sync: true,
   state: { topics, groups: {}, producers: {}, handles: {} },
 })
