@@ -123,8 +123,7 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     const sample = Math.min(size, 16)
     let characters = 0
     for (let index = 0; index < sample; index++) {
-      const id = Math.floor((index * size) / sample)
-      for (let part = 0; part < this.#keys.length; part++) characters += table.text(id, part).length
+      characters += table.textBytes(Math.floor((index * size) / sample))
     }
     const keyBytes = size * (KEY_BYTES + (2 * characters) / Math.max(1, sample))
     return keyBytes + this.#set.bytes(size) > this.#mostBytes

@@ -150,6 +150,9 @@ const FIRST_BYTES = 48 << 20
 const VISIBLE_BYTES = 128 << 20
 /** For columns and output beyond a scanner's own frame. */
 const RESERVE_BYTES = 8 << 20
+/** Of a field and row: a span; a column of each kind. */
+const SPAN_BYTES = 8
+const COLUMN_BYTES = 32
 /** Pieces are powers of two; smaller ones than this are not worth keeping apart. */
 const LEAST_BITS = 12
 /** The kernel reads and writes up to this far beyond what it is asked to (64 bytes a step). */
@@ -173,7 +176,8 @@ export class Heap {
   private readonly memory: WebAssembly.Memory
   private top: number
   private growing: WeakRef<Growing>[] = []
-  private stages = 1
+  /** What stages beyond the first may ask for. */
+  private bytesARow = 0
   /** Free pieces by their size's logarithm. */
   private readonly free: number[][] = Array.from({ length: 33 }, () => [])
 
@@ -233,9 +237,9 @@ export class Heap {
     this.free[sizeBits(size)]?.push(address)
   }
 
-  /** Batches are worked on by so many stages, each of which may ask for columns. */
-  share(stages: number): void {
-    this.stages = Math.max(this.stages, stages)
+  /** Batches are worked on by so many stages, each of which may ask for a view of its own and for columns of all fields. */
+  share(stages: number, fields: number): void {
+    this.bytesARow = Math.max(this.bytesARow, (stages - 1) * (SPAN_BYTES + fields * (SPAN_BYTES + COLUMN_BYTES)))
   }
 
   /** Asks `growing` to make room before each batch, for as long as it lives. */
@@ -252,7 +256,7 @@ export class Heap {
       gone ||= !growing
     }
     if (gone) this.growing = this.growing.filter((reference) => reference.deref())
-    const columns = this.stages * (RESERVE_BYTES + 4 * bytes)
+    const columns = RESERVE_BYTES + 4 * bytes + rows * this.bytesARow
     if (this.top + columns > this.bytes.length) this.grow(columns)
   }
 

@@ -92,7 +92,10 @@ export class WasmBatch implements RecordBatch {
     for (let row = from; row < to; row++) {
       if (mask && mask[row] !== 1) continue
       const start = row * wide
-      for (let word = 0; word < stride; word++) into[at++] = spans[start + words[word]!]!
+      into[at] = spans[start]!
+      into[at + 1] = spans[start + 1]!
+      for (let word = 2; word < stride; word++) into[at + word] = spans[start + words[word]!]!
+      at += stride
     }
     const view = new WasmBatch({ ...block, spans: address, stride, dense: false }, at / stride)
     view.whole = this.whole ?? this

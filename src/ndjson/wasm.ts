@@ -57,7 +57,7 @@ export class WasmScanner implements Scanner {
     blockBytes = BLOCK_BYTES,
   }: ScannerOptions) {
     this.heap = apart ? new Heap() : heap()
-    this.heap.share(stages)
+    this.heap.share(stages, reads.length)
     this.pieces = new Pieces(this.heap, this)
     const { pieces } = this
     this.strict = strict

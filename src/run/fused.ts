@@ -12,7 +12,6 @@ import { decodeInputs } from '../pipeline/run-stage.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { asOperator, type Ending } from './adapters.ts'
 import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
-import { FusedFrames } from './fused-frames.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
@@ -250,7 +249,7 @@ class FusedRun {
     const settle = (): void => (chain ? chain.settle() : this.#sink.settle())
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
-      if (stage.role === 'tool') return stage.run({ ...this.#toolIo(into, settle), ...this.#frames(chain) })
+      if (stage.role === 'tool') return stage.run({ ...this.#toolIo(into, settle), ...(await this.#frames(chain)) })
       if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
       const { settings } = first
       const bad = this.#badOf(0, settings)
@@ -264,9 +263,10 @@ class FusedRun {
   }
 
   /** Where the first stage writes control frames, if it does. */
-  #frames(chain: Chain | undefined): Pick<ToolIo, 'frames'> {
+  async #frames(chain: Chain | undefined): Promise<Pick<ToolIo, 'frames'>> {
     const sink = this.#endings.get(this.#stages.length - 1)?.sink?.()
     if (!this.#framed || !chain || !sink) return {}
+    const { FusedFrames } = await import('./fused-frames.ts')
     return { frames: new FusedFrames(chain, sink, () => this.#stopped > 0) }
   }
 
