@@ -71,6 +71,12 @@ beck consume departures --group live --exactly-once --drain |
     line: `beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h left.ndjson > calm &&
   beck replay hourly | cmp - calm && wc -l < calm`,
   },
+  {
+    says: 'The same pipeline as one text, in one process; and how it would be run',
+    line: `beck explain "consume departures --group again --exactly-once | window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h | append again" &&
+  beck run "consume departures --group again --exactly-once --drain | window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h | append again" &&
+  beck replay again | cmp - calm && echo the same`,
+  },
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))
