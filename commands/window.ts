@@ -41,7 +41,7 @@ export const window: CommandSpec = {
     },
     { flag: 'tumbling', value: 'SIZE', description: 'windows one after the other: 1m, 1h, 1d' },
     { flag: 'hopping', value: 'SIZE/ADVANCE', description: 'overlapping ones: 5m/1m is 5 minutes long, every minute' },
-    { flag: 'session', value: 'GAP', description: 'from the first record to GAP after the last' },
+    { flag: 'session', value: 'GAP', description: 'from the first record to GAP after the last', oneThread: true },
     { flag: 'by', value: 'KEYS', description: 'group by these fields as well: path, or path,region=tags.region' },
     {
       flag: 'delay',
@@ -62,9 +62,19 @@ export const window: CommandSpec = {
       description: 'a record after the result: none comes, a new result, or a retraction and a new one',
       default: 'drop',
     },
-    { flag: 'late-to', value: 'FILE', description: 'keep records that are too late for all their windows' },
+    {
+      flag: 'late-to',
+      value: 'FILE',
+      description: 'keep records that are too late for all their windows',
+      oneThread: true,
+    },
     { flag: 'max-ahead', value: 'DURATION', description: 'a time further past the clock is a bad record' },
-    { flag: 'idle', value: 'DURATION', description: 'after so long without input, go on with the clock' },
+    {
+      flag: 'idle',
+      value: 'DURATION',
+      description: 'after so long without input, go on with the clock',
+      oneThread: true,
+    },
     { flag: 'offset', value: 'DURATION', description: 'shift the windows, as in --tumbling 1d --offset 6h' },
     {
       flag: 'tz',
@@ -87,7 +97,7 @@ export const window: CommandSpec = {
       description: 'final: once. changes: after each record. every DURATION: what changed, by the clock',
       default: 'final',
     },
-    { flag: 'processing-time', description: 'the clock instead of --time' },
+    { flag: 'processing-time', description: 'the clock instead of --time', oneThread: true },
   ],
   common: ['input', 'args', 'workers', 'memory', 'tmp'],
   cost: {

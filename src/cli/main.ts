@@ -3,7 +3,6 @@ import { BeckError, Exit, type ExitCode } from '../core/errors.ts'
 import type { CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
-import { namesLargeFile } from '../pipeline/large-files.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
@@ -11,6 +10,7 @@ import type { Parsed } from './command-line.ts'
 import { runSettings, stageIdentity } from './common-options.ts'
 import type { Registry } from './registry.ts'
 import { Terminal } from './terminal.ts'
+import { needsThreads } from './threads-ahead.ts'
 
 /** What `bin` lends to the command line. */
 export interface Host {
@@ -48,9 +48,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     const spec = await load()
     // Starting a thread takes longer than all that happens before the first record is read, so it begins before the words are understood.
     // One that nobody needs after all costs nothing but its start.
-    const limited = words.some((word) => word.startsWith('--workers'))
-    if (spec.common.includes('workers') && spec.threads !== false && !limited && namesLargeFile(words))
-      host.spawnAhead(availableParallelism() - 1)
+    if (needsThreads(spec, words)) host.spawnAhead(availableParallelism() - 1)
     const { parseCommandLine } = await import('./command-line.ts')
     const parsed = parseCommandLine(spec, words)
     if (parsed === 'help') return print((await import('./help.ts')).commandHelp(spec))

@@ -63,6 +63,8 @@ export interface OptionSpec {
   readonly moreAfter?: readonly string[]
   /** Says how to run, not what comes out: with or without it, a stage in an exactly-once pipe goes on with the state that it has. */
   readonly runOnly?: boolean
+  /** With it the command uses no thread beside the main one. */
+  readonly oneThread?: true
 }
 
 /** Options that mean the same in every command that has them. */
