@@ -77,6 +77,15 @@ beck consume departures --group live --exactly-once --drain |
   beck run "consume departures --group again --exactly-once --drain | window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h | append again" &&
   beck replay again | cmp - calm && echo the same`,
   },
+  {
+    says: 'A job in map and reduce tasks, one of whose two workers is killed: its task is done again by another',
+    line: `beck run --mode parallel --workers 2 --split 50KiB --out routes --stats json \\
+  'map "{route: r.origin + r.destination, delay: r.delay}" left.ndjson | shuffle --by route --partitions 3 | reduce "count, avg(delay)" --by route' 2> log &
+until [ -e routes/_job/map-00003 -o -e routes/_SUCCESS ]; do sleep 0.01; done
+kill -9 $(pgrep -P $! | head -1); wait $! &&
+  beck map '{tasks: r.phases[0].done + r.phases[1].done, again: r.phases[0].retried + r.phases[1].retried}' log &&
+  ls routes && beck sort --by -count,route --limit 3 routes/*.ndjson`,
+  },
 ]
 
 const folder = mkdtempSync(join(tmpdir(), 'beck-demo-'))

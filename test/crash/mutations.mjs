@@ -86,8 +86,8 @@ const mutations = [
   [
     'checksum of a journal line',
     'journal.ts',
-    "if (bytes.toString('latin1', body) !== expected) return undefined",
-    'void expected',
+    "if (!text.endsWith(`,\"crc\":\"${crc32(bytes.subarray(0, body)).toString(16).padStart(8, '0')}\"}`)) return undefined",
+    '',
   ],
   ['number of a journal line', 'journal.ts', ': line.n !== this.state.n + 1', ': false'],
   ['checksum of an index entry', 'index-file.ts', 'if (crc32(entry) !== crc) return undefined', 'void crc'],
@@ -147,7 +147,7 @@ const mutations = [
   ],
   ['missing bytes are told', 'transaction.ts', 'if (length < last.length) throw', 'if (length < 0) throw'],
   ['recovery cuts tails', 'recovery.ts', 'if (length > committed) env.truncate(fd, committed)', ''],
-  ['recovery cuts the journal after a reboot', 'recovery.ts', 'journal.cut(bad.at)', ''],
+  ['recovery cuts the journal after a reboot', 'recovery.ts', 'journal.cut(at)', ''],
   ['recovery finishes deletions', 'recovery.ts', 'finishDeletions(env, store, journal.state.topics)', ''],
   [
     'recovery removes what no commit names',
@@ -167,10 +167,12 @@ const config = readFileSync(join(root, 'vitest.config.ts'), 'utf8').replace(/ *g
 writeFileSync(join(copy, 'vitest.config.ts'), config)
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
 const vitest = join(root, 'node_modules/.bin/vitest')
+/** Tests of the built program: there is none here. */
+const programs = ['parallel-append', 'pipelines'].flatMap((name) => ['--exclude', `test/log/${name}.test.ts`])
 const failingTests = () => {
   const { stdout, stderr, status } = spawnSync(
     vitest,
-    ['run', 'test/crash/crash.test.ts', 'test/log', '--bail=1', '--reporter=dot'],
+    ['run', 'test/crash/crash.test.ts', 'test/log', ...programs, '--bail=1', '--reporter=dot'],
     {
       cwd: copy,
       encoding: 'utf8',
