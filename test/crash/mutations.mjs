@@ -86,7 +86,7 @@ const mutations = [
   [
     'checksum of a journal line',
     'journal.ts',
-    "if (!text.endsWith(`,\"crc\":\"${crc32(bytes.subarray(0, body)).toString(16).padStart(8, '0')}\"}`)) return undefined",
+    'if (!text.endsWith(`,"crc":"${crc32(bytes.subarray(0, body)).toString(16).padStart(8, \'0\')}"}`)) return undefined',
     '',
   ],
   ['number of a journal line', 'journal.ts', ': line.n !== this.state.n + 1', ': false'],
