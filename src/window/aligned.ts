@@ -2,11 +2,11 @@ import { NONE } from '../aggregate/aggregate.ts'
 import { ChangedSlots } from '../aggregate/changed-slots.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, EventTime } from '../core/operator.ts'
-import { graceMs, speaksTwice, type Content, type Engine, type EngineState, type Policy, type Rows } from './engine.ts'
+import type { Engine, EngineState, Policy, Rows } from './engine.ts'
+import { FedWindows, type FedParts } from './fed-windows.ts'
 import { Slots, SlotsByKey } from './ids.ts'
-import type { Keys } from './keys.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
-import type { Results, Standing } from './results.ts'
+import type { Standing } from './results.ts'
 import type { SpilledWindows } from './spilled.ts'
 
 interface Pane {
@@ -14,10 +14,7 @@ interface Pane {
   slots: SlotsByKey
 }
 
-interface AlignedParts {
-  readonly content: Content
-  readonly keys: Keys
-  readonly results: Results
+interface AlignedParts extends FedParts {
   /** Where slots come from, when others use some too. */
   readonly slots?: Slots
   /** False: the keys of a window may come in any order. */
@@ -62,16 +59,8 @@ class AlignedChanges {
  * be seen by a result (or not seen) in the middle of a batch, the rows before it are fed first. With `drop` a tumbling window never needs
  * that: what comes after its close is late for it, so closing may wait for the end of the batch.
  */
-export class AlignedWindows implements Engine {
-  watermark: EventTime = -Infinity
+export class AlignedWindows extends FedWindows implements Engine {
   readonly #panes: Panes
-  readonly #policy: Policy
-  readonly #delayMs: number
-  readonly #grace: number
-  readonly #remember: boolean
-  readonly #content: Content
-  readonly #keys: Keys
-  readonly #results: Results
   readonly #slots: Slots
   readonly #ordered: boolean
   readonly #spilled: SpilledWindows | undefined
@@ -84,32 +73,14 @@ export class AlignedWindows implements Engine {
   /** What was emitted, per window and key, and what changed since. Empty unless there can be more than one result. */
   readonly #standing = new Map<number, Map<number, Standing[]>>()
   readonly #changed = new Map<number, Set<number>>()
-  #assigned = new Uint32Array(0)
   /** Nobody keeps them where no snapshots are made. */
   #changes: AlignedChanges | undefined
 
-  constructor(
-    panes: Panes,
-    policy: Policy,
-    delayMs: number,
-    {
-      content,
-      keys,
-      results,
-      slots = new Slots((slots) => content.reserve(slots)),
-      ordered = true,
-      spilled,
-    }: AlignedParts,
-  ) {
+  constructor(panes: Panes, policy: Policy, delayMs: number, parts: AlignedParts) {
+    super(policy, delayMs, parts)
+    const { content, slots, ordered = true, spilled } = parts
     this.#panes = panes
-    this.#policy = policy
-    this.#delayMs = delayMs
-    this.#grace = graceMs(policy)
-    this.#remember = speaksTwice(policy)
-    this.#content = content
-    this.#keys = keys
-    this.#results = results
-    this.#slots = slots
+    this.#slots = slots ?? new Slots((slots) => content.reserve(slots))
     this.#ordered = ordered
     this.#spilled = spilled
   }
@@ -117,11 +88,10 @@ export class AlignedWindows implements Engine {
   process(batch: RecordBatch, rows: Rows, out: Collector): void {
     const { times, keys, slots } = rows
     const { count } = batch
-    const { latenessMs, emit } = this.#policy
-    const delayMs = this.#delayMs
-    this.#results.open(out)
-    if (this.#assigned.length < count) this.#assigned = new Uint32Array(count + (count >> 1)).fill(NONE)
-    const assigned = this.#assigned
+    const { latenessMs, emit } = this.policy
+    const delayMs = this.delayMs
+    this.results.open(out)
+    const assigned = this.slotsFor(batch)
     let watermark = this.watermark
     // The pane of the row before: most rows share it.
     let [from, to] = [Infinity, -Infinity]
@@ -156,8 +126,11 @@ export class AlignedWindows implements Engine {
           if (watermark >= this.#nextDue) {
             this.#feed(batch, fed, row)
             fed = row
+            this.fire(watermark)
+          } else if (watermark !== -Infinity) {
+            // Nothing to emit, but windows that are over must not wait for their first record any more.
+            this.#nextWindow = this.#firstOpen(watermark)
           }
-          this.#fire(watermark)
         }
         pane ??= this.#paneAt(index)
         const key = keys[row] as number
@@ -168,7 +141,7 @@ export class AlignedWindows implements Engine {
         }
         assigned[row] = slot
         if (look) {
-          if (this.#remember) {
+          if (this.remember) {
             if (emit !== 'every' || this.#speaksAt(index) <= watermark) {
               this.#feed(batch, fed, row + 1)
               fed = row + 1
@@ -183,13 +156,6 @@ export class AlignedWindows implements Engine {
     this.advance(watermark, out)
   }
 
-  advance(watermark: EventTime, out: Collector): void {
-    this.#results.open(out)
-    if (watermark > this.watermark) this.watermark = watermark
-    if (this.watermark >= this.#nextDue) this.#fire(this.watermark)
-    this.#results.flush()
-  }
-
   /** After everything was closed: begins again, with nothing seen. */
   restart(): void {
     this.watermark = -Infinity
@@ -198,23 +164,23 @@ export class AlignedWindows implements Engine {
   }
 
   emitChanged(out: Collector): void {
-    this.#results.open(out)
+    this.results.open(out)
     const windows = [...this.#changed].sort(([a], [b]) => a - b)
     this.#changed.clear()
     for (const [window, keys] of windows) {
-      for (const key of this.#keys.sorted([...keys])) this.#emitKey(window, key)
+      for (const key of this.keys.sorted([...keys])) this.#emitKey(window, key)
     }
-    this.#results.flush()
+    this.results.flush()
   }
 
   settle(out: Collector): void {
-    this.#content.settle?.(this.#slots, () => this.#open.flatMap(({ slots }) => slots.slots))
+    this.content.settle?.(this.#slots, () => this.#open.flatMap(({ slots }) => slots.slots))
     const spilled = this.#spilled
     if (!spilled) return
     spilled.settle(out)
     if (!spilled.isFull) return
     for (const pane of this.#open) this.#spill(spilled, pane)
-    this.#keys.clear()
+    this.keys.clear()
   }
 
   #spill(spilled: SpilledWindows, pane: Pane): void {
@@ -226,12 +192,12 @@ export class AlignedWindows implements Engine {
   #takeBack(spilled: SpilledWindows): void {
     for (const { pane: index, keys, set } of spilled.takeBack()) {
       const pane = this.#paneAt(index)
-      const slots = this.#keys.takeIn(keys).map((key) => {
+      const slots = this.keys.takeIn(keys).map((key) => {
         let slot = pane.slots.get(key)
         if (slot < 0) pane.slots.set(key, (slot = this.#slots.take()))
         return slot
       })
-      this.#content.importSlots(set, slots)
+      this.content.importSlots(set, slots)
     }
   }
 
@@ -294,7 +260,7 @@ export class AlignedWindows implements Engine {
       pane.slots.setAll(keys, slots)
       this.#open.push(pane)
     }
-    for (const pane of known.values()) for (const slot of pane.slots.slots) this.#content.clear(slot)
+    for (const pane of known.values()) for (const slot of pane.slots.slots) this.content.clear(slot)
     for (const window of this.#standing.keys()) if (!standing.has(window)) this.#standing.delete(window)
     for (const [window, keys] of standing) {
       this.#standing.set(window, new Map([...(this.#standing.get(window) ?? []), ...keys]))
@@ -321,17 +287,14 @@ export class AlignedWindows implements Engine {
    * without it), or when the row itself makes a result. Infinity where neither can be.
    */
   #lookAt(first: number, last: number): number {
-    if (this.#policy.emit !== 'final') return -Infinity
-    if (this.#remember) return this.#endOf(first) + this.#grace
+    if (this.policy.emit !== 'final') return -Infinity
+    if (this.remember) return this.#endOf(first) + this.grace
     const waiting = Math.max(first, this.#nextWindow)
-    return waiting < last ? this.#endOf(waiting) + this.#grace : Infinity
+    return waiting < last ? this.#endOf(waiting) + this.grace : Infinity
   }
 
   #feed(batch: RecordBatch, from: number, to: number): void {
-    if (from === to) return
-    this.#content.add(batch, this.#assigned.subarray(0, batch.count))
-    this.#changes?.slots.mark(this.#assigned.subarray(from, to), this.#slots.size)
-    this.#assigned.fill(NONE, from, to)
+    this.feedRows(batch, from, to, this.#changes?.slots, this.#slots.size)
   }
 
   /** The place of the first open pane at or after an index. */
@@ -355,25 +318,21 @@ export class AlignedWindows implements Engine {
     this.#open.splice(at, 0, pane)
     const first = Math.max(firstWindow(this.#panes, index), this.#nextWindow)
     if (first <= lastWindow(this.#panes, index)) {
-      this.#nextDue = Math.min(this.#nextDue, this.#endOf(first) + this.#grace)
+      this.#nextDue = Math.min(this.#nextDue, this.#endOf(first) + this.grace)
     }
     return pane
   }
 
   /** Fires all windows that are due, in order, and frees what none can need any more. */
-  #fire(watermark: EventTime): void {
-    if (watermark < this.#nextDue) {
-      // Nothing to emit, but windows that are over must not wait for their first record any more.
-      if (watermark !== -Infinity) this.#nextWindow = this.#firstOpen(watermark)
-      return
-    }
+  protected fire(watermark: EventTime): void {
+    if (watermark < this.#nextDue) return
     const { advance } = this.#panes
     let next = this.#nextWindow
     this.#nextDue = Infinity
     search: for (const { index } of this.#open) {
       const last = lastWindow(this.#panes, index)
       for (let window = Math.max(firstWindow(this.#panes, index), next); window <= last; window += advance) {
-        const due = this.#endOf(window) + this.#grace
+        const due = this.#endOf(window) + this.grace
         if (due > watermark) {
           this.#nextDue = due
           break search
@@ -383,7 +342,7 @@ export class AlignedWindows implements Engine {
       }
     }
     this.#nextWindow = watermark === Infinity ? next : this.#firstOpen(watermark)
-    const gone = (window: number): boolean => this.#endOf(window) + this.#policy.latenessMs <= watermark
+    const gone = (window: number): boolean => this.#endOf(window) + this.policy.latenessMs <= watermark
     let freed = 0
     for (const pane of this.#open) {
       if (!gone(lastWindow(this.#panes, pane.index))) break
@@ -397,16 +356,16 @@ export class AlignedWindows implements Engine {
 
   /** The first window that is not due at a watermark. */
   #firstOpen(watermark: EventTime): number {
-    return firstWindow(this.#panes, this.#panes.paneOf(watermark - this.#grace))
+    return firstWindow(this.#panes, this.#panes.paneOf(watermark - this.grace))
   }
 
   /** The watermark from which on a row of a pane makes a result at once, by `--late update` or `correct`. */
   #speaksAt(index: number): EventTime {
-    return this.#policy.late === 'drop' ? Infinity : this.#endOf(firstWindow(this.#panes, index))
+    return this.policy.late === 'drop' ? Infinity : this.#endOf(firstWindow(this.#panes, index))
   }
 
   #release(slot: number): void {
-    this.#content.clear(slot)
+    this.content.clear(slot)
     this.#slots.giveBack(slot)
   }
 
@@ -434,7 +393,7 @@ export class AlignedWindows implements Engine {
     const standing = this.#standing.get(window)
     const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => pane.slots.keys))
     const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : [...keys]
-    for (const key of this.#ordered ? this.#keys.sorted(due) : due) this.#emitKey(window, key, own)
+    for (const key of this.#ordered ? this.keys.sorted(due) : due) this.#emitKey(window, key, own)
     this.#changed.delete(window)
   }
 
@@ -449,15 +408,15 @@ export class AlignedWindows implements Engine {
       else {
         if (!merged) {
           const sum = this.#slots.take()
-          this.#content.merge(sum, slot)
+          this.content.merge(sum, slot)
           slot = sum
           merged = true
         }
-        this.#content.merge(slot, part)
+        this.content.merge(slot, part)
       }
     }
     const keys = this.#standing.get(window)
-    const standing = this.#results.emit(this.#panes.startOf(window), this.#endOf(window), key, slot, keys?.get(key))
+    const standing = this.results.emit(this.#panes.startOf(window), this.#endOf(window), key, slot, keys?.get(key))
     if (merged) this.#release(slot)
     if (!standing) return
     this.#changes?.markStanding(window, key)
@@ -470,8 +429,8 @@ export class AlignedWindows implements Engine {
     const last = lastWindow(this.#panes, index)
     for (let window = firstWindow(this.#panes, index); window <= last; window += this.#panes.advance) {
       const end = this.#endOf(window)
-      if (end + this.#policy.latenessMs <= watermark) continue
-      if (emit === 'changes' || (this.#policy.late !== 'drop' && end <= watermark)) this.#emitKey(window, key)
+      if (end + this.policy.latenessMs <= watermark) continue
+      if (emit === 'changes' || (this.policy.late !== 'drop' && end <= watermark)) this.#emitKey(window, key)
       else if (emit === 'every') {
         const changed = this.#changed.get(window)
         if (changed) changed.add(key)
