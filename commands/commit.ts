@@ -91,7 +91,7 @@ class CommitSink implements Sink {
       this.output.flush()
       if (this.isFile) fdatasyncSync(1)
     } catch (error) {
-      if (!(error instanceof ReaderGone)) throw fileError(error, 'standard output')
+      if (!(error instanceof ReaderGone)) throw error instanceof BeckError ? error : fileError(error, 'standard output')
       throw new BeckError('frames', {
         problem: 'the reader of the output has gone; what it may not have had is not committed',
         hint: 'run the same command line again: it goes on after the last committed epoch',

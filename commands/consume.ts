@@ -1,5 +1,5 @@
 import { BeckError } from '../src/core/errors.ts'
-import { parseDuration, parsePositiveLength } from '../src/core/duration.ts'
+import { parseLength, parsePositiveLength } from '../src/core/duration.ts'
 import type { Arguments, CommandSpec, ToolIo, ToolStage } from '../src/core/spec.ts'
 import type { Strategy } from '../src/log/assignors.ts'
 import { Consumer } from '../src/log/consumer.ts'
@@ -131,7 +131,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         follow,
         limit: limit === undefined ? undefined : Number(limit),
         drain: args.options['drain'] === true,
-        checkpointMs: parseDuration(option('checkpoint') ?? '1s', '--checkpoint').ms,
+        checkpointMs: parseLength(option('checkpoint') ?? '1s', '--checkpoint'),
         wait: args.options['no-wait'] !== true,
         sessionMs,
         policy,

@@ -57,6 +57,10 @@ export const sort: CommandSpec = {
       reads: projection.paths,
       snapshots:
         options['check'] === true ? false : limit === undefined || options['whole'] === true ? 'appends' : true,
+      noFrames: [
+        'beck sort --check looks at all records from the first one on, and forgets them at a restart',
+        'check the topic: beck replay clicks | beck sort --by ts --check',
+      ],
       open(context): Operator {
         if (options['check'] === true) return new CheckSorted(keys)
         // Of the planner's making (src/run/rewrite.ts): sorts everything, and gives out the first.

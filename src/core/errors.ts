@@ -133,7 +133,7 @@ export const errorTable = {
     (f) => `${f['problem']}`,
     (f) =>
       (f['hint'] as string | undefined) ??
-      'run the same command line again: it goes on after the last committed epoch; only beck commands, and nothing like grep or head, may stand between consume and the end of the pipe',
+      'where another stage has said why, see to that first; then run the same command line again: it goes on after the last committed epoch; only beck commands, and nothing like grep or head, may stand between consume and the end of the pipe',
   ),
 } as const satisfies Record<string, Row>
 

@@ -127,6 +127,8 @@ export interface OperatorStage {
    * was added, as a log; it is never asked for the whole (`sort`: its records).
    */
   readonly snapshots?: boolean | 'changes' | 'appends'
+  /** Why exactly-once pipes are refused, and what to write in its place. */
+  readonly noFrames?: readonly [why: string, way: string]
   /** The key fields by which records are put together: only such stages can work partition by partition. */
   readonly keys?: readonly string[]
   /** Asks for onTimer, so the input must be read without blocking the thread. In an exactly-once pipe it is called at barriers. */

@@ -1,4 +1,4 @@
-import { readSync, write, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, write, writeSync } from 'node:fs'
 import { fileError } from '../core/errors.ts'
 
 /**
@@ -107,6 +107,13 @@ export class Output {
     const pending = this.#buffer.subarray(0, this.#used)
     this.#used = 0
     this.#writeOut(pending)
+  }
+
+  /** Flushes and closes it; /dev/null takes its place, so that no other file gets the number. @throws ReaderGone, BeckError */
+  close(): void {
+    this.flush()
+    closeSync(this.#fd)
+    openSync('/dev/null', 'w')
   }
 
   #writeOut(bytes: Uint8Array): void {

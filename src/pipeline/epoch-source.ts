@@ -37,6 +37,8 @@ const EPOCH_BYTES = 32 << 20
 const CARE_MS = 100
 /** A pipe whose sink has not seen `start` after so long has something in it that swallows frames. */
 const SINK_MS = 10_000
+/** Programs between the stages that hold back what they have read (grep, jq) give it out when their input ends. */
+const HELD_MS = 5_000
 
 /** Reads topics for an exactly-once pipe: `start`, records, a barrier at each checkpoint, `end`; then waits for the commit. */
 export class EpochSource {
@@ -55,6 +57,8 @@ export class EpochSource {
   private committed = 0
   /** `end` is written. */
   private ended = false
+  /** A sink has said that it is there. */
+  private hasSink = false
   /** Stages go by the clock. */
   private ticks = false
 
@@ -199,7 +203,11 @@ export class EpochSource {
     if (output.count > 0 || (drain && (this.epoch > pipeline.epoch || hasState))) await this.barrier(source, drain)
     await output.frame({ kind: 'end', epoch: this.epoch, records: output.takeCount(), drained: drain })
     this.ended = true
-    for (; !this.isCommitted(); await this.follower.wait(CARE_MS)) this.care()
+    for (const since = Date.now(); !this.isCommitted(); await this.follower.wait(CARE_MS)) {
+      this.care()
+      // Not before: records whose `start` was swallowed would come to a sink that cannot find us at the other end.
+      if (this.hasSink && Date.now() - since > HELD_MS) output.close?.()
+    }
   }
 
   /** Records and barriers, until there is no more to come. Returns what was read from at last. */
@@ -268,6 +276,7 @@ export class EpochSource {
     const sink = sinkOf(this.store, this.plan.group, this.generation)
     const alive = sink?.alive
     this.ticks = sink?.ticks ?? false
+    this.hasSink = sink !== undefined
     if (alive === false && !this.isCommitted()) throw this.notCommitted('the stage that commits has ended')
     // Stages leave after the sink alone.
     if (alive === undefined && pipe === 'closed') throw this.notCommitted('the next stage of the pipe has ended')

@@ -82,6 +82,9 @@ function withHead(source: ByteSource, head: Buffer): ByteSource {
   }
 }
 
+/** The stream ends within a record: its writer was killed. Thrown to unwind, since what has come of that record is no data of the user's. */
+export class TornRecord extends Error {}
+
 /**
  * The records of a stream with frames, up to the next frame: `read` says 0 there, as at the end of a file, and `takeFrame` says which it was.
  * `data` lines come out as the records that they hold; blank lines are reported and left out.
@@ -134,6 +137,7 @@ export class FrameSource implements ByteSource {
     return undefined
   }
 
+  /** At most `into` is filled; 0 at a frame and at the end. @throws TornRecord */
   read(into: Uint8Array): number | Promise<number> {
     const ready = this.ready()
     return ready ? ready.then(() => this.#take(into)) : this.#take(into)
@@ -157,6 +161,7 @@ export class FrameSource implements ByteSource {
   #take(into: Uint8Array): number {
     if (this.#record.length > 0) return this.#handOut(into)
     const n = this.#frame ? 0 : Math.max(0, Math.min(this.#limit - this.#at, into.length))
+    if (this.#ended && this.#at === this.#end && !this.#atLineStart) throw new TornRecord()
     this.#block.copy(into, 0, this.#at, this.#at + n)
     this.#at += n
     if (n > 0) this.#atLineStart = this.#block[this.#at - 1] === NEWLINE

@@ -16,6 +16,8 @@ export interface SourceOutput extends Omit<FrameOutput, 'frame'> {
   write(lines: Uint8Array): void
   flush(): void
   readonly count: number
+  /** Nothing more comes. Only where it is a pipe. */
+  close?(): void
   /** People have asked for an end: it comes after a last checkpoint. */
   readonly stopped?: boolean
 }
@@ -27,6 +29,7 @@ export class FramedOutput implements ByteSink, FrameOutput {
   readonly #output: Output
   #framed = false
   #records = 0
+  #closed = false
 
   constructor(output: Output) {
     this.#output = output
@@ -62,8 +65,14 @@ export class FramedOutput implements ByteSink, FrameOutput {
   }
   /** Says that this stage is there, and learns whether the next one is. @throws ReaderGone */
   alive(): void {
+    if (this.#closed) return
     this.#output.write(BLANK)
     this.#output.flush()
+  }
+  /** The next stage sees an end of input; this one goes on without an output. */
+  close(): void {
+    if (!this.#closed) this.#output.close()
+    this.#closed = true
   }
 }
 

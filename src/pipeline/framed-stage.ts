@@ -31,6 +31,7 @@ export class OperatorFrames implements FrameTaker {
   /** Undefined: what the operator holds would not survive. */
   readonly #kept: KeptState | undefined
   readonly #timers: boolean
+  readonly #noFrames: OperatorStage['noFrames']
   readonly #settings: RunSettings
   readonly #out: Collector
   readonly #output: FrameOutput
@@ -43,12 +44,18 @@ export class OperatorFrames implements FrameTaker {
 
   constructor(
     operator: Operator,
-    { parallel, snapshots, timers = false }: Pick<OperatorStage, 'parallel' | 'snapshots' | 'timers'>,
+    {
+      parallel,
+      snapshots,
+      noFrames,
+      timers = false,
+    }: Pick<OperatorStage, 'parallel' | 'snapshots' | 'noFrames' | 'timers'>,
     settings: RunSettings,
     { out, output, sides, inside = false }: OperatorSurroundings,
   ) {
     this.#operator = operator
     this.#timers = timers
+    this.#noFrames = noFrames
     this.#settings = settings
     this.#out = out
     this.#output = output
@@ -69,9 +76,10 @@ export class OperatorFrames implements FrameTaker {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
     if (!this.#kept) {
-      throw unwelcome(
+      const [why, way] = this.#noFrames ?? [
         `beck ${name} cannot take part in it with these options: what it holds would not survive a restart`,
-      )
+      ]
+      throw unwelcome(why, way)
     }
     if (this.#settings.table === 'pipe') throw tableInPipe(name)
     if (!this.#inside) refuseFileOutput(name)

@@ -6,7 +6,7 @@ import { escapeControls } from '../core/excerpt.ts'
 import { openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { OutputFolder, partName } from './output-folder.ts'
-import { readInputs } from './reader.ts'
+import { readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SpillFolder } from './spill.ts'
@@ -28,7 +28,13 @@ export async function runPartitions(
     try {
       const scanner = openScanner(stage.reads, settings)
       const partitioner = stage.open(stageContext(scanner, bad, counts, settings))
-      const read = readerSettings(settings, bad, output, false, progress)
+      const read: ReaderSettings = {
+        ...readerSettings(settings, bad, output, false, progress),
+        noFrames: [
+          `what beck ${settings.stage.name} writes with --out or --exec could not be committed with it`,
+          'end the pipe with append, and read the topic: … | beck append good; beck replay good | beck shuffle --by KEY --partitions 8 --out DIR',
+        ],
+      }
       await readInputs(scanner, files, (batch) => partitioner.processBatch(batch), read)
       if (stage.exec !== undefined) {
         const inputs = spillPartitions(stage.partitions, settings.tmp, (write) => partitioner.onEnd(write))

@@ -4,7 +4,7 @@ import type { Collector } from '../core/operator.ts'
 import { lineTooLong } from '../core/problems.ts'
 import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
-import { FrameSource, lookForFrames } from './frame-source.ts'
+import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
 import type { BarrierFrame, EndFrame, StartFrame, TaskFrame, WatermarkFrame } from './frames.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
@@ -31,6 +31,8 @@ export interface ReaderSettings {
   readonly onRecords?: (count: number) => void
   /** Loads who takes the control frames of standard input, when there are some. Without it such a stream is refused. */
   readonly frames?: () => Promise<FrameTaker>
+  /** Why it is refused, and what to write in its place. */
+  readonly noFrames?: readonly [why: string, way: string]
   /** The same for a stream that works partition by partition. */
   readonly tasks?: () => Promise<FrameTaker>
   /** Gets an input before it is read, once it is known what it is: with control frames, without, or a pipe that has ended at once. */
@@ -90,7 +92,10 @@ export async function readInputs(
       const source = settings.opened?.(plain, framed ? 'frames' : isVoid ? 'void' : 'plain') ?? plain
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
-        if (!settings.frames) throw unwelcome('this command cannot take part in it yet')
+        if (!settings.frames) {
+          const [why, way] = settings.noFrames ?? ['this command cannot take part in it']
+          throw unwelcome(why, way)
+        }
         return await readFramed(scanner, source, settings.frames, process, settings)
       }
       if ((await readInput(scanner, source, origin, process, settings)) === 'done') return
@@ -133,7 +138,13 @@ async function readFramed(
   let lines = 1
   for (;;) {
     const origin = new CountedOrigin(source.name, base, lines)
-    await readInput(scanner, framed, origin, process, counted)
+    try {
+      await readInput(scanner, framed, origin, process, counted)
+    } catch (error) {
+      // The end that is missing says so.
+      if (error instanceof TornRecord) return taker.finish(records + 1)
+      throw error
+    }
     base += origin.received
     lines = origin.lines + 1
     const frame = framed.takeFrame()
@@ -153,11 +164,13 @@ async function readFramed(
   }
 }
 
-/** A stream with frames came to who has no use for it. */
-export const unwelcome = (why: string): BeckError =>
+/** A stream with frames came to who has no use for it. @param way what to write in its place, where that is known */
+export const unwelcome = (why: string, way?: string): BeckError =>
   new BeckError('usage', {
     problem: `this pipe delivers exactly once (consume --exactly-once or --at-least-once), and ${why}`,
-    hint: 'such a pipe goes through map, filter and other commands that can take part, and ends with append, into or commit, which commit:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
+    hint:
+      way ??
+      'such a pipe goes through map, filter and other commands that can take part, and ends with append, into or commit, which commit:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
   })
 
 /** Reads one input to its end, or until the stage is 'done'. */

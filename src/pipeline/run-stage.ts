@@ -152,12 +152,13 @@ export async function runEncoder(
     const context = stageContext(scanner, bad, counts, settings)
     const encoder = stage.open(terminal ? { ...context, terminal } : context)
     try {
-      await readInputs(
-        scanner,
-        files,
-        (batch) => encoder.processBatch(batch, write),
-        readerSettings(settings, bad, output, false, progress),
-      )
+      await readInputs(scanner, files, (batch) => encoder.processBatch(batch, write), {
+        ...readerSettings(settings, bad, output, false, progress),
+        noFrames: [
+          `beck ${settings.stage.name} writes another format, for which nobody could commit`,
+          'end the pipe with append, and read the topic: … | beck append good; beck replay good | beck to csv\nor stand behind beck commit, at least once: beck consume clicks --group g --at-least-once | … | beck commit | beck to csv',
+        ],
+      })
     } catch (error) {
       if (error instanceof BeckError && error.code === 'bad-record') encoder.onStop?.(write)
       throw error

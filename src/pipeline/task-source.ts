@@ -24,6 +24,7 @@ export interface TaskPlan extends EpochPlan {
 const EPOCH_BYTES = 32 << 20
 const CARE_MS = 100
 const SINK_MS = 10_000
+const HELD_MS = 5_000
 
 /** A partition that this pipe works on: a pipeline of its own in the journal. */
 interface Task {
@@ -118,7 +119,10 @@ export class TaskSource {
     if (plan.drain) for (const task of this.tasks.values()) if (task.hasState) this.barrier(task, true)
     output.frame({ kind: 'end', epoch: 0, records: output.takeCount(), drained: plan.drain })
     this.ended = true
-    for (; !this.isCommitted(); await follower.wait(CARE_MS)) this.care(member)
+    for (const since = Date.now(); !this.isCommitted(); await follower.wait(CARE_MS)) {
+      this.care(member)
+      if (Date.now() - since > HELD_MS && this.hasSinks()) output.close()
+    }
   }
 
   /** Of topics with several partitions: by which fields records come to one. */
@@ -289,6 +293,13 @@ export class TaskSource {
     this.store.refresh()
     return [...this.tasks.values()].every(
       ({ name, generation, epoch }) => checkRun(this.store, { name, generation }).epoch >= epoch,
+    )
+  }
+
+  /** The sink has taken up all tasks. */
+  private hasSinks(): boolean {
+    return [...this.tasks.values()].every(
+      ({ name, generation }) => sinkIsAlive(this.store, name, generation) !== undefined,
     )
   }
 

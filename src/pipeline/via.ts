@@ -2,7 +2,7 @@ import type { ProcessStage } from '../core/spec.ts'
 import { Output } from './descriptor.ts'
 import { cutOff, refuseFileOutput } from './framed-stage.ts'
 import { countLines, FramedOutput } from './framed-output.ts'
-import { FrameSource, lookForFrames } from './frame-source.ts'
+import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
 import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
 import { Program } from './program.ts'
 import { unwelcome } from './reader.ts'
@@ -92,7 +92,14 @@ class FramedVia {
     const block = Buffer.allocUnsafeSlow(BLOCK)
     try {
       for (;;) {
-        const n = await input.read(block)
+        let n: number
+        try {
+          n = await input.read(block)
+        } catch (error) {
+          if (!(error instanceof TornRecord)) throw error
+          this.records++
+          break // the end that is missing says so
+        }
         if (n > 0) {
           for (const lines of this.withoutPings(block.subarray(0, n))) await this.take(lines)
           continue

@@ -61,6 +61,8 @@ describe('stages in a pipe with frames', () => {
       'between consume and filter barrier 5 is missing (barrier 6 came)',
     ],
     ['a lost end', whole.slice(0, whole.lastIndexOf('["$beck"')), 'without its "end", after barrier 6'],
+    ['a torn record', `${text(start)}{"a":1}\n{"a":`, 'without its "end", after barrier 4'],
+    ['a record without its newline', `${text(start)}{"a":1}`, 'without its "end", after barrier 4'],
     ['an end that is torn', whole.slice(0, -3), 'without its "end", after barrier 6'],
     ['a start that is torn', '["$beck",1,"start",{"sto', 'within its first line'],
   ])('%s: exit 4, and no end for the next stage', async (_, input, problem) => {
@@ -71,10 +73,10 @@ describe('stages in a pipe with frames', () => {
   })
 
   test.each([
-    [`beck sort --by a --check`, 'beck sort cannot take part'],
-    [`beck to csv`, 'this command cannot take part'],
+    [`beck sort --by a --check`, 'check the topic: beck replay'],
+    [`beck to csv`, 'beck to writes another format'],
     [`beck from json`, 'beck from makes records of other formats'],
-    [`beck shuffle --by a --partitions 2 --exec cat`, 'this command cannot take part'],
+    [`beck shuffle --by a --partitions 2 --exec cat`, 'what beck shuffle writes with --out or --exec'],
     [`beck filter true - /dev/null`, 'no other input beside it'],
   ])('%s is refused before anything is done', async (line, problem) => {
     const { exit, stderr, output } = await pipe(line, whole)
