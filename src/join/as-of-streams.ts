@@ -4,7 +4,7 @@ import type { Collector, EventTime, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
 import type { AsOfRules } from './as-of.ts'
 import type { EventTimes } from './broadcast.ts'
-import { Heap } from './heap.ts'
+import { Heap } from '../core/heap.ts'
 import { PairRecords, type PairRules } from './pair-records.ts'
 
 const PIECE = 1 << 18

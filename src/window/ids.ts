@@ -143,45 +143,6 @@ export class Slots {
   }
 }
 
-/** A binary heap of numbers, smallest first. */
-export class MinHeap {
-  readonly #items: number[] = []
-
-  get least(): number {
-    return this.#items[0] ?? Infinity
-  }
-
-  push(item: number): void {
-    const items = this.#items
-    let at = items.push(item) - 1
-    while (at > 0) {
-      const parent = (at - 1) >> 1
-      if ((items[parent] as number) <= item) break
-      items[at] = items[parent] as number
-      at = parent
-    }
-    items[at] = item
-  }
-
-  pop(): number {
-    const items = this.#items
-    const least = this.least
-    const last = items.pop()
-    if (last === undefined || items.length === 0) return least
-    let at = 0
-    for (;;) {
-      let child = 2 * at + 1
-      if (child >= items.length) break
-      if (child + 1 < items.length && (items[child + 1] as number) < (items[child] as number)) child++
-      if ((items[child] as number) >= last) break
-      items[at] = items[child] as number
-      at = child
-    }
-    items[at] = last
-    return least
-  }
-}
-
 /** Up to here the floor of a quotient is right (and much quicker than a remainder). */
 const MOST_EXACT = 2 ** 51
 

@@ -1,5 +1,5 @@
+import { Heap } from '../core/heap.ts'
 import type { EventTime } from '../core/operator.ts'
-import { MinHeap } from './ids.ts'
 
 /** The wheel has this many buckets a gap. */
 const BUCKETS_A_GAP = 64
@@ -11,7 +11,8 @@ export class SessionWheel {
   readonly #dueAt: (session: number) => EventTime
   readonly #bucketMs: number
   readonly #buckets = new Map<number, number[]>()
-  readonly #order = new MinHeap()
+  /** The buckets, the next one on top. */
+  readonly #order = new Heap<number>((a, b) => a < b)
   /** By session: the bucket that will wake it. Entries of other buckets are out of date. */
   #bucketOf = new Float64Array(0)
 
@@ -49,8 +50,8 @@ export class SessionWheel {
   /** Adds the sessions that are due to `due`; they are no longer scheduled. */
   takeDue(watermark: EventTime, due: number[]): void {
     this.nextDue = Infinity
-    while (this.#order.least * this.#bucketMs < watermark) {
-      const bucket = this.#order.pop()
+    for (let bucket; (bucket = this.#order.top) !== undefined && bucket * this.#bucketMs < watermark;) {
+      this.#order.pop()
       const sessions = this.#buckets.get(bucket) as number[]
       this.#buckets.delete(bucket)
       for (const session of sessions) {
@@ -62,6 +63,6 @@ export class SessionWheel {
       // Some of this bucket are not due: then none of the later ones is.
       if (this.#buckets.has(bucket)) break
     }
-    this.nextDue = Math.min(this.nextDue, this.#order.least * this.#bucketMs)
+    this.nextDue = Math.min(this.nextDue, (this.#order.top ?? Infinity) * this.#bucketMs)
   }
 }
