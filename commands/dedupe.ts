@@ -3,7 +3,7 @@ import { parseLength } from '../src/core/duration.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
-import { timeOptions } from '../src/join/time-options.ts'
+import { timeOptions } from '../src/core/time-options.ts'
 
 export const dedupe: CommandSpec = {
   name: 'dedupe',

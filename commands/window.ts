@@ -3,7 +3,7 @@ import { BeckError } from '../src/core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
-import { timeReader, type TimeUnit } from '../src/core/time.ts'
+import { timeReaderOf, timeSpellingOptions, zoneOption } from '../src/core/time-options.ts'
 import { ReferenceKeyTable } from '../src/ndjson/reference-keys.ts'
 import { AlignedWindows } from '../src/window/aligned.ts'
 import { RowChecks } from '../src/window/checks.ts'
@@ -82,14 +82,7 @@ export const window: CommandSpec = {
       description: 'windows of days follow its calendar; zone of times without one',
       default: 'UTC',
     },
-    {
-      flag: 'time-unit',
-      value: 'UNIT',
-      choices: ['s', 'ms', 'us', 'ns'],
-      description: 'of epoch numbers',
-      default: 'by magnitude',
-    },
-    { flag: 'time-format', value: 'FORMAT', description: "how times are written (strptime): '%d/%m/%Y %H:%M:%S'" },
+    ...timeSpellingOptions,
     {
       flag: 'emit',
       value: 'WHEN',
@@ -133,8 +126,7 @@ export const window: CommandSpec = {
     },
   ],
   async create({ program, options, args }): Promise<Stage> {
-    const zone =
-      options['tz'] === undefined ? undefined : (await import('../src/core/zone.ts')).openZone(options['tz'] as string)
+    const zone = await zoneOption(options)
     const kind = windowKind(options, zone)
     const { policy, everyMs } = policyOptions(options)
     const each = program[0] === 'each'
@@ -146,11 +138,7 @@ export const window: CommandSpec = {
       idleMs: positiveOption(options, 'idle'),
       everyMs,
     }
-    const reader = timeReader({
-      unit: options['time-unit'] as TimeUnit | undefined,
-      format: options['time-format'] as string | undefined,
-      toInstant: zone?.toInstant,
-    })
+    const reader = timeReaderOf(options, zone)
     const maxAheadMs = lengthOption(options, 'max-ahead') ?? Infinity
     const projection = new Projection()
     const path = processing ? undefined : parseFieldPath(options['time'] as string)

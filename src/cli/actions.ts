@@ -1,6 +1,6 @@
 import { BeckError } from '../core/errors.ts'
 import type { Arguments, OptionSpec } from '../core/spec.ts'
-import { suggest } from '../core/suggest.ts'
+import { choose } from './choose.ts'
 
 /** One of the things that a command like `beck topic ACTION` does. */
 export interface Action<Run> {
@@ -21,16 +21,7 @@ export function chooseAction<Run>(
   { program: [name = '', ...words], options }: Arguments,
   specs: readonly OptionSpec[],
 ): Run {
-  const names = Object.keys(actions)
-  const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-  if (!action) {
-    const suggestion = suggest(name, names)
-    throw new BeckError('usage', {
-      problem: `there is no action "${name}"`,
-      suggestion,
-      hint: suggestion ? undefined : `the actions are ${names.join(', ')}`,
-    })
-  }
+  const action = choose('action', actions, name)
   if (words.length > action.words) {
     const takes =
       action.words === 0 ? 'takes no name' : `takes ${action.words === 1 ? 'one name' : `${action.words} names`}`
@@ -41,7 +32,7 @@ export function chooseAction<Run>(
   }
   for (const { flag } of specs) {
     if (options[flag] === undefined || action.options?.includes(flag)) continue
-    const homes = names.filter((other) => actions[other]?.options?.includes(flag))
+    const homes = Object.keys(actions).filter((other) => actions[other]?.options?.includes(flag))
     throw new BeckError('bad-option', {
       option: `--${flag}`,
       problem: `does not belong to beck ${command} ${name}`,

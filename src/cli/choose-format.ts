@@ -1,5 +1,5 @@
 import { BeckError } from '../core/errors.ts'
-import { suggest } from '../core/suggest.ts'
+import { choose } from './choose.ts'
 
 /**
  * The format called `name`, if it knows all of the options.
@@ -11,19 +11,10 @@ export function chooseFormat<Format extends { readonly options: readonly string[
   name: string,
   options: Readonly<Record<string, unknown>>,
 ): Format {
-  const names = Object.keys(formats)
-  const format = Object.hasOwn(formats, name) ? formats[name] : undefined
-  if (!format) {
-    const suggestion = suggest(name, names)
-    throw new BeckError('usage', {
-      problem: `there is no format "${name}"`,
-      suggestion,
-      hint: suggestion ? undefined : `the formats are ${names.join(', ')}`,
-    })
-  }
+  const format = choose('format', formats, name)
   const wrong = Object.keys(options).find((option) => !format.options.includes(option))
   if (wrong === undefined) return format
-  const others = names.filter((other) => formats[other]?.options.includes(wrong))
+  const others = Object.keys(formats).filter((other) => formats[other]?.options.includes(wrong))
   throw new BeckError('bad-option', {
     option: `--${wrong}`,
     problem: `${name} has no such option`,

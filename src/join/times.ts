@@ -1,20 +1,14 @@
 import { BeckError } from '../core/errors.ts'
 import type { FieldPath } from '../core/field-path.ts'
-import { timeReader, type TimeUnit } from '../core/time.ts'
 import type { Arguments } from '../core/spec.ts'
+import { timeReaderOf, zoneOption } from '../core/time-options.ts'
 import { parseDuration } from '../core/duration.ts'
 import { TimeColumn } from '../window/times.ts'
 import type { EventTimes } from './broadcast.ts'
 
 /** Makes readers of event times, one a worker and side. @throws BeckError bad-option */
 export async function timesOf(options: Arguments['options']): Promise<(path: FieldPath, field: number) => EventTimes> {
-  const zone =
-    options['tz'] === undefined ? undefined : (await import('../core/zone.ts')).openZone(options['tz'] as string)
-  const reader = timeReader({
-    unit: options['time-unit'] as TimeUnit | undefined,
-    format: options['time-format'] as string | undefined,
-    toInstant: zone?.toInstant,
-  })
+  const reader = timeReaderOf(options, await zoneOption(options))
   return (path, field) => {
     const column = new TimeColumn(field, reader, options['time-format'] === undefined)
     return { read: (batch) => column.read(batch), problem: (batch, row) => column.problem(batch, row, path) }
