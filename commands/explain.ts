@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../src/core/spec.ts'
-import { jobArguments } from '../src/run/options.ts'
+import { jobArguments, withoutOption } from '../src/run/options.ts'
 
 export const explain: CommandSpec = {
   name: 'explain',
@@ -9,16 +9,7 @@ export const explain: CommandSpec = {
     'Nothing is run, read or opened.',
   program: [{ name: 'TEXT', description: 'a pipeline, or a file of one' }],
   files: false,
-  options: [
-    {
-      flag: 'without',
-      value: 'NAME',
-      repeat: true,
-      description:
-        'leave a rewrite of the plan out (again for more): fuse, projection, filter-first, partial, top-n, threads',
-    },
-    { flag: 'json', description: 'as one JSON document' },
-  ],
+  options: [withoutOption, { flag: 'json', description: 'as one JSON document' }],
   common: ['args', 'store'],
   cost: { time: 'O(text)', memory: 'O(text)' },
   errors: ['usage', 'unknown-command', 'no-such-file'],

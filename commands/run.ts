@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../src/core/spec.ts'
-import { jobArguments } from '../src/run/options.ts'
+import { jobArguments, withoutOption } from '../src/run/options.ts'
 
 export const run: CommandSpec = {
   name: 'run',
@@ -13,13 +13,7 @@ export const run: CommandSpec = {
   program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', optional: true }],
   files: false,
   options: [
-    {
-      flag: 'without',
-      value: 'NAME',
-      repeat: true,
-      description:
-        'leave a rewrite of the plan out (again for more): fuse, projection, filter-first, partial, top-n, threads',
-    },
+    withoutOption,
     {
       flag: 'mode',
       value: 'MODE',
