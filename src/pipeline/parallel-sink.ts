@@ -182,9 +182,13 @@ export class ParallelInput {
         parts: { plan: stage.plan, slots: this.#slots.shared, thread, memory },
       }),
     )
+    let running = this.#workers.length
     for (const worker of this.#workers) {
       worker.once('error', (error) => (this.#broken ??= { error }))
-      worker.once('exit', () => (this.#broken ??= { error: new Error('a worker thread ended early') }))
+      worker.once('exit', (code) => {
+        // One that has no task left may end while others still work.
+        if (--running === 0 || code !== 0) this.#broken ??= { error: new Error('a worker thread ended early') }
+      })
     }
     this.#maker = new Maker(stage, work.inputs)
     this.scanner = openScanner(stage.reads, work.settings, { blockBytes: PART_BYTES })

@@ -97,6 +97,8 @@ export async function runParallel(
 
   const failure = results.find((result) => result.failure)?.failure
   if (failure) throw revive(failure)
+  // Threads that were stopped drop what they hold back: that must never look like success.
+  if (!turns.isAt(taskCount(task.inputs))) throw new Error('threads were stopped before all output was written')
   if (stage.parallel === 'merge') {
     const operator = ours.operator as MergeableOperator
     for (const { state } of results.slice(1)) operator.mergeState(state)
@@ -198,14 +200,20 @@ export class TaskFiles {
   }
 }
 
-/** Settles when the worker has answered; a worker that dies stops the run. */
+/** Settles when the worker has answered; a worker that dies before stops the run. */
 export function listen(worker: Worker, turns: Turns): Promise<WorkerResult> {
   return new Promise((resolve) => {
+    let answered = false
     const died = (error: unknown): void => {
+      // Whoever has answered may end: others still wait for their turn to write.
+      if (answered) return
       turns.stop()
       resolve({ counts: [], deadLetters: 0, failure: { kind: 'bug', error } })
     }
-    worker.once('message', resolve)
+    worker.once('message', (result: WorkerResult) => {
+      answered = true
+      resolve(result)
+    })
     worker.once('error', died)
     worker.once('exit', () => died(new Error('a worker thread ended early')))
   })

@@ -30,6 +30,16 @@ it.each(['--type left', '--type full', '--type anti', '--nest r', '--merge', '--
   },
 )
 
+it('loses nothing when more threads than cores end at different times', async () => {
+  const lines = (workers: number): Promise<string> =>
+    shell(`taskset -c 0 beck join right --on k --type anti --workers ${workers} left | cksum`, {
+      cwd: folder,
+      timeoutMs: 60_000,
+    }).then(({ stdout }) => stdout.toString())
+  const one = await lines(1)
+  for (let run = 0; run < 4; run++) expect(await lines(4)).toBe(one)
+})
+
 it('counts what each thread has of the table', async () => {
   const run = (workers: number) =>
     shell(`beck join right --on k --memory 20MB --workers ${workers} left`, { cwd: folder, timeoutMs: 60_000 })
