@@ -88,13 +88,17 @@ const bytesOf = (handle: StateHandle | null): number => filesOf(handle).reduce((
 const stateBytes = ({ handles }: PipelineState): number =>
   (handles as readonly (StateHandle | null)[]).reduce((sum, handle) => sum + bytesOf(handle), 0)
 
+/** What is committed of the topics it reads; of a task: of its own partition. */
+function offsetsOf(store: Store, name: string) {
+  const group = groupOf(name)
+  const all = [...store.state.group(group).offsets]
+  return name === group ? all : all.filter(([partition]) => taskName(group, partition) === name)
+}
+
 /** Records of the topics it reads that are not committed. */
 function lag(store: Store, name: string): number {
   let records = 0
-  const group = groupOf(name)
-  for (const [partition, offset] of store.state.group(group).offsets) {
-    // Of a task: its own partition.
-    if (name !== group && taskName(group, partition) !== name) continue
+  for (const [partition, offset] of offsetsOf(store, name)) {
     records += (store.state.partition(partition)?.next ?? offset) - offset
   }
   return records
@@ -118,6 +122,10 @@ function list(store: Store, _: string, io: ToolIo): void {
 }
 
 function describe(store: Store, name: string, io: ToolIo): void {
+  for (const one of named(store, name)) describeOne(store, one, io)
+}
+
+function describeOne(store: Store, name: string, io: ToolIo): void {
   const state = known(store, name)
   line(io, {
     ...summary(store, name, state),
@@ -128,14 +136,18 @@ function describe(store: Store, name: string, io: ToolIo): void {
     state: (state.handles as readonly (StateHandle | null)[]).map(
       (handle) => handle && { file: handle.file, files: filesOf(handle).length, bytes: bytesOf(handle) },
     ),
-    offsets: Object.fromEntries(store.state.group(name).offsets),
+    offsets: Object.fromEntries(offsetsOf(store, name)),
   })
 }
 
-function reset(store: Store, name: string, io: ToolIo, execute: boolean): void {
-  // Of a group that works partition by partition, all of it.
+/** Of a group that works partition by partition, all of it. */
+function named(store: Store, name: string): readonly string[] {
   const all = pipelinesOf(store, name)
-  const names = all.length > 0 ? all : [name]
+  return all.length > 0 ? all : [name]
+}
+
+function reset(store: Store, name: string, io: ToolIo, execute: boolean): void {
+  const names = named(store, name)
   for (const one of names) {
     const state = known(store, one)
     line(io, { pipeline: one, epoch: state.epoch, stateBytes: stateBytes(state), executed: execute })

@@ -112,15 +112,15 @@ class SideFile {
 
   begin(): void {
     if (!this.#waiting) return
-    if (!this.#keeps && this.#isRegular()) this.#try(() => ftruncateSync(this.#fd, 0))
+    if (!this.#keeps && this.#isOurs()) this.#try(() => ftruncateSync(this.#fd, 0))
     this.#start(true)
   }
 
   restore(committed: SideState | undefined, isFirst: boolean): void {
-    if (!this.#isRegular()) {
+    if (!this.#isOurs()) {
       throw new BeckError('file', {
         file: this.#file,
-        problem: 'is no regular file, and only one of those can go on where the last commit left it',
+        problem: 'is no regular file of its own, and only one of those can go on where the last commit left it',
         hint: 'name a file; in a pipe that delivers exactly once nothing else can be committed',
       })
     }
@@ -186,8 +186,13 @@ class SideFile {
     closeSync(this.#fd)
   }
 
-  #isRegular(): boolean {
-    return fstatSync(this.#fd).isFile()
+  /** A regular file, and not where our messages or records go: /dev/stderr is whatever log the shell has put there, with what others wrote. */
+  #isOurs(): boolean {
+    const stat = fstatSync(this.#fd)
+    const isStandard = [1, 2]
+      .map((fd) => fstatSync(fd))
+      .some((other) => other.dev === stat.dev && other.ino === stat.ino)
+    return stat.isFile() && !isStandard
   }
 
   #try<Result>(work: () => Result): Result {
