@@ -5,14 +5,10 @@ import type { Collector, EventTime } from '../core/operator.ts'
 import type { Engine, EngineState, Policy, Rows } from './engine.ts'
 import { FedWindows, type FedParts } from './fed-windows.ts'
 import { Slots, SlotsByKey } from './ids.ts'
+import { OpenPanes, type Pane, type PaneState } from './open-panes.ts'
 import { firstWindow, lastWindow, type Panes } from './panes.ts'
 import type { Standing } from './results.ts'
 import type { SpilledWindows } from './spilled.ts'
-
-interface Pane {
-  readonly index: number
-  slots: SlotsByKey
-}
 
 interface AlignedParts extends FedParts {
   /** Where slots come from, when others use some too. */
@@ -25,13 +21,8 @@ interface AlignedParts extends FedParts {
 
 /** What a snapshot holds: of panes and of what stands, the entries that came or changed since the last one. */
 interface AlignedState {
-  /** All open panes; entries before `from` are as they were. */
-  readonly panes: readonly {
-    readonly index: number
-    readonly from: number
-    readonly keys: Uint32Array
-    readonly slots: Uint32Array
-  }[]
+  /** All open panes. */
+  readonly panes: readonly PaneState[]
   readonly nextWindow: number
   readonly nextDue: number
   /** All windows that something stands of. */
@@ -42,8 +33,6 @@ interface AlignedState {
 /** What has happened since the last snapshot. */
 class AlignedChanges {
   readonly slots = new ChangedSlots()
-  /** How many entries of a pane the last snapshot knows. */
-  known = new WeakMap<SlotsByKey, number>()
   /** By window: keys of which something else stands now. */
   readonly standing = new Map<number, Set<number>>()
 
@@ -64,8 +53,8 @@ export class AlignedWindows extends FedWindows implements Engine {
   readonly #slots: Slots
   readonly #ordered: boolean
   readonly #spilled: SpilledWindows | undefined
-  /** By index. Freed when no window can need them. */
-  readonly #open: Pane[] = []
+  /** Freed when no window can need them. */
+  readonly #open = new OpenPanes()
   /** Windows before this one have fired. */
   #nextWindow = -Infinity
   /** The watermark at which the next window fires. */
@@ -174,7 +163,7 @@ export class AlignedWindows extends FedWindows implements Engine {
   }
 
   settle(out: Collector): void {
-    this.content.settle?.(this.#slots, () => this.#open.flatMap(({ slots }) => slots.slots))
+    this.content.settle?.(this.#slots, () => this.#open.slots())
     const spilled = this.#spilled
     if (!spilled) return
     spilled.settle(out)
@@ -202,12 +191,12 @@ export class AlignedWindows extends FedWindows implements Engine {
   }
 
   markKeys(marks: Uint8Array): void {
-    for (const pane of this.#open) for (const key of pane.slots.keys) marks[key] = 1
+    this.#open.markKeys(marks)
     for (const keys of this.#standing.values()) for (const key of keys.keys()) marks[key] = 1
   }
 
   renumberKeys(ids: Uint32Array): void {
-    for (const pane of this.#open) pane.slots.renumber(ids)
+    this.#open.renumberKeys(ids)
     for (const [window, keys] of this.#standing) {
       this.#standing.set(window, new Map([...keys].map(([key, standing]) => [ids[key] as number, standing])))
     }
@@ -221,11 +210,7 @@ export class AlignedWindows extends FedWindows implements Engine {
     const spilled = this.#spilled?.active ? this.#spilled : undefined
     if (spilled) this.#takeBack(spilled)
     const before = whole || spilled ? undefined : this.#changes
-    const panes = this.#open.map(({ index, slots }) => {
-      const from = before?.known.get(slots) ?? 0
-      const [keys, own] = [slots.keys, slots.slots].map((list) => Uint32Array.from(from ? list.slice(from) : list))
-      return { index, from, keys: keys as Uint32Array, slots: own as Uint32Array }
-    })
+    const panes = this.#open.snapshot(before === undefined)
     const standing = before
       ? new Map([...this.#standing].map(([window, keys]) => [window, changedOf(keys, before.standing.get(window))]))
       : this.#standing
@@ -243,7 +228,7 @@ export class AlignedWindows extends FedWindows implements Engine {
 
   #watchChanges(): void {
     this.#changes = new AlignedChanges()
-    for (const { slots } of this.#open) this.#changes.known.set(slots, slots.keys.length)
+    this.#open.watch()
   }
 
   restore({ watermark, slots, own }: EngineState): void {
@@ -252,15 +237,7 @@ export class AlignedWindows extends FedWindows implements Engine {
     this.#nextWindow = nextWindow
     this.#nextDue = nextDue
     this.#slots.makeRoom(slots.reduce((most, slot) => Math.max(most, slot + 1), 0))
-    const known = new Map(this.#open.map((pane) => [pane.index, pane]))
-    this.#open.length = 0
-    for (const { index, from, keys, slots } of panes) {
-      const pane = (from > 0 && known.get(index)) || { index, slots: new SlotsByKey() }
-      if (from > 0) known.delete(index)
-      pane.slots.setAll(keys, slots)
-      this.#open.push(pane)
-    }
-    for (const pane of known.values()) for (const slot of pane.slots.slots) this.content.clear(slot)
+    for (const pane of this.#open.restore(panes)) for (const slot of pane.slots.slots) this.content.clear(slot)
     for (const window of this.#standing.keys()) if (!standing.has(window)) this.#standing.delete(window)
     for (const [window, keys] of standing) {
       this.#standing.set(window, new Map([...(this.#standing.get(window) ?? []), ...keys]))
@@ -297,25 +274,10 @@ export class AlignedWindows extends FedWindows implements Engine {
     this.feedRows(batch, from, to, this.#changes?.slots, this.#slots.size)
   }
 
-  /** The place of the first open pane at or after an index. */
-  #search(index: number): number {
-    const open = this.#open
-    let low = 0
-    let high = open.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((open[middle] as Pane).index < index) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
   #paneAt(index: number): Pane {
-    const at = this.#search(index)
-    const known = this.#open[at]
-    if (known?.index === index) return known
-    const pane = { index, slots: new SlotsByKey() }
-    this.#open.splice(at, 0, pane)
+    const known = this.#open.find(index)
+    if (known) return known
+    const pane = this.#open.add(index)
     const first = Math.max(firstWindow(this.#panes, index), this.#nextWindow)
     if (first <= lastWindow(this.#panes, index)) {
       this.#nextDue = Math.min(this.#nextDue, this.#endOf(first) + this.grace)
@@ -350,7 +312,7 @@ export class AlignedWindows extends FedWindows implements Engine {
       for (const slot of pane.slots.slots) this.#release(slot)
       this.#spilled?.forget(pane.index)
     }
-    this.#open.splice(0, freed)
+    this.#open.removeFirst(freed)
     for (const window of this.#standing.keys()) if (gone(window)) this.#standing.delete(window)
   }
 
@@ -369,16 +331,14 @@ export class AlignedWindows extends FedWindows implements Engine {
     this.#slots.giveBack(slot)
   }
 
+  /** The open ones of a window. */
+  #panesOf(window: number): Pane[] {
+    return this.#open.between(window, window + this.#panes.size)
+  }
+
   /** A window's results: all of its keys in order, those left out that were emitted and have not changed since. */
   #emitWindow(window: number): void {
-    const { size } = this.#panes
-    const first = this.#search(window)
-    const own: Pane[] = []
-    for (let at = first; at < this.#open.length; at++) {
-      const pane = this.#open[at] as Pane
-      if (pane.index >= window + size) break
-      own.push(pane)
-    }
+    const own = this.#panesOf(window)
     // What is on disk cannot be put together while a batch is worked on; and results keep their order.
     if (this.#spilled && (this.#spilled.waits || own.some(({ index }) => this.#spilled?.has(index)))) {
       for (const pane of own) this.#spill(this.#spilled, pane)
@@ -398,7 +358,7 @@ export class AlignedWindows extends FedWindows implements Engine {
   }
 
   #emitKey(window: number, key: number, panes?: readonly Pane[]): void {
-    const own = panes ?? this.#open.filter(({ index }) => index >= window && index < window + this.#panes.size)
+    const own = panes ?? this.#panesOf(window)
     let slot = -1
     let merged = false
     for (const pane of own) {
