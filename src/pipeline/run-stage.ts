@@ -107,6 +107,7 @@ export async function runSink(
         failure = { error }
       }
     }, TIMER_MS)
+    let framed = false
     try {
       const process = (batch: RecordBatch): void => {
         check()
@@ -120,15 +121,23 @@ export async function runSink(
           ...reading,
           onIdle: () => sink.onIdle(),
           turn: () => sink.ready?.(),
-          frames: async () => new (await import('./framed-stage.ts')).SinkFrames(sink, settings),
+          frames: async () => {
+            framed = true
+            return new (await import('./framed-stage.ts')).SinkFrames(sink, settings)
+          },
           tasks: async () => new (await import('./task-frames.ts')).SinkTasks(sink, settings),
         })
       }
       check()
       await sink.onEnd()
     } catch (error) {
-      if (error instanceof BeckError && error.code === 'bad-record') await sink.onIdle()
-      throw error
+      if (!(error instanceof BeckError && error.code === 'bad-record')) throw error
+      await sink.onIdle()
+      if (!framed) throw error
+      // The end of such a pipe has no state in which a file beside it could be kept.
+      const hint =
+        'nothing of this epoch is committed; keep bad records apart before the end of the pipe: … | beck filter true --dead-letter bad | …'
+      throw new BeckError(error.code, { ...error.facts, hint }, { cause: error })
     } finally {
       clearInterval(timer)
       threads?.close()
