@@ -40,7 +40,7 @@ export const run: CommandSpec = {
       flag: 'split',
       value: 'SIZE',
       description: 'parallel: how much of a file a task reads',
-      default: 'some tasks a worker, 4MiB to 128MiB',
+      default: 'some tasks a worker, 4MiB to 256MiB',
     },
     { flag: 'stats', value: 'FORMAT', choices: ['json'], description: 'parallel: what each phase did, on stderr' },
     {

@@ -34,6 +34,7 @@ export interface BatchOptions {
 /** A worker is kept busy by several tasks, so that all of them end together; none is so small that its start counts. */
 const TASKS_PER_WORKER = 4
 const SMALLEST_SPLIT = 4 << 20
+const SMALLEST_SPLIT_OPTION = 16 << 10
 const LARGEST_SPLIT = 256 << 20
 
 /** @throws BeckError usage, bad-option */
@@ -52,12 +53,23 @@ export function batchOptions(
   return {
     ...common,
     out: options['out'] as string | undefined,
-    splitBytes: options['split'] === undefined ? undefined : parseSize(options['split'] as string, '--split'),
+    splitBytes: options['split'] === undefined ? undefined : splitOption(options['split'] as string),
     attempts,
     speculate: options['speculate'] === true,
     stats: options['stats'] === 'json',
     without: (options['without'] ?? []) as readonly string[],
   }
+}
+
+/** Bytes. Refused is what would cut a file into no end of tasks: 0, or a number that was meant as MiB. @throws BeckError bad-option */
+function splitOption(text: string): number {
+  const bytes = parseSize(text, '--split')
+  if (bytes >= SMALLEST_SPLIT_OPTION) return bytes
+  throw new BeckError('bad-option', {
+    option: '--split',
+    problem: `"${text}" is too small: a task reads at least 16KiB`,
+    hint: 'write --split 64MiB',
+  })
 }
 
 /** Runs a pipeline in tasks. Returns the exit code; undefined where it cannot be cut into tasks, and need not. @throws BeckError */
