@@ -169,6 +169,15 @@ export function fileError(error: unknown, file: string): unknown {
   return new BeckError('file', { file, problem: plain[code] ?? message }, { cause: error })
 }
 
+/** Does something with a file; a file-system error becomes ours. @throws BeckError no-such-file, disk-full, file */
+export function atFile<Result>(file: string, action: () => Result): Result {
+  try {
+    return action()
+  } catch (error) {
+    throw fileError(error, file)
+  }
+}
+
 const plain: Record<string, string> = {
   EACCES: 'permission denied',
   EPERM: 'not permitted',

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { BeckError, fileError } from '../core/errors.ts'
+import { atFile, BeckError } from '../core/errors.ts'
 import { writeAll } from './descriptor.ts'
 
 /** Names of files that are being written. A killed run leaves them behind; the next one in the folder removes them. */
@@ -16,8 +16,8 @@ export class OutputFolder {
   /** @throws BeckError file */
   constructor(folder: string) {
     this.#folder = folder
-    this.#do(() => mkdirSync(folder, { recursive: true }))
-    for (const name of this.#do(() => readdirSync(folder))) {
+    atFile(folder, () => mkdirSync(folder, { recursive: true }))
+    for (const name of atFile(folder, () => readdirSync(folder))) {
       if (UNFINISHED.test(name)) {
         rmSync(join(folder, name), { force: true })
         continue
@@ -34,16 +34,16 @@ export class OutputFolder {
   create(name: string): { readonly fd: number; write(bytes: Uint8Array): void; finish(): void } {
     const place = join(this.#folder, name)
     const unfinished = join(this.#folder, `.beck-${process.pid}-${name}`)
-    const fd = this.#do(() => openSync(unfinished, 'w'), place)
+    const fd = atFile(place, () => openSync(unfinished, 'w'))
     return {
       fd,
       write: (bytes) => void writeAll(fd, bytes, place),
       finish: () =>
-        this.#do(() => {
+        atFile(place, () => {
           fsyncSync(fd)
           closeSync(fd)
           renameSync(unfinished, place)
-        }, place),
+        }),
     }
   }
 
@@ -56,14 +56,6 @@ export class OutputFolder {
   abandon(): void {
     for (const name of readdirSync(this.#folder)) {
       if (UNFINISHED.test(name)) rmSync(join(this.#folder, name), { force: true })
-    }
-  }
-
-  #do<Result>(action: () => Result, file = this.#folder): Result {
-    try {
-      return action()
-    } catch (error) {
-      throw fileError(error, file)
     }
   }
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { BeckError, fileError } from '../core/errors.ts'
+import { atFile, BeckError } from '../core/errors.ts'
 import { expandGlob } from './glob.ts'
 
 /**
@@ -48,11 +48,7 @@ export function plainWords({ words }: StageText, pipeline: (index: number) => st
 
 /** Reads the file of a job. @throws BeckError no-such-file, file */
 export function readJob(file: string): JobSource {
-  try {
-    return { name: file, text: readFileSync(file, 'utf8').replace(/^\uFEFF/, '') }
-  } catch (error) {
-    throw fileError(error, file)
-  }
+  return { name: file, text: atFile(file, () => readFileSync(file, 'utf8')).replace(/^\uFEFF/, '') }
 }
 
 /** `JOB.beck:3:12`; columns count characters from 1. */

@@ -2,7 +2,7 @@ import { closeSync, fdatasyncSync, linkSync, mkdirSync, openSync, readdirSync, r
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { RecordBatch } from '../../core/batch.ts'
-import { BeckError, fileError } from '../../core/errors.ts'
+import { atFile, BeckError } from '../../core/errors.ts'
 import type { Epoch, EpochSink, PipelineStart, Sink, SinkContext } from '../../core/spec.ts'
 import { realEnv, removeIfThere } from '../../log/env.ts'
 import type { OutsideSink, PartFile } from '../../log/pipelines.ts'
@@ -213,13 +213,5 @@ class OpenPart {
   abandon(): void {
     closeSync(this.fd)
     removeIfThere(realEnv, this.path)
-  }
-}
-
-function atFile<Result>(file: string, action: () => Result): Result {
-  try {
-    return action()
-  } catch (error) {
-    throw fileError(error, file)
   }
 }

@@ -14,7 +14,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { BeckError, fileError } from '../../core/errors.ts'
+import { atFile, BeckError } from '../../core/errors.ts'
 import { type Identity, identify, isAlive } from '../../log/identity.ts'
 import { removeLeftOvers } from '../../pipeline/spill.ts'
 import type { JobInput } from './splits.ts'
@@ -69,7 +69,7 @@ export class JobFolder {
 
   /** For a job whose result goes to standard output. @throws BeckError file */
   static temporary(tmp: string): JobFolder {
-    return orFileError(tmp, () => {
+    return atFile(tmp, () => {
       removeLeftOvers(tmp, TEMPORARY)
       return new JobFolder(mkdtempSync(join(tmp, `${TEMPORARY}${process.pid}-`)), undefined)
     })
@@ -78,8 +78,8 @@ export class JobFolder {
   /** A new or empty folder. @throws BeckError file */
   static create(out: string, header: JobHeader): JobFolder {
     const folder = new JobFolder(out, out)
-    orFileError(out, () => mkdirSync(out, { recursive: true }))
-    const there = orFileError(out, () => readdirSync(out))
+    atFile(out, () => mkdirSync(out, { recursive: true }))
+    const there = atFile(out, () => readdirSync(out))
     if (there.length > 0) {
       const begun = there.includes(JOB)
       throw new BeckError('file', {
@@ -88,7 +88,7 @@ export class JobFolder {
         hint: begun ? `go on with it: beck run --resume ${out}` : 'name a new folder, or one that is empty',
       })
     }
-    orFileError(folder.#job, () => {
+    atFile(folder.#job, () => {
       mkdirSync(folder.#job)
       folder.#lock()
       // The header comes whole or not at all.
@@ -111,7 +111,7 @@ export class JobFolder {
         hint: "start one: beck run --mode parallel --out DIR 'TEXT'",
       })
     }
-    return orFileError(path, () => {
+    return atFile(path, () => {
       folder.#lock()
       const bytes = readFileSync(path, 'utf8')
       // A line without its end was being written when the driver died: that task is not done.
@@ -145,7 +145,7 @@ export class JobFolder {
   /** An attempt has made it. @throws BeckError */
   finish(task: string, attempt: string, counts: TaskCounts): void {
     const place = join(this.#job, task)
-    orFileError(place, () => {
+    atFile(place, () => {
       // Of a driver that died between this and the journal's line.
       rmSync(place, { recursive: true, force: true })
       if (this.#out !== undefined) syncFolder(attempt)
@@ -167,25 +167,25 @@ export class JobFolder {
   publish(task: string, file: string, name: string): void {
     const from = this.result(task, file)
     const to = join(this.#folder, name)
-    orFileError(to, () => {
+    atFile(to, () => {
       if (existsSync(from)) renameSync(from, to)
     })
   }
 
   /** Goes to the folder that the job was started in. @throws BeckError file */
   enter(cwd: string): void {
-    orFileError(cwd, () => process.chdir(cwd))
+    atFile(cwd, () => process.chdir(cwd))
   }
 
   /** Writes a file of the output, which appears when `write` has returned 0. Returns what that returns. @throws BeckError */
   async write(name: string, write: (fd: number, path: string) => Promise<number>): Promise<number> {
     const to = join(this.#folder, name)
     const draft = join(this.#job, name)
-    const fd = orFileError(to, () => openSync(draft, 'w'))
+    const fd = atFile(to, () => openSync(draft, 'w'))
     try {
       const exit = await write(fd, to)
       if (exit !== 0) return exit
-      orFileError(to, () => {
+      atFile(to, () => {
         fsyncSync(fd)
         renameSync(draft, to)
       })
@@ -199,7 +199,7 @@ export class JobFolder {
   succeed(): void {
     if (this.#out !== undefined) {
       const out = this.#out
-      orFileError(out, () => {
+      atFile(out, () => {
         syncFolder(out)
         closeSync(openSync(join(out, SUCCESS), 'w'))
         syncFolder(out)
@@ -298,13 +298,5 @@ function syncFolder(path: string): void {
     fsyncSync(fd)
   } finally {
     closeSync(fd)
-  }
-}
-
-function orFileError<Result>(file: string, action: () => Result): Result {
-  try {
-    return action()
-  } catch (error) {
-    throw fileError(error, file)
   }
 }

@@ -8,7 +8,7 @@ import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
-import { allRewrites, chooseRewrites, rewritePlan } from '../rewrite.ts'
+import { chooseRewrites, rewritePlan, type Rewrites } from '../rewrite.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
@@ -174,6 +174,7 @@ class BatchJob {
   readonly #plan: BatchPlan
   readonly #folder: JobFolder
   readonly #options: BatchOptions
+  readonly #rewrites: Rewrites
   readonly #host: Host
   readonly #terminal: Terminal
   readonly #driver: BatchDriver
@@ -189,6 +190,7 @@ class BatchJob {
   ) {
     this.#folder = folder
     this.#options = options
+    this.#rewrites = chooseRewrites(header.without)
     this.#host = host
     this.#terminal = terminal
     const splits = cutInputs(plan.inputs, header.splitBytes)
@@ -256,7 +258,7 @@ class BatchJob {
     const [first, ...more] = this.#plan.rest as [CommandStage, ...CommandStage[]]
     const stages = [this.#plan.merges ? merged(first, results) : reading(first, results), ...more]
     const { out } = this.#options
-    const surroundings = { terminal: this.#terminal, spawn: this.#host.spawn, rewrites: allRewrites }
+    const surroundings = { terminal: this.#terminal, spawn: this.#host.spawn, rewrites: this.#rewrites }
     if (out === undefined) return runFused(stages, surroundings)
     const name = partOf(stages.at(-1) as CommandStage)
     return this.#folder.write(name, (fd, path) => runFused(stages, surroundings, new Output(fd, path)))

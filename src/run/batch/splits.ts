@@ -1,5 +1,5 @@
 import { closeSync, openSync, type Stats, statSync } from 'node:fs'
-import { BeckError, fileError } from '../../core/errors.ts'
+import { atFile, BeckError, fileError } from '../../core/errors.ts'
 import { FileRange, lineStart, openSource, rangeableSize, type ByteSource } from '../../pipeline/source.ts'
 
 /** A file that a job reads, and what it was like when the job was planned. */
@@ -80,10 +80,4 @@ export function checkUnchanged({ file, size, modifiedMs }: JobInput): void {
   })
 }
 
-function look(file: string): Stats {
-  try {
-    return statSync(file)
-  } catch (error) {
-    throw fileError(error, file)
-  }
-}
+const look = (file: string): Stats => atFile(file, () => statSync(file))

@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import type { GroupState } from '../../aggregate/group-by.ts'
-import { fileError } from '../../core/errors.ts'
+import { atFile } from '../../core/errors.ts'
 import type { MergeableOperator, SpillFile, SpillHandle, StageContext } from '../../core/operator.ts'
 import type { OperatorStage, ToolStage } from '../../core/spec.ts'
 import { collectInto, openScanner, stageContext } from '../../pipeline/context.ts'
@@ -25,14 +25,12 @@ export function namedSpills(folder: string): StageContext['spill'] {
   const files = new SpillFolder(folder)
   return (known): SpillFile => {
     if (known) return files.create(known)
-    try {
+    return atFile(folder, () => {
       const draft = join(folder, 'spill')
       const fd = openSync(draft, 'wx+', 0o600)
       renameSync(draft, join(folder, spillName(fd)))
       return files.create({ fd, size: 0 })
-    } catch (error) {
-      throw fileError(error, folder)
-    }
+    })
   }
 }
 
@@ -71,9 +69,5 @@ export function mergedStates(
 /** The operator closes it. */
 function openSpill(folder: string, { fd, size }: SpillHandle): SpillHandle {
   const file = join(folder, spillName(fd))
-  try {
-    return { fd: openSync(file, 'r+'), size }
-  } catch (error) {
-    throw fileError(error, file)
-  }
+  return { fd: atFile(file, () => openSync(file, 'r+')), size }
 }

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Registry } from '../../cli/registry.ts'
-import { BeckError, Exit, fileError } from '../../core/errors.ts'
+import { atFile, BeckError, Exit } from '../../core/errors.ts'
 import type { MergeableOperator } from '../../core/operator.ts'
 import type { DecoderStage, OperatorStage, PartitionStage, Stage } from '../../core/spec.ts'
 import { createScanner } from '../../ndjson/index.ts'
@@ -79,7 +79,7 @@ class TaskRun {
   async run(registry: Registry): Promise<TaskAnswer> {
     const started = performance.now()
     const { stages, folder } = this.#order
-    orFileError(folder, () => mkdirSync(folder))
+    atFile(folder, () => mkdirSync(folder))
     const made: Stage[] = []
     for (const { command, args } of stages) {
       const load = registry[command]
@@ -335,7 +335,7 @@ class TaskFile {
   constructor(path: string, lasting: boolean) {
     this.#path = path
     this.#lasting = lasting
-    this.#fd = orFileError(path, () => openSync(path, 'wx', 0o666))
+    this.#fd = atFile(path, () => openSync(path, 'wx', 0o666))
     this.output = new Output(this.#fd, path)
   }
 
@@ -343,7 +343,7 @@ class TaskFile {
   finish(): void {
     if (this.#fd < 0) return
     this.output.flush()
-    orFileError(this.#path, () => {
+    atFile(this.#path, () => {
       this.size = fstatSync(this.#fd).size
       if (this.#lasting) fsyncSync(this.#fd)
     })
@@ -353,13 +353,5 @@ class TaskFile {
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd)
     this.#fd = -1
-  }
-}
-
-function orFileError<Result>(file: string, action: () => Result): Result {
-  try {
-    return action()
-  } catch (error) {
-    throw fileError(error, file)
   }
 }
