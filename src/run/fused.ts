@@ -375,12 +375,21 @@ class FusedRun {
 
 /** The first Ctrl-C (or SIGTERM) asks for an end at the next checkpoint, the second one is that of any program. Returns what ends it. */
 function stopAtCheckpoint(ask: (code: number) => void): () => void {
-  const asked = (_: NodeJS.Signals, number: number): void => ask(128 + number)
   const signals = ['SIGINT', 'SIGTERM'] as const
-  for (const signal of signals) process.once(signal, asked)
-  return () => {
+  let isAsked = false
+  const asked = (signal: NodeJS.Signals, number: number): void => {
+    if (isAsked) {
+      stop()
+      process.kill(process.pid, signal)
+    }
+    isAsked = true
+    ask(128 + number)
+  }
+  const stop = (): void => {
     for (const signal of signals) process.off(signal, asked)
   }
+  for (const signal of signals) process.on(signal, asked)
+  return stop
 }
 
 /** Thrown to unwind when one thread does as well; nothing has been written. */

@@ -8,9 +8,11 @@ import { PIPELINE_WORD } from './plan.ts'
  *
  *     a | join (b | c) | d      a | { b 3<&- | c 3<&- | join /dev/fd/4 4<&0 <&3 3<&- ; } 3<&0 | d
  *     a | tee (b) | c           { a | { tee /dev/fd/4 | { c ; } >&3 3>&- 4>&- ; } 4>&1 | { b ; } 3>&- ; } 3>&1
+ *
+ * @param free descriptors from here on are not used outside
  */
-export function shellLine(plan: LogicalPlan, beck: readonly string[] = ['beck']): string {
-  return pipeline(plan.stages, { beck: beck.map(quoted).join(' '), free: 3 })
+export function shellLine(plan: LogicalPlan, beck: readonly string[] = ['beck'], free = 3): string {
+  return pipeline(plan.stages, { beck: beck.map(quoted).join(' '), free })
 }
 
 interface Context {

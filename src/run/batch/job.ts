@@ -210,9 +210,12 @@ class BatchJob {
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
     const stop = (signal: NodeJS.Signals): void => this.#driver.interrupt(signal)
     for (const signal of signals) process.once(signal, stop)
+    const release = (): void => {
+      for (const signal of signals) process.off(signal, stop)
+    }
     try {
       for (const worker of this.#workers) worker.start()
-      return await this.#run()
+      return await this.#run(release)
     } catch (error) {
       const interrupted = error instanceof Interrupted
       const exit = interrupted ? 128 + constants.signals[error.signal] : await this.#fail(error)
@@ -223,14 +226,15 @@ class BatchJob {
       }
       return exit
     } finally {
-      for (const signal of signals) process.off(signal, stop)
+      release()
       for (const worker of this.#workers) worker.stop()
       this.#terminal.clear()
       this.#folder.close()
     }
   }
 
-  async #run(): Promise<number> {
+  /** @param release gives signals back: where there are no tasks, they end this process at once, which leaves nothing half */
+  async #run(release: () => void): Promise<number> {
     const { out } = this.#options
     const { rest } = this.#plan
     const output = new Output()
@@ -240,6 +244,7 @@ class BatchJob {
       results.push(this.#plan.merges ? this.#driver.resultFolder(index) : this.#driver.result(index))
       if (direct) copyOut(this.#driver.result(index), output)
     })
+    release()
     this.#writeLetters()
     for (const stage of this.#stages()) this.#report(stage)
     let exit = error === undefined ? 0 : await this.#fail(error)
