@@ -13,6 +13,7 @@ export default defineConfig({
   plugins: [wasm],
   test: {
     globalSetup: 'test/build.ts',
+    setupFiles: process.env['BECK_SEED'] ? ['test/seed.ts'] : [],
     include: ['test/**/*.test.ts'],
     testTimeout: process.env['BECK_FUZZ_RUNS'] ? 1_800_000 : 60_000,
     pool: 'threads',

@@ -1,4 +1,4 @@
-import { Projection } from '../src/core/field-path.ts'
+import { parseFieldPath, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { compileResolved, expressionMode, resolveExpression } from '../src/expression/index.ts'
 import { FilterOperator } from '../src/expression/operators.ts'
@@ -42,15 +42,17 @@ export const filter: CommandSpec = {
     const projection = new Projection()
     const mode = expressionMode()
     const expression = compileResolved(resolveExpression(text, projection, { args, mode }), mode)
-    // Of the planner's making (src/run/rewrite.ts): records that cannot be judged go on, since the same filter comes again.
-    const sift = options['sift'] === true
+    // Of the planner's making (src/run/rewrite.ts): records that cannot be judged go on, since the same filter comes again. So do lines
+    // that are bad for one of the stages in between, which read these fields.
+    const sift = options['sift'] as readonly string[] | undefined
+    for (const field of sift ?? []) projection.add(parseFieldPath(field))
     return {
       role: 'operator',
       reads: projection.paths,
       selects: true,
-      passesBad: sift,
+      passesBad: sift !== undefined,
       sifts: expression.vectorised && !expression.usesIndex,
-      open: (context) => new FilterOperator(expression, context, sift),
+      open: (context) => new FilterOperator(expression, context, sift !== undefined),
       ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },

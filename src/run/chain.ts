@@ -44,7 +44,7 @@ export class Chain {
     let sink = out
     for (let at = groups.length - 1; at >= 0; at--) {
       if (at === 0 && scanner) {
-        this.#groups.unshift(new ViewGroup(groups[0]!, scanner, around, collectInto(sink)))
+        this.#groups.unshift(new ViewGroup(groups[0]!, scanner, around, collectInto(sink), groups.length === 1))
         this.#ports.unshift(undefined)
         break
       }
@@ -153,6 +153,20 @@ export function groupStages(
     else groups.push([stage])
   }
   return groups
+}
+
+/**
+ * Filters that the planner put first see which lines are bad for the stages between them and where they stood: what a join reads is known when it has
+ * read its table. Others stay as they are.
+ */
+export function withSiftedFields(stages: readonly ChainStage[]): ChainStage[] {
+  return stages.map((filter, at) => {
+    if (!filter.stage.passesBad) return filter
+    const behind = stages.slice(at + 1)
+    const end = behind.findIndex(({ stage }) => stage.sifts && !stage.passesBad)
+    const passed = behind.slice(0, end < 0 ? behind.length : end)
+    return { ...filter, stage: { ...filter.stage, reads: fieldsOf([filter, ...passed]) } }
+  })
 }
 
 /** Leaves out maps whose records nobody looks at but for their fields. */

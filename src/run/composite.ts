@@ -9,6 +9,7 @@ import type {
 } from '../core/operator.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import { BeckError } from '../core/errors.ts'
+import type { FieldPath } from '../core/field-path.ts'
 import type { Arguments, OperatorStage } from '../core/spec.ts'
 import type { Registry } from '../cli/registry.ts'
 import type { Scanned } from '../ndjson/scanner.ts'
@@ -27,6 +28,8 @@ export interface ChainTask {
   readonly settings: RunSettings
   /** What the table of a join came to. */
   readonly table?: unknown
+  /** What it reads, where its own words do not tell. */
+  readonly reads?: readonly FieldPath[]
 }
 
 /**
@@ -80,12 +83,12 @@ export function compose(
 /** The same in a worker. */
 export async function composeWork({ tasks, kind, rewrites }: ChainWork, registry: Registry): Promise<OperatorStage> {
   const stages: ChainStage[] = []
-  for (const { index, command, args, settings, table } of tasks) {
+  for (const { index, command, args, settings, table, reads } of tasks) {
     const spec = await registry[command]?.()
     const made = await spec?.create(args)
     const stage = made?.role === 'table' ? made.stage(table) : made
     if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
-    stages.push({ index, stage, settings })
+    stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings })
   }
   return compose(stages, kind, rewrites)
 }

@@ -11,7 +11,7 @@ import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { asOperator, type Ending } from './adapters.ts'
-import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
@@ -128,6 +128,7 @@ class FusedRun {
   /** Makes what is only made when it runs; a table is read here, whole. */
   async #open(stages: readonly CommandStage[], from: number): Promise<ChainStage[]> {
     const made: ChainStage[] = []
+    const tasks: ChainTask[] = []
     for (const [at, { spec, args, settings, ...stage }] of stages.entries()) {
       const index = from + at
       try {
@@ -136,7 +137,7 @@ class FusedRun {
         if (adapted.ending) this.#endings.set(index, adapted.ending)
         this.#tableLetters.set(index, adapted.deadLetters ?? 0)
         made.push({ index, stage: adapted.stage, settings: adapted.settings })
-        this.#tasks.push({ index, command: stage.name, args, settings: adapted.settings, table: adapted.table })
+        tasks.push({ index, command: stage.name, args, settings: adapted.settings, table: adapted.table })
       } catch (error) {
         // In a shell the stages behind it see an empty input.
         await this.#fail(error, index)
@@ -144,7 +145,12 @@ class FusedRun {
         this.#broken = true
       }
     }
-    return made
+    const opened = withSiftedFields(made)
+    for (const [at, task] of tasks.entries()) {
+      const reads = opened[at]?.stage.passesBad ? opened[at].stage.reads : undefined
+      this.#tasks.push({ ...task, ...(reads && { reads }) })
+    }
+    return opened
   }
 
   #context(index: number): Map<string, number> {

@@ -38,13 +38,20 @@ export class ViewGroup {
   readonly reads: readonly FieldPath[]
   readonly nodes: readonly Node[]
 
-  constructor(stages: readonly ChainStage[], scanner: Pick<Scanner, 'keyTable'>, around: Surroundings, out: Collector) {
+  /** @param end nothing of this chain comes behind */
+  constructor(
+    stages: readonly ChainStage[],
+    scanner: Pick<Scanner, 'keyTable'>,
+    around: Surroundings,
+    out: Collector,
+    end = false,
+  ) {
     const plan = planFields(stages.map(({ stage }) => stage.reads))
     this.reads = plan.reads
     const nodes: Node[] = []
     for (let at = stages.length - 1; at >= 0; at--) {
       nodes.unshift(
-        new Node(stages[at]!, { scanner, around, first: at === 0, next: nodes[0], select: plan.steps[at]!, out }),
+        new Node(stages[at]!, { scanner, around, first: at === 0, next: nodes[0], select: plan.steps[at]!, out, end }),
       )
     }
     this.nodes = nodes
@@ -87,6 +94,7 @@ interface NodePlace {
   /** The fields of the next stage's view, as fields of this one's. */
   readonly select: readonly number[]
   readonly out: Collector
+  readonly end: boolean
 }
 
 /** A stage of a group. */
@@ -98,14 +106,16 @@ class Node {
   readonly out: Collector
   readonly #bad: BadRecords
   readonly #next: Node | undefined
+  readonly #end: boolean
   /** A single line on its way, that the scanner of the group was not happy with: each stage looks at it with its own fields. */
   #line: Origin | undefined
   #scanner: Scanner | undefined
 
-  constructor(stage: ChainStage, { scanner, around, first, next, select, out }: NodePlace) {
+  constructor(stage: ChainStage, { scanner, around, first, next, select, out, end }: NodePlace) {
     this.index = stage.index
     this.stage = stage
     this.#next = next
+    this.#end = end
     this.#bad = around.bad(stage)
     this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through === true))
     this.out = next ? this.#forwardTo(next, select) : out
@@ -136,25 +146,26 @@ class Node {
     this.#line = origin
     try {
       const [problem] = bad
-      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem)
-      else if (problem) this.#hand(line, origin)
+      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem, this.index)
+      else if (problem) this.#hand(line, origin, problem)
       else if (batch.count > 0) this.process(batch)
     } finally {
       this.#line = undefined
     }
   }
 
-  /** A bad line to the next stage. */
-  #hand(line: Uint8Array, origin: Origin): void {
+  /** A bad line to the next stage. One that works elsewhere does not know where the line comes from. */
+  #hand(line: Uint8Array, origin: Origin, problem: BadLine): void {
     if (this.#next) this.#next.decide(line, origin)
+    else if (this.#end) this.#reject(line, origin, problem, this.index + 1)
     else this.out.emit(Buffer.concat([line, Buffer.from('\n')]))
   }
 
-  #reject(line: Uint8Array, origin: Origin, problem: BadLine): void {
+  #reject(line: Uint8Array, origin: Origin, problem: BadLine, index: number): void {
     try {
       this.#bad.reject(() => ({ file: origin.file, line: origin.lineAt(0) }), line, problem)
     } catch (error) {
-      throw withStage(error, this.index)
+      throw withStage(error, index)
     }
   }
 

@@ -103,16 +103,15 @@ async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]
     if (filter?.stage?.role !== 'operator' || filter.stage.sifts !== true || filter.settings.deadLetter !== undefined)
       continue
     let at = out.length - 1
-    while (at > 0 && lets(out[at - 1]!, filter)) at--
+    while (at > 0 && lets(out[at - 1]!, filter) && !(isJoin(out[at]!) && !isJoin(out[at - 1]!))) at--
     if (at === out.length - 1) continue
-    const behind = out[at] as CommandStage
+    const passed = out.slice(at, -1) as CommandStage[]
+    const [behind] = passed as [CommandStage]
     // The filter's copy reads what the first of them has read.
-    const copy = withFiles(
-      await remake(filter, { ...filter.args.options, sift: true }, filter.words),
-      behind.args.files,
-    )
+    const sift = passed.flatMap(({ reads }) => (reads ?? []).map(formatFieldPath))
+    const copy = withFiles(await remake(filter, { ...filter.args.options, sift }, filter.words), behind.args.files)
     out[at] = withFiles(behind, [])
-    const before = out.slice(at, -1).map(({ name }) => name)
+    const before = passed.map(({ name }) => name)
     out.splice(at, 0, copy)
     made.push({
       name: 'filter-first',
@@ -121,6 +120,9 @@ async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]
   }
   return out
 }
+
+/** What joins read is known when they run, and only to a filter that runs right before them: it does not go on from there. */
+const isJoin = (stage: PlannedStage): boolean => stage.kind === 'command' && stage.name === 'join'
 
 /** Whether a filter may go before a stage. */
 function lets(stage: PlannedStage, filter: CommandStage): boolean {

@@ -295,8 +295,11 @@ class BatchJob {
 
   async #fail(error: unknown): Promise<number> {
     if (!(error instanceof BeckError)) throw error
-    const { command } = this.#stages().find(({ index }) => index === error.facts['stage']) ?? { command: 'run' }
-    await this.#terminal.error(`beck ${command}`, error)
+    const { stage } = error.facts
+    const failed = this.#stages().find(({ index }) => index === stage)
+    // A filter that was put first speaks for the stage behind it.
+    const behind = stage === undefined ? undefined : this.#plan.rest[0]?.name
+    await this.#terminal.error(`beck ${failed?.command ?? behind ?? 'run'}`, error)
     return error.exit
   }
 }

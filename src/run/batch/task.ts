@@ -13,7 +13,7 @@ import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
 import type { RunSettings } from '../../pipeline/settings.ts'
-import { Chain, fieldsOf, groupStages, type LineSink } from '../chain.ts'
+import { Chain, fieldsOf, groupStages, type LineSink, withSiftedFields } from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
 import type { TaskStage } from './plan.ts'
 import { checkUnchanged, openSplit, type Split } from './splits.ts'
@@ -87,10 +87,11 @@ class TaskRun {
       made.push(await (await load()).create(args))
     }
     const decoder = made[0]?.role === 'decoder' ? made[0] : undefined
-    const chained: ChainStage[] = []
+    const opened: ChainStage[] = []
     for (const [at, stage] of made.entries()) {
-      if (at > 0 || !decoder) chained.push(await this.#chainStage(at, stages[at]!, stage))
+      if (at > 0 || !decoder) opened.push(await this.#chainStage(at, stages[at]!, stage))
     }
+    const chained = withSiftedFields(opened)
     const last = chained.at(-1)
     if (this.#order.state && last) chained[chained.length - 1] = { ...last, stage: this.#stating(last.stage) }
     // The last stage of a task of partitions, or of a state, writes its files itself.
@@ -121,10 +122,13 @@ class TaskRun {
   #endedBy(error: unknown, made: readonly Stage[]): BeckError {
     if (!(error instanceof BeckError)) throw error
     const at = stageOf(error) ?? 0
-    const told = new BeckError(error.code, { ...error.facts, stage: this.#order.stages[at]!.index })
-    const stage = made[at] as Stage
+    const { stages, lasting } = this.#order
+    // What stands behind the task's stages may be said to have failed (filters that were put first).
+    const told = new BeckError(error.code, { ...error.facts, stage: stages[at]?.index ?? stages.at(-1)!.index + 1 })
+    const stage = made[at]
+    if (!stage) throw told
     const streams = stage.role === 'decoder' || ('parallel' in stage && stage.parallel === 'stateless')
-    if (this.#order.lasting || error.exit !== Exit.data || !streams) throw told
+    if (lasting || error.exit !== Exit.data || !streams) throw told
     return told
   }
 
