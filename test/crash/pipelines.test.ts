@@ -1,37 +1,43 @@
-import { cpSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { appendFileSync } from 'node:fs'
+import { delimiter, dirname } from 'node:path'
 import { expect, test } from 'vitest'
+import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, temporaryFolder } from '../shell.ts'
-import { attempt, makeStore, outcome, pipelines, records, torture } from './pipelines.ts'
+import { intoPostgres, type Pipeline, pipelines, prove } from './pipelines.ts'
 
 /** More of both: see docs/exactly-once.md. */
 const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 2))
 const RECORDS = Number(process.env['BECK_RECORDS'] ?? 20_000)
+/** Set by proof.mjs: for so many seconds, in a folder that stays, and a file that gets what was found. */
+const seconds = process.env['BECK_SECONDS']
+const folder = process.env['BECK_PROOF_FOLDER']
+const report = process.env['BECK_PROOF_REPORT']
 
-test.each(pipelines)(
-  '$name: killed anywhere, the output is that of an undisturbed run',
-  { timeout: 60_000 + KILLS * 20_000 },
-  async (pipeline) => {
-    const folder = temporaryFolder()
-    const pristine = join(folder, 'pristine')
-    makeStore(pristine, records(RECORDS), RECORDS / 200)
-    const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter) }
-    const calm = join(folder, 'calm')
-    cpSync(pristine, calm, { recursive: true })
-    const { exit, stderr, ms } = await attempt(pipeline.line, { env: { ...env, BECK_STORE: calm }, cwd: calm })
-    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-    const { output, epoch, left } = await outcome(calm, pipeline)
-    expect(left).toBe(0)
-    expect(epoch).toBeGreaterThan(5)
-    let seed = Number(process.env['BECK_SEED'] ?? Date.now())
-    const name = `${pipeline.name} (BECK_SEED=${seed})`
-    const random = (): number => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-      return seed / 2 ** 32
-    }
-    const setup = { folder: join(folder, 'store'), pristine, calm, env, kills: KILLS, expected: output, usualMs: ms }
-    const { kills, midway } = await torture({ ...pipeline, name }, setup, random)
-    expect(kills).toBe(KILLS)
-    if (KILLS > 20) expect(midway).toBeGreaterThan(KILLS / 20)
-  },
-)
+const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter) }
+const timeout = 60_000 + KILLS * 20_000
+
+async function kill(pipeline: Pipeline, more: { env?: NodeJS.ProcessEnv; clear?: () => Promise<unknown> } = {}) {
+  const found = await prove(pipeline, {
+    folder: folder ?? temporaryFolder(),
+    records: RECORDS,
+    kills: KILLS,
+    ...(seconds !== undefined && { seconds: Number(seconds) }),
+    ...more,
+    env: { ...env, ...more.env },
+  })
+  if (report !== undefined) appendFileSync(report, `${JSON.stringify(found)}\n`)
+  if (seconds === undefined) expect(found.kills).toBe(KILLS)
+  if (found.kills > 50) expect(found.midway).toBeGreaterThan(found.kills / 20)
+}
+
+const promise = 'killed anywhere, the output is that of an undisturbed run'
+
+for (const pipeline of pipelines) test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))
+
+test.skipIf(!hasPostgres)(`${intoPostgres.name}: ${promise}`, { timeout }, async () => {
+  const server = await Postgres.make()
+  await kill(intoPostgres.of(server), {
+    env: { URL: server.url },
+    clear: () => server.query('DROP TABLE IF EXISTS t, beck_commits'),
+  })
+})

@@ -1,11 +1,26 @@
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { loadSqlite } from '../../src/connectors/sqlite/load.ts'
 import { partitionName } from '../../src/log/layout.ts'
 import { pipelineOf } from '../../src/log/pipelines.ts'
 import { Store } from '../../src/log/store.ts'
 import { prepareTopic } from '../../src/log/topics.ts'
+import type { Postgres } from '../postgres.ts'
+import { program } from '../shell.ts'
 
 /** Pipelines of real processes, of which a random one is killed at a random time, and which are started again until they are done. */
 export interface Pipeline {
@@ -13,7 +28,7 @@ export interface Pipeline {
   /** From the topic `in`, as group `g`, to the topic `out`. It runs in the store's folder. */
   readonly line: string
   /** Reads the output where that is no topic. */
-  readonly read?: (folder: string) => string | Promise<string>
+  readonly read?: (folder: string, store: Store) => string | Buffer | Promise<string>
   /** Files beside the output, which are to be the same in the end. */
   readonly sides?: readonly string[]
 }
@@ -64,7 +79,7 @@ function fill(store: Store, topic: string, lines: readonly string[], perCommit: 
 export async function outcome(
   folder: string,
   { read = readTopic }: Pipeline,
-): Promise<{ output: string; epoch: number; left: number }> {
+): Promise<{ output: Buffer; epoch: number; left: number }> {
   const store = Store.open(folder)
   try {
     const committed = store.state.group('g').offsets
@@ -72,38 +87,35 @@ export async function outcome(
       (sum, { next }, p) => sum + next - (committed.get(partitionName('in', p)) ?? 0),
       0,
     )
-    return { output: await read(folder), epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
+    const output = await read(folder, store)
+    const bytes = typeof output === 'string' ? Buffer.from(output) : output
+    return { output: bytes, epoch: pipelineOf(store, 'g')?.epoch ?? 0, left }
   } finally {
     store.close()
   }
 }
 
 /** What is committed of the topic `out`. */
-function readTopic(folder: string): string {
-  const store = Store.open(folder)
-  const topic = join(folder, 'topics/out/0')
-  const files = (existsSync(topic) ? readdirSync(topic) : []).filter((name) => name.endsWith('.ndjson'))
-  const sizes = new Map(
-    store.state.topics.get('out')?.partitions[0]?.segments.map((s) => [`${s.stem}.ndjson`, s.length]),
-  )
-  store.close()
-  return files
-    .sort()
-    .map((name) => readFileSync(join(topic, name)).subarray(0, sizes.get(name) ?? 0))
-    .join('')
+function readTopic(folder: string, store: Store): Buffer {
+  const parts = (store.state.topics.get('out')?.partitions[0]?.segments ?? []).map(({ stem, length }) => {
+    const bytes = Buffer.alloc(length)
+    const fd = openSync(join(folder, 'topics/out/0', `${stem}.ndjson`), 'r')
+    const got = readSync(fd, bytes, 0, length, 0)
+    closeSync(fd)
+    return bytes.subarray(0, got)
+  })
+  return Buffer.concat(parts)
 }
 
 /** Whether the last results of all windows count each record once: all of them in the end. */
-function counted(folder: string): string {
+function counted(folder: string, store: Store): string {
   const last = new Map<string, number>()
-  for (const line of readTopic(folder).split('\n').filter(Boolean)) {
+  for (const line of readTopic(folder, store).toString().split('\n').filter(Boolean)) {
     const { path, window, count } = JSON.parse(line) as { path: string; window: object; count: number }
     last.set(JSON.stringify([path, window]), count)
   }
   const sum = [...last.values()].reduce((a, b) => a + b, 0)
-  const store = Store.open(folder)
   const all = (store.state.topics.get('in')?.partitions ?? []).reduce((sum, { next }) => sum + next, 0)
-  store.close()
   return sum < all ? '' : sum === all ? 'all' : 'too many'
 }
 
@@ -136,7 +148,10 @@ export interface Attempt {
   readonly exit: number
   readonly stderr: string
   readonly ms: number
+  /** The words of the process that was killed. */
   readonly killed: string | undefined
+  /** The processes that were there when it had to be ended, since it did not end. */
+  readonly hung: string | undefined
 }
 
 /** Runs a pipeline once; after `killAfterMs` one of its processes is killed. */
@@ -146,18 +161,20 @@ export async function attempt(
     readonly env: NodeJS.ProcessEnv
     readonly cwd: string
     readonly kill?: { afterMs: number; which: number }
+    readonly limitMs?: number
   },
 ): Promise<Attempt> {
   const begin = Date.now()
+  const { kill, limitMs = 60_000, env, cwd } = options
   const child = spawn('bash', ['-c', `set -o pipefail; ${line}`], {
-    ...options,
+    env,
+    cwd,
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
   })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   let killed: string | undefined
-  const { kill } = options
   const timer =
     kill &&
     setTimeout(() => {
@@ -165,18 +182,24 @@ export async function attempt(
       const victim = all[kill.which % Math.max(1, all.length)]
       if (victim === undefined) return
       try {
-        const words = readFileSync(`/proc/${victim}/cmdline`, 'utf8').split('\0')
-        killed = words.slice(1, 3).join(' ') || 'a process that was just starting'
+        const words = commandLine(victim)
         process.kill(victim, 'SIGKILL')
+        killed = words.slice(1, 3).join(' ') || 'a process that was just starting'
       } catch {
-        killed = undefined // it was quicker
+        // It was quicker.
       }
     }, kill.afterMs)
-  const limit = setTimeout(() => process.kill(-(child.pid as number), 'SIGKILL'), 60_000)
+  let hung: string | undefined
+  const limit = setTimeout(() => {
+    hung = descendants(child.pid as number)
+      .map((pid) => `${pid} ${commandLine(pid).join(' ')}`)
+      .join('; ')
+    process.kill(-(child.pid as number), 'SIGKILL')
+  }, limitMs)
   const exit = await new Promise<number>((done) => child.on('close', (code) => done(code ?? 137)))
   clearTimeout(timer)
   clearTimeout(limit)
-  return { exit, stderr, ms: Date.now() - begin, killed }
+  return { exit, stderr, ms: Date.now() - begin, killed, hung }
 }
 
 function descendants(pid: number): number[] {
@@ -188,63 +211,199 @@ function descendants(pid: number): number[] {
   }
 }
 
+/** Empty where the process is gone. */
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  } catch {
+    return []
+  }
+}
+
+export interface Proof {
+  readonly kills: number
+  /** How many of the kills came between two commits. */
+  readonly midway: number
+  /** How often the pipeline was brought to its end. */
+  readonly rounds: number
+  readonly calmMs: number
+}
+
 /**
- * Kills and restarts a pipeline until it is done; says how often it was killed, and how often between two commits. Throws when the output is not that of an undisturbed run.
+ * Kills and restarts a pipeline until it is done, again and again until there were enough kills. Throws when at any time its output is not a
+ * beginning of that of an undisturbed run, or not all of it in the end.
  */
-export async function torture(
+export async function prove(
+  pipeline: Pipeline,
+  setup: {
+    /** What is in there already, of an earlier proof of the same program, is used again. */
+    readonly folder: string
+    readonly env: NodeJS.ProcessEnv
+    readonly records: number
+    readonly kills: number
+    /** No more kills after that time, however few there were. */
+    readonly seconds?: number
+    /** Empties what is outside the store, for a new round. */
+    readonly clear?: () => Promise<unknown>
+  },
+): Promise<Proof> {
+  const pristine = pristineStore(setup.folder, setup.records)
+  await setup.clear?.()
+  const calm = await undisturbed(pipeline, { ...setup, pristine })
+  let seed = Number(process.env['BECK_SEED'] ?? Date.now() % 2 ** 32)
+  const history = [`BECK_SEED=${seed}`]
+  const random = (): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    return seed / 2 ** 32
+  }
+  const store = join(setup.folder, 'store')
+  try {
+    const found = await torture(pipeline, { ...setup, store, pristine, calm, history }, random)
+    rmSync(store, { recursive: true, force: true })
+    return { ...found, calmMs: calm.ms }
+  } catch (error) {
+    const failed = join(setup.folder, `failed-${slug(pipeline.name)}-${Date.now()}`)
+    if (existsSync(store)) renameSync(store, failed)
+    writeFileSync(`${failed}.log`, `${pipeline.line}\n${history.join('\n')}\n${String(error)}\n`)
+    throw new Error(`${pipeline.name}: ${(error as Error).message}\n${history.slice(-5).join('\n')}`, { cause: error })
+  }
+}
+
+/** The store that each round begins with. */
+export function pristineStore(folder: string, count: number): string {
+  const pristine = join(folder, `pristine-${count}`)
+  if (!existsSync(pristine)) {
+    rmSync(`${pristine}-making`, { recursive: true, force: true })
+    makeStore(`${pristine}-making`, records(count), Math.ceil(count / 200))
+    renameSync(`${pristine}-making`, pristine)
+  }
+  return pristine
+}
+
+interface Calm {
+  /** Where the undisturbed run has run, for files beside the output. */
+  readonly folder: string
+  readonly output: Buffer
+  readonly ms: number
+}
+
+/** What comes out when nobody is killed. */
+export async function undisturbed(
   pipeline: Pipeline,
   setup: {
     readonly folder: string
     readonly pristine: string
-    /** Where an undisturbed run has run, for files beside the output. */
-    readonly calm?: string
     readonly env: NodeJS.ProcessEnv
-    readonly kills: number
-    readonly expected: string
-    readonly usualMs: number
-    /** Empties what is outside the store, for a new round. */
     readonly clear?: () => Promise<unknown>
   },
-  random: () => number,
-): Promise<{ kills: number; midway: number }> {
-  const { name, line } = pipeline
-  const { folder, kills: most, usualMs } = setup
-  rmSync(folder, { recursive: true, force: true })
-  cpSync(setup.pristine, folder, { recursive: true })
+): Promise<Calm> {
+  const is = createHash('sha1')
+    .update(`${pipeline.line}\n${setup.pristine}\n${statSync(program).mtimeMs}`)
+    .digest('hex')
+  const folder = join(setup.folder, `calm-${slug(pipeline.name)}-${is.slice(0, 8)}`)
+  const summary = join(folder, 'summary.json')
+  if (existsSync(summary)) {
+    const { ms } = JSON.parse(readFileSync(summary, 'utf8')) as { readonly ms: number }
+    return { folder, output: readFileSync(join(folder, 'expected')), ms }
+  }
+  renew(folder, setup.pristine)
   const env = { ...setup.env, BECK_STORE: folder }
+  const { exit, stderr, ms } = await attempt(pipeline.line, { env, cwd: folder, limitMs: 150_000 })
+  if (exit !== 0 || stderr !== '') throw new Error(`undisturbed it ends with exit ${exit}: ${stderr}`)
+  const { output, epoch, left } = await outcome(folder, pipeline)
+  if (left !== 0 || epoch <= 5) throw new Error(`undisturbed it stands at epoch ${epoch} with ${left} records left`)
+  writeFileSync(join(folder, 'expected'), output)
+  writeFileSync(summary, JSON.stringify({ ms }))
+  await setup.clear?.()
+  return { folder, output, ms }
+}
+
+async function torture(
+  pipeline: Pipeline,
+  setup: {
+    readonly store: string
+    readonly pristine: string
+    readonly calm: Calm
+    readonly env: NodeJS.ProcessEnv
+    readonly kills: number
+    readonly seconds?: number
+    readonly clear?: () => Promise<unknown>
+    /** Gets a line for each run. */
+    readonly history: string[]
+  },
+  random: () => number,
+): Promise<{ kills: number; midway: number; rounds: number }> {
+  const { store, calm, history } = setup
+  const env = { ...setup.env, BECK_STORE: store }
+  const limitMs = Math.max(60_000, 5 * calm.ms)
+  const until = Date.now() + (setup.seconds ?? Infinity) * 1000
+  /** The time to a first commit, about: half of the kills come before it and half after it, whatever else the machine does. */
+  let medianMs = Math.min(400, calm.ms / 2)
   let kills = 0
   let midway = 0
+  let rounds = 0
+  let before = 0
+  renew(store, setup.pristine)
   for (let runs = 0; ; runs++) {
-    if (runs > 20 * most + 20) throw new Error(`${name}: never done`)
-    const kill = kills < most ? { afterMs: random() * usualMs, which: Math.floor(random() * 1000) } : undefined
-    const { exit, stderr, killed } = await attempt(line, { env, cwd: folder, ...(kill && { kill }) })
-    if (killed) kills++
-    const { output, left, epoch } = await outcome(folder, pipeline)
-    if (killed && epoch > 0 && left > 0) midway++
-    if (!setup.expected.startsWith(output)) {
-      throw new Error(
-        `${name}: after ${kills} kills (last: ${killed}) the output is not a part of what it should be; ${stderr}`,
-      )
+    const most = Date.now() < until ? setup.kills : 0
+    if (runs > 20 * setup.kills + 20) throw new Error('never done')
+    const anywhere = random() < 0.1
+    const afterMs = anywhere ? random() * calm.ms : Math.min(calm.ms, -Math.log2(1 - random()) * medianMs)
+    const kill = kills < most ? { afterMs, which: Math.floor(random() * 1000) } : undefined
+    const got = await attempt(pipeline.line, { env, cwd: store, limitMs, ...(kill && { kill }) })
+    if (got.killed) kills++
+    const { output, left, epoch } = await outcome(store, pipeline)
+    history.push(
+      `run ${runs}: killed ${got.killed} after ${kill?.afterMs.toFixed(0)} ms; exit ${got.exit} after ${got.ms} ms, epoch ${epoch}, ${left} left, ${output.length} bytes; ${got.stderr}`,
+    )
+    if (got.killed && epoch > 0 && left > 0) midway++
+    if (got.killed && !anywhere) medianMs = Math.max(20, medianMs * (epoch === before ? 1.05 : 0.95))
+    before = epoch
+    if (got.hung !== undefined) throw new Error(`it does not end: ${got.hung}`)
+    if (!calm.output.subarray(0, output.length).equals(output))
+      throw new Error('the output is not a part of what it should be')
+    if (!got.killed && got.exit !== 0) throw new Error(`exit ${got.exit} although nothing was killed`)
+    if (got.exit !== 0 || left !== 0) continue
+    rounds++
+    before = 0
+    if (!output.equals(calm.output)) throw new Error('done, and the output is only a part of what it should be')
+    for (const side of pipeline.sides ?? []) {
+      const [is, should] = [store, calm.folder].map((where) => readFileSync(join(where, side), 'utf8'))
+      if (is !== should || is === '') throw new Error(`done, and ${side} differs`)
     }
-    if (!killed && exit !== 0) throw new Error(`${name}: exit ${exit} although nothing was killed: ${stderr}`)
-    if (exit === 0 && left === 0) {
-      if (output !== setup.expected) throw new Error(`${name}: ${kills} kills, done, and the output differs`)
-      for (const side of pipeline.sides ?? []) {
-        const [is, should] = [folder, setup.calm ?? ''].map((where) => readFileSync(join(where, side), 'utf8'))
-        if (is !== should || is === '') throw new Error(`${name}: ${kills} kills, done, and ${side} differs`)
-      }
-      // Nothing is left to do: a new round from the beginning, until there were enough kills.
-      if (kills >= most) return { kills, midway }
-      await setup.clear?.()
-      rmSync(folder, { recursive: true, force: true })
-      cpSync(setup.pristine, folder, { recursive: true })
-    }
+    if (kills >= most) return { kills, midway, rounds }
+    await setup.clear?.()
+    renew(store, setup.pristine)
   }
+}
+
+function renew(store: string, pristine: string): void {
+  rmSync(store, { recursive: true, force: true })
+  cpSync(pristine, store, { recursive: true })
+}
+
+/** A name as part of a file's. */
+function slug(name: string): string {
+  return name.replaceAll(/\W+/g, '-')
 }
 
 const consume = 'beck consume in -g g --exactly-once --checkpoint 5ms'
 /** A second source, the topic `other`. */
 const other = 'beck consume other -g h --exactly-once --checkpoint 7ms'
+
+/** The same into a database that other processes are. */
+export const intoPostgres = {
+  name: 'windows into PostgreSQL',
+  of: (server: Postgres): Pipeline => ({
+    name: 'windows into PostgreSQL',
+    line: `${consume} --drain | beck window 'count, sum(ms)' --tumbling 1m --delay 2s --time ts --by path | beck into "$URL" t`,
+    async read() {
+      const there = await server.query("SELECT to_regclass('t') AS t")
+      const rows = there[0]?.['t'] ? await server.query('SELECT row_to_json(t)::text AS row FROM t ORDER BY ctid') : []
+      return rows.map(({ row }) => `${String(row)}\n`).join('')
+    },
+  }),
+}
 
 /** The pipelines that are tried. */
 export const pipelines: readonly Pipeline[] = [
@@ -293,7 +452,7 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join topic:other --merge --on id=other --type left --memory 300KiB | beck append out`,
   },
   {
-    name: 'as-of join of two topics',
+    name: 'nearest as-of join of two topics',
     line: `${consume} --drain | beck join <(${other} --drain) --on path --as-of ts --delay 2s --direction nearest --tolerance 1s --type left --nest near | beck append out`,
   },
   {
