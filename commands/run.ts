@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../src/core/spec.ts'
-import { jobArguments, withoutOption } from '../src/run/options.ts'
+import { jobArguments, modeOption, outOption, splitOption, withoutOption } from '../src/run/options.ts'
 
 export const run: CommandSpec = {
   name: 'run',
@@ -14,20 +14,8 @@ export const run: CommandSpec = {
   files: false,
   options: [
     withoutOption,
-    {
-      flag: 'mode',
-      value: 'MODE',
-      choices: ['fused', 'pipes', 'parallel'],
-      default: 'fused',
-      description:
-        'fused: in one process. pipes: a process a stage, as in a shell. parallel: tasks on pieces of the files',
-    },
-    {
-      flag: 'out',
-      value: 'DIR',
-      description:
-        'parallel: the result as files in DIR, part-00000.ndjson …, which appear when they are complete, and _SUCCESS last',
-    },
+    modeOption,
+    outOption,
     { flag: 'resume', value: 'DIR', description: 'go on with the job of DIR: what is done is not done again' },
     {
       flag: 'attempts',
@@ -36,12 +24,7 @@ export const run: CommandSpec = {
       default: '4',
     },
     { flag: 'speculate', description: 'parallel: try what takes much longer than the rest once more, beside' },
-    {
-      flag: 'split',
-      value: 'SIZE',
-      description: 'parallel: how much of a file a task reads',
-      default: 'some tasks a worker, 4MiB to 256MiB',
-    },
+    splitOption,
     { flag: 'stats', value: 'FORMAT', choices: ['json'], description: 'parallel: what each phase did, on stderr' },
     {
       flag: 'restart',

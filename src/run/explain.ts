@@ -10,18 +10,21 @@ import { quoted } from './shell-line.ts'
 import { placeIn } from './text.ts'
 
 /** What `explain --json` writes. */
-interface Explained {
+export interface Explained {
   readonly mode: 'fused' | 'pipes'
   readonly stages: readonly ExplainedStage[]
   readonly rewrites: readonly RewriteMade[]
 }
-interface ExplainedStage {
+export interface ExplainedStage {
   readonly number: number
   readonly command: string
   readonly place: string
-  /** Where its records come from: `files`, `stdin`, or the stage before: its `rows` as they stand in memory, its `lines` scanned anew, a `pipe`. */
+  /**
+   * Where its records come from: `files`, `stdin`, or the stage before: its `rows` as they stand in memory, its `lines` scanned anew, a `pipe`. In tasks:
+   * `pieces` of the files, a `partition` of what the map tasks have made, the `results` of all tasks, or their `states`.
+   */
   readonly input?: {
-    readonly from: 'files' | 'stdin' | 'rows' | 'lines' | 'pipe'
+    readonly from: 'files' | 'stdin' | 'rows' | 'lines' | 'pipe' | 'pieces' | 'partition' | 'results' | 'states'
     readonly stage?: number
     readonly files?: readonly string[]
   }
@@ -39,22 +42,34 @@ interface ExplainedStage {
   readonly tables?: readonly Explained[]
 }
 
-/** The plan for people, or as JSON. Nothing is run. */
-export async function explain(plan: LogicalPlan, rewrites: Rewrites, json: boolean): Promise<string> {
-  const explained = await explainPlan(plan, rewrites)
+/** The plan for people, or as JSON. Nothing is run. @param pipes as a process a stage, although one process could do it */
+export async function explain(
+  plan: LogicalPlan,
+  rewrites: Rewrites,
+  { json, pipes }: { readonly json: boolean; readonly pipes: boolean },
+): Promise<string> {
+  const explained = await explainPlan(plan, rewrites, pipes)
   return json ? `${JSON.stringify(explained, null, 2)}\n` : `${forPeople(explained, '').join('\n')}\n`
 }
 
-/** @param inner a pipeline in brackets, which is run as the whole one is */
-async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, inner = false): Promise<Explained> {
-  const fused = canFuse(logical) && !inner
+/** @param pipes a pipeline in brackets is run as the whole one is */
+async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, pipes: boolean): Promise<Explained> {
+  const fused = canFuse(logical) && !pipes
   // Processes of their own run what is written.
   const { plan, made } = fused ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
+  const { stages, made: more } = await explainStages(plan, fused, rewrites)
+  return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...more] }
+}
+
+/** The stages of a plan that needs no more rewriting. @param fused in one process */
+export async function explainStages(
+  plan: LogicalPlan,
+  fused: boolean,
+  rewrites: Rewrites,
+): Promise<{ stages: ExplainedStage[]; made: readonly RewriteMade[] }> {
   const physical = physicalOf(plan, fused, rewrites)
-  const stages = await Promise.all(
-    plan.stages.map((stage, index) => explainStage(plan, stage, index, physical, rewrites)),
-  )
-  return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...physical.made] }
+  const stages = plan.stages.map((stage, index) => explainStage(plan, stage, index, physical, rewrites))
+  return { stages: await Promise.all(stages), made: physical.made }
 }
 
 interface ScanGroup {
@@ -228,36 +243,43 @@ const listed = (stages: readonly number[]): string =>
 
 function forPeople({ mode, stages, rewrites }: Explained, indent: string): string[] {
   const out: string[] = []
+  if (indent === '') out.push(mode === 'fused' ? 'in one process' : 'a process a stage')
+  return [...out, ...stages.flatMap((stage) => stageForPeople(stage, indent)), ...rewritesForPeople(rewrites, indent)]
+}
+
+/** A stage for people, its pipelines in brackets indented beneath it. */
+export function stageForPeople(stage: ExplainedStage, indent: string): string[] {
+  const out: string[] = []
   const say = (text: string): void => void out.push(`${indent}${text}`)
-  if (indent === '') say(mode === 'fused' ? 'in one process' : 'a process a stage')
-  for (const stage of stages) {
-    say(`${stage.number}  ${stage.command}`)
-    const row = (label: string, text: string): void => say(`     ${label.padEnd(9)}${text}`)
-    if (stage.input) row('input', inputText(stage))
-    if (stage.scan) {
-      const { fields, table, stages: shared } = stage.scan
-      const known = [...fields, ...(table ? ['what the join needs for its table'] : [])].join(', ')
-      const what = known === '' ? 'whole records' : known
-      row('scan', `${what}${shared.length > 1 ? ` (for stages ${listed(shared.map((number) => number - 1))})` : ''}`)
-    }
-    if (stage.inlined) row('is', 'left out: the next stage reads its fields from the input of this one')
-    if (stage.joined) row('threads', `all, ${stage.joined}`)
-    if (stage.exchange) row('exchange', stage.exchange)
-    row('memory', stage.memory)
-    row('output', stage.output)
-    for (const branch of stage.branches ?? []) {
-      say('     branch')
-      out.push(...forPeople(branch, `${indent}       `))
-    }
-    for (const table of stage.tables ?? []) {
-      say('     table')
-      out.push(...forPeople(table, `${indent}       `))
-    }
+  say(`${stage.number}  ${stage.command}`)
+  const row = (label: string, text: string): void => say(`     ${label.padEnd(9)}${text}`)
+  if (stage.input) row('input', inputText(stage))
+  if (stage.scan) {
+    const { fields, table, stages: shared } = stage.scan
+    const known = [...fields, ...(table ? ['what the join needs for its table'] : [])].join(', ')
+    const what = known === '' ? 'whole records' : known
+    row('scan', `${what}${shared.length > 1 ? ` (for stages ${listed(shared.map((number) => number - 1))})` : ''}`)
   }
-  if (rewrites.length > 0) say('rewrites')
-  for (const { name, says } of rewrites) say(`     ${name.padEnd(13)}${says}`)
+  if (stage.inlined) row('is', 'left out: the next stage reads its fields from the input of this one')
+  if (stage.joined) row('threads', `all, ${stage.joined}`)
+  if (stage.exchange) row('exchange', stage.exchange)
+  row('memory', stage.memory)
+  row('output', stage.output)
+  for (const branch of stage.branches ?? []) {
+    say('     branch')
+    out.push(...forPeople(branch, `${indent}       `))
+  }
+  for (const table of stage.tables ?? []) {
+    say('     table')
+    out.push(...forPeople(table, `${indent}       `))
+  }
   return out
 }
+
+export const rewritesForPeople = (rewrites: readonly RewriteMade[], indent: string): string[] =>
+  rewrites.length === 0
+    ? []
+    : [`${indent}rewrites`, ...rewrites.map(({ name, says }) => `${indent}     ${name.padEnd(13)}${says}`)]
 
 function inputText({ input, inlined }: ExplainedStage): string {
   switch (input?.from) {
@@ -269,6 +291,14 @@ function inputText({ input, inlined }: ExplainedStage): string {
       return `rows of stage ${input.stage}, where they are`
     case 'pipe':
       return `a pipe from stage ${input.stage}`
+    case 'pieces':
+      return `a piece of ${(input.files ?? []).join(' ')}`
+    case 'partition':
+      return 'one partition of all map tasks, merged'
+    case 'results':
+      return 'what the tasks have made, in order'
+    case 'states':
+      return 'the states of all map tasks, put together'
     default:
       return `${inlined ? 'rows' : 'lines'} of stage ${input?.stage}`
   }

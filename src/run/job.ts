@@ -6,6 +6,7 @@ import type { Host } from '../cli/main.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { Output } from '../pipeline/descriptor.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
+import type { BatchOptions } from './batch/job.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from './plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites } from './rewrite.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
@@ -33,6 +34,10 @@ export async function runJob(
       problem: 'TEXT is missing',
       hint: "for example: beck run 'replay clicks | filter r.ok | to csv'",
     })
+  for (const flag of options['mode'] === 'parallel' ? [] : ['out', 'attempts', 'speculate', 'split', 'stats']) {
+    if (options[flag] !== undefined)
+      throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
+  }
   const store = options['store'] as string | undefined
   // Stages in this process look there as well.
   if (store !== undefined) process.env['BECK_STORE'] = store
@@ -40,10 +45,7 @@ export async function runJob(
   const source = sourceOf(job)
   const rewrites = chooseRewrites((options['without'] ?? []) as readonly string[])
   const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
-  if (action === 'explain') {
-    const { explain } = await import('./explain.ts')
-    return print(hidePasswords(await explain(plan, rewrites, options['json'] === true)))
-  }
+  if (action === 'explain') return print(hidePasswords(await explainPlan(plan, rewrites, options, await batch())))
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
     return print(`${hidePasswords(shellLine(plan))}\n`)
@@ -54,10 +56,6 @@ export async function runJob(
     const { runBatch } = await import('./batch/job.ts')
     const exit = await runBatch(plan, args.args, await batch(), host, terminal)
     return exit ?? runPlan(plan, rewrites, host, terminal)
-  }
-  for (const flag of ['out', 'attempts', 'speculate', 'split', 'stats']) {
-    if (options[flag] !== undefined)
-      throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
   }
   if (options['restart'] === true) {
     const { hasFrames } = await import('./fused.ts')
@@ -74,6 +72,28 @@ export async function runJob(
   }
   const fused = options['mode'] !== 'pipes'
   return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host)
+}
+
+/** What is written of a plan, in the mode that is asked for. */
+async function explainPlan(
+  plan: LogicalPlan,
+  rewrites: Rewrites,
+  { mode, json }: JobStage['args']['options'],
+  options: BatchOptions,
+): Promise<string> {
+  const { explain } = await import('./explain.ts')
+  const asJson = json === true
+  if (mode !== 'parallel') return explain(plan, rewrites, { json: asJson, pipes: mode === 'pipes' })
+  const { isOfGroup } = await import('./batch/members.ts')
+  if (isOfGroup(plan)) {
+    const text = await explain(plan, rewrites, { json: asJson, pipes: false })
+    return asJson ? text : `by ${options.workers} members of the group, each on partitions of its own\n${text}`
+  }
+  const { explainTasks } = await import('./batch/explain.ts')
+  const explained = await explainTasks(plan, options, asJson)
+  if ('text' in explained) return explained.text
+  const text = await explain(plan, rewrites, { json: asJson, pipes: false })
+  return asJson ? text : `not in tasks: ${explained.why}\n${text}`
 }
 
 async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {

@@ -9,6 +9,27 @@ export const withoutOption: OptionSpec = {
     'leave a rewrite of the plan out (again for more): fuse, projection, filter-first, partial, top-n, threads',
 }
 
+/** Of both, too: how the pipeline is run. */
+export const modeOption: OptionSpec = {
+  flag: 'mode',
+  value: 'MODE',
+  choices: ['fused', 'pipes', 'parallel'],
+  default: 'fused',
+  description: 'fused: in one process. pipes: a process a stage, as in a shell. parallel: tasks on pieces of the files',
+}
+export const outOption: OptionSpec = {
+  flag: 'out',
+  value: 'DIR',
+  description:
+    'parallel: the result as files in DIR, part-00000.ndjson …, which appear when they are complete, and _SUCCESS last',
+}
+export const splitOption: OptionSpec = {
+  flag: 'split',
+  value: 'SIZE',
+  description: 'parallel: how much of a file a task reads',
+  default: 'some tasks a worker, 4MiB to 256MiB',
+}
+
 /** The text of `run` and `explain`. */
 export const jobArguments = (args: Arguments): { job: string; args: Arguments } => ({
   job: args.program[0] ?? '',

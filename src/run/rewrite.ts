@@ -74,7 +74,7 @@ export async function rewritePlan(plan: LogicalPlan, rewrites: Rewrites): Promis
 }
 
 /** The same command with other arguments. */
-async function remake(
+export async function remake(
   stage: CommandStage,
   options: Arguments['options'],
   words: readonly string[],
@@ -177,12 +177,17 @@ async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]
   return out
 }
 
-const withFiles = (stage: CommandStage, files: readonly string[]): CommandStage => ({
-  ...stage,
-  words: [...stage.words.filter((word) => !stage.args.files.includes(word)), ...files],
-  args: { ...stage.args, files },
-  settings: { ...stage.settings, inputs: files },
-})
+function withFiles(stage: CommandStage, files: readonly string[]): CommandStage {
+  const words = [...stage.words]
+  // From the end: a join's table may have the same name.
+  for (const file of stage.args.files) words.splice(words.lastIndexOf(file), 1)
+  return {
+    ...stage,
+    words: [...words, ...files],
+    args: { ...stage.args, files },
+    settings: { ...stage.settings, inputs: files },
+  }
+}
 
 /** Whether a reduce groups by what the shuffle before it brings together. */
 function sameGroups(shuffle: CommandStage, reduce: CommandStage): boolean {

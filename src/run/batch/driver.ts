@@ -108,17 +108,25 @@ export class BatchDriver {
    * @throws BeckError
    */
   async run(onResult: (index: number) => void): Promise<unknown> {
-    const { map, reduce, partitions, merges } = this.#plan
+    const { map, reduce, partitions, merges, rewrites } = this.#plan
     const { lasting } = this.#options
     const maps = this.#splits.map((input, number) =>
-      newTask('map', number, { stages: map, input, partitions, state: merges, lasting, number }),
+      newTask('map', number, { stages: map, input, partitions, state: merges, lasting, number, rewrites }),
     )
     const { count, error } = await this.#phase('map', maps, partitions === undefined ? onResult : () => {})
     if (partitions === undefined) return error
     // What a reducer gives out at its end comes when all of them have ended well.
     const reduces = Array.from({ length: partitions }, (_, number) => {
       const input = maps.slice(0, count).map(({ name }) => this.#folder.result(name, partName(number)))
-      return newTask('reduce', number, { stages: reduce, input, partitions: undefined, state: false, lasting, number })
+      return newTask('reduce', number, {
+        stages: reduce,
+        input,
+        partitions: undefined,
+        state: false,
+        lasting,
+        number,
+        rewrites,
+      })
     })
     const reduced = await this.#phase('reduce', reduces, () => {})
     for (let index = 0; index < reduced.count; index++) onResult(index)

@@ -8,11 +8,11 @@ import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
-import { chooseRewrites, rewritePlan, type Rewrites } from '../rewrite.ts'
+import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
-import { type BatchPlan, planBatch, type Planned, type TaskStage } from './plan.ts'
+import { type BatchPlan, planBatch, type TaskStage } from './plan.ts'
 import { cutInputs, type JobInput } from './splits.ts'
 import { mergedStates } from './states.ts'
 import { TaskWorker } from './workers.ts'
@@ -80,8 +80,9 @@ export async function runBatch(
   host: Host,
   terminal: Terminal,
 ): Promise<number | undefined> {
-  const plan = await planTasks(planned, options.without, options.out)
-  if (!plan) return undefined
+  const cut = await planTasks(planned, options.without, options.out)
+  if ('why' in cut) return undefined
+  const { plan } = cut
   const header: JobHeader = {
     beck: host.version,
     text: planned.source.text,
@@ -90,7 +91,7 @@ export async function runBatch(
     cwd: process.cwd(),
     store: process.env['BECK_STORE'],
     inputs: plan.inputs,
-    splitBytes: options.splitBytes ?? splitSize(plan.inputs, options.workers),
+    splitBytes: splitSize(plan.inputs, options),
     without: options.without,
   }
   const folder = options.out === undefined ? JobFolder.temporary(options.tmp) : JobFolder.create(options.out, header)
@@ -118,7 +119,7 @@ export async function resumeBatch(out: string, options: BatchOptions, host: Host
     const source: JobSource = { name: header.name, text: header.text }
     const settings = { registry: host.registry, env: process.env, args: header.args }
     const planned = await planPipeline(source, parsePipeline(source), settings)
-    const plan = (await planTasks(planned, header.without, out)) as BatchPlan
+    const { plan } = (await planTasks(planned, header.without, out)) as { plan: BatchPlan }
     for (const [index, input] of header.inputs.entries()) {
       const now = plan.inputs[index]
       if (now?.file === input.file && now.size === input.size && now.modifiedMs === input.modifiedMs) continue
@@ -134,22 +135,19 @@ export async function resumeBatch(out: string, options: BatchOptions, host: Host
   }
 }
 
-async function planTasks(
+/** The tasks of a pipeline, and the pipeline that was cut; or why one process does it all. @throws BeckError usage, where files of tasks were asked for */
+export async function planTasks(
   planned: LogicalPlan,
   without: readonly string[],
   out: string | undefined,
-): Promise<BatchPlan | undefined> {
+): Promise<{ readonly plan: BatchPlan; readonly rewritten: RewrittenPlan } | { readonly why: string }> {
   const rewrites = chooseRewrites(without)
   // Groups before the exchange are the tasks' business.
-  const { plan } = await rewritePlan(planned, { ...rewrites, partial: false })
-  return checked(planBatch(plan, { partialAggregation: rewrites.partial }), out)
-}
-
-/** Undefined where one process does it all. @throws BeckError usage, where files of tasks were asked for */
-function checked(planned: Planned, out: string | undefined): BatchPlan | undefined {
-  const why = 'why' in planned ? planned.why : whyNot(planned.plan, out)
-  if (why === undefined) return (planned as { plan: BatchPlan }).plan
-  if (out === undefined) return undefined
+  const rewritten = await rewritePlan(planned, { ...rewrites, partial: false })
+  const cut = planBatch(rewritten.plan, rewrites)
+  const why = 'why' in cut ? cut.why : whyNot(cut.plan, out)
+  if (why === undefined) return { plan: (cut as { plan: BatchPlan }).plan, rewritten }
+  if (out === undefined) return { why }
   throw new BeckError('usage', {
     problem: `this pipeline cannot be cut into tasks: ${why}`,
     hint: 'it reads files, named in its first stage; without --out, one process does it all',
@@ -164,10 +162,18 @@ function whyNot({ rest }: BatchPlan, out: string | undefined): string | undefine
   return undefined
 }
 
-function splitSize(inputs: readonly JobInput[], workers: number): number {
+export function splitSize(
+  inputs: readonly JobInput[],
+  { splitBytes, workers }: Pick<BatchOptions, 'splitBytes' | 'workers'>,
+): number {
+  if (splitBytes !== undefined) return splitBytes
   const bytes = inputs.reduce((sum, { size }) => sum + size, 0)
   return Math.min(Math.max(Math.ceil(bytes / (workers * TASKS_PER_WORKER)), SMALLEST_SPLIT), LARGEST_SPLIT)
 }
+
+/** No more workers than there are tasks for. */
+export const workerCount = (workers: number, splits: number, { partitions }: BatchPlan): number =>
+  Math.min(workers, Math.max(splits, partitions ?? 0))
 
 /** A job from its first task to its result. */
 class BatchJob {
@@ -194,7 +200,7 @@ class BatchJob {
     this.#host = host
     this.#terminal = terminal
     const splits = cutInputs(plan.inputs, header.splitBytes)
-    const count = Math.min(options.workers, Math.max(splits.length, plan.partitions ?? 0))
+    const count = workerCount(options.workers, splits.length, plan)
     this.#plan = withMemory(plan, Math.floor(options.memoryBytes / count))
     this.#workers = Array.from({ length: count }, () => new TaskWorker(host.command))
     this.#driver = new BatchDriver(this.#plan, splits, folder, {

@@ -2,6 +2,7 @@ import { parseKeyFields } from '../../core/field-path.ts'
 import type { Arguments } from '../../core/spec.ts'
 import type { RunSettings } from '../../pipeline/settings.ts'
 import type { CommandStage, LogicalPlan } from '../plan.ts'
+import type { ChainRewrites } from '../chain.ts'
 import { type JobInput, lookAtInputs } from './splits.ts'
 
 /** A command as plain data, which goes to other processes as it is. */
@@ -29,16 +30,15 @@ export interface BatchPlan {
   readonly merges: boolean
   readonly reduce: readonly TaskStage[]
   readonly rest: readonly CommandStage[]
+  /** Within a task. */
+  readonly rewrites: ChainRewrites
 }
 
 /** A plan, or in words what keeps the pipeline from being cut into tasks. */
 export type Planned = { readonly plan: BatchPlan } | { readonly why: string }
 
-/** What the planner may do beside cutting. */
-export interface BatchRewrites {
-  /** Aggregates of each task go through the exchange, in place of records. */
-  readonly partialAggregation: boolean
-}
+/** What the planner may do beside cutting. `partial`: aggregates of each task go through the exchange, in place of records. */
+export type BatchRewrites = ChainRewrites & { readonly partial: boolean }
 
 /** Formats that decode line by line, so that a piece of a file can be decoded. */
 const LINE_FORMATS = ['lines', 'words', 'combined', 'common', 'logfmt', 'syslog', 'regex']
@@ -69,11 +69,13 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
 
   if (next && isMergeableReduce(next.stage)) {
     const rest = [next.stage, ...after.map(({ stage }) => stage)]
-    return { plan: { inputs, map: [...map, next.task], partitions: undefined, merges: true, reduce: [], rest } }
+    return {
+      plan: { inputs, map: [...map, next.task], partitions: undefined, merges: true, reduce: [], rest, rewrites },
+    }
   }
   if (next?.stage.name === 'shuffle' && next.stage.role === 'operator') {
     const keyed = after[0]
-    const early = rewrites.partialAggregation && keyed !== undefined && aggregatesEarly(next.stage, keyed.stage)
+    const early = rewrites.partial && keyed !== undefined && aggregatesEarly(next.stage, keyed.stage)
     const separate = separable(
       next.stage,
       after.map(({ stage }) => stage),
@@ -88,12 +90,13 @@ export function planBatch({ stages }: LogicalPlan, rewrites: BatchRewrites): Pla
       merges: false,
       reduce: [withOptions(next.task, { partitions: '1' }), ...reduce],
       rest: after.slice(separate).map(({ stage }) => stage),
+      rewrites,
     }
     return { plan }
   }
   if (map.length === 0) return { why: `${first.name} needs all records in one place` }
   const rest = counted.slice(map.length).map(({ stage }) => stage)
-  return { plan: { inputs, map, partitions: undefined, merges: false, reduce: [], rest } }
+  return { plan: { inputs, map, partitions: undefined, merges: false, reduce: [], rest, rewrites } }
 }
 
 /** The bad records of a table would be kept once a task. */

@@ -13,7 +13,7 @@ import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
 import type { RunSettings } from '../../pipeline/settings.ts'
-import { Chain, fieldsOf, groupStages, type LineSink, withSiftedFields } from '../chain.ts'
+import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, withSiftedFields } from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
 import type { TaskStage } from './plan.ts'
 import { checkUnchanged, openSplit, type Split } from './splits.ts'
@@ -34,6 +34,7 @@ export interface TaskOrder {
   readonly number: number
   /** The job can be resumed: files are synced, and a bad record is a failure. Else the input ends there, as in a pipe. */
   readonly lasting: boolean
+  readonly rewrites: ChainRewrites
 }
 
 /** What a task that is done has to tell. Plain data. */
@@ -211,11 +212,11 @@ class TaskRun {
 
   /** Records, of a piece of the input or of files of other tasks. */
   async #read(stages: readonly ChainStage[], out: LineSink): Promise<void> {
-    const { input } = this.#order
-    const group = groupStages(stages)[0] as ChainStage[]
+    const { input, rewrites } = this.#order
+    const group = groupStages(stages, rewrites)[0] as ChainStage[]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
-    const chain = new Chain(stages, scanner, this.#surroundings, out)
+    const chain = new Chain(stages, scanner, this.#surroundings, out, rewrites)
     chain.beginAt(this.#base)
     const settings: Parameters<typeof readInput>[4] = {
       maxLineBytes,
@@ -240,11 +241,11 @@ class TaskRun {
 
   /** Another format, always a piece of the input. */
   async #decode(open: DecoderStage['open'], stages: readonly ChainStage[], out: LineSink): Promise<void> {
-    const { input } = this.#order
+    const { input, rewrites } = this.#order
     if (!('input' in input)) throw new Error('what tasks write are records')
     const [{ settings }] = this.#order.stages as [TaskStage]
     const { file } = input.input
-    const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out) : undefined
+    const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out, rewrites) : undefined
     chain?.beginAt(this.#base)
     const into = chain?.entry ?? out
     await this.#through(chain, async () => {
