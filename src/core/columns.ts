@@ -1,9 +1,9 @@
-/** A typed array that grows: at least `size` long, new entries `fill`. */
+/** A typed array that grows: at least `size` long, new entries `fill`. Written to also where it is zero: see `Heap.allocateZeroed`. */
 export function grownFloats(array: Float64Array, size: number, fill = 0): Float64Array {
   if (array.length >= size) return array
   const larger = new Float64Array(capacity(size))
   larger.set(array)
-  if (fill !== 0) larger.fill(fill, array.length)
+  larger.fill(fill, array.length)
   return larger
 }
 
@@ -12,7 +12,7 @@ export function grownInts(array: Uint32Array, size: number, fill = 0): Uint32Arr
   if (array.length >= size) return array
   const larger = new Uint32Array(capacity(size))
   larger.set(array)
-  if (fill !== 0) larger.fill(fill, array.length)
+  larger.fill(fill, array.length)
   return larger
 }
 
