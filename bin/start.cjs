@@ -4,27 +4,46 @@
 // (other version, other flags) is ignored. In a single executable both parts are assets of the executable.
 'use strict'
 
-/** Runs the bundle. Self-contained: workers start from its text, as a single executable has no file to start them from. */
+/**
+ * Runs the bundle. Self-contained: workers start from its text, as a single executable has no file to start them from. The image is in shared memory, so
+ * that they get it without a copy.
+ */
 function run(image) {
   const { Script } = require('node:vm')
-  const script = new Script(image.main, { filename: 'main.cjs', cachedData: image.cache })
+  const { buffer, byteLength } = image.main
+  const text = Buffer.from(buffer, 0, byteLength).latin1Slice()
+  const script = new Script(text, { filename: 'main.cjs', cachedData: image.cache })
   script.runInThisContext()(module.exports, require, module, 'main.cjs', image)
 }
 
 function load() {
+  const shared = (size) => new Uint8Array(new SharedArrayBuffer(size))
   const sea = require('node:sea')
   if (sea.isSea()) {
-    return {
-      main: Buffer.from(sea.getRawAsset('main.cjs')).latin1Slice(),
-      cache: new Uint8Array(sea.getRawAsset('main.cache')),
+    const asset = (name) => {
+      const bytes = new Uint8Array(sea.getRawAsset(name))
+      const copy = shared(bytes.length)
+      copy.set(bytes)
+      return copy
     }
+    return { main: asset('main.cjs'), cache: asset('main.cache') }
   }
-  const { readFileSync } = require('node:fs')
+  const { closeSync, fstatSync, openSync, readSync } = require('node:fs')
+  const content = (name) => {
+    const fd = openSync(`${__dirname}/${name}`)
+    const bytes = shared(fstatSync(fd).size)
+    for (let at = 0, n; at < bytes.length; at += n) {
+      n = readSync(fd, bytes, at, bytes.length - at, at)
+      if (n === 0) throw new Error(`${name} is being replaced`)
+    }
+    closeSync(fd)
+    return bytes
+  }
   let cache
   try {
-    cache = readFileSync(`${__dirname}/main.cache`)
+    cache = content('main.cache')
   } catch {} // no cache: slower, never different
-  return { main: readFileSync(`${__dirname}/main.cjs`, 'latin1'), cache }
+  return { main: content('main.cjs'), cache }
 }
 
 run(Object.assign(load(), { worker: `(${run})(require('node:worker_threads').workerData)` }))

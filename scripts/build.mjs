@@ -58,6 +58,9 @@ const { metafile } = await build({
   // What pg could do elsewhere: libpq by a native addon, and Cloudflare's sockets.
   external: ['pg-native', 'pg-cloudflare'],
   plugins: [lazyChildProcess],
+  // Half of the text is read, copied and hashed at each start, in each thread. Names stay, for traces of the stack.
+  minifyWhitespace: true,
+  minifySyntax: true,
   define: { BECK_VERSION: JSON.stringify(JSON.parse(readFileSync('package.json', 'utf8')).version) },
   // A function, for bin/start.cjs to call: what Node would wrap around a module, and the image that workers start from.
   banner: { js: '(function(exports,require,module,__filename,BECK_IMAGE){' },
