@@ -77,7 +77,7 @@ export const dedupe: CommandSpec = {
       }
       const { DedupeApproximate } = await import('../src/dedupe/approximate.ts')
       const open: OperatorStage['open'] = (context) => new DedupeApproximate({ fields, dupesTo }, rate, context)
-      return { role: 'operator', reads, selects: true, snapshots: true, open }
+      return { role: 'operator', reads, selects: true, snapshots: 'changes', open }
     }
     if (options['within'] !== undefined) {
       const { DedupeBursts } = await import('../src/dedupe/bursts.ts')
@@ -91,7 +91,7 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
-        snapshots: true,
+        snapshots: 'changes',
         keys,
         open: (context) => new DedupeBursts({ ...bursts, times: times(path, timeField) }, context),
       }
@@ -101,7 +101,7 @@ export const dedupe: CommandSpec = {
       return {
         role: 'operator',
         reads,
-        snapshots: true,
+        snapshots: 'changes',
         keys,
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }

@@ -9,6 +9,9 @@ export class Heap<Item> {
   get top(): Item | undefined {
     return this.#items[0]
   }
+  get size(): number {
+    return this.#items.length
+  }
 
   /** All of them, in no particular order. */
   [Symbol.iterator](): Iterator<Item> {

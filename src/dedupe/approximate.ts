@@ -22,6 +22,8 @@ export class DedupeApproximate implements Operator {
   readonly #dupes: { write(lines: Uint8Array): void } | undefined
   readonly #filters: BloomFilter[] = []
   readonly #rate: number
+  /** Hashes since the last snapshot; nobody keeps them where none are made. */
+  #added: number[] | undefined
   #mask = new Uint8Array(0)
 
   constructor(options: DedupeOptions, rate: number, context: StageContext) {
@@ -48,33 +50,49 @@ export class DedupeApproximate implements Operator {
     this.#dupes.write(batch.lines(mask, 0, count))
   }
 
-  /** The filters alone: a key of the table is in one of them, or was taken for one that is. */
-  snapshot(): readonly FilterState[] {
-    return this.#filters.map(({ state }) => state)
+  /** The filters alone: a key of the table is in one of them, or was taken for one that is. Or the hashes that were added since. */
+  snapshot(whole: boolean): ApproximateState {
+    const added = this.#added
+    this.#added = []
+    if (!whole && added) return { added: Float64Array.from(added) }
+    return { filters: this.#filters.map(({ state }) => state) }
   }
 
-  restore(states: Iterable<readonly FilterState[]>): void {
-    for (const filters of states) for (const state of filters) this.#add().restore(state)
+  restore(states: Iterable<ApproximateState>): void {
+    for (const state of states) {
+      if ('filters' in state) {
+        this.#filters.length = 0
+        for (const filter of state.filters) this.#addFilter().restore(filter)
+      } else for (let at = 0; at < state.added.length; at += 2) this.#add(state.added[at]!, state.added[at + 1]!)
+    }
+    this.#added = []
   }
 
-  #add(): BloomFilter {
+  #addFilter(): BloomFilter {
     const n = this.#filters.length
     const filter = new BloomFilter(FIRST_KEYS * GROWTH ** n, this.#rate * TIGHTENING ** (n + 1))
     this.#filters.push(filter)
     return filter
   }
 
+  #add(a: number, b: number): void {
+    let filter = this.#filters.at(-1)
+    if (!filter || filter.isFull) filter = this.#addFilter()
+    filter.add(a, b)
+    this.#added?.push(a, b)
+  }
+
   #isNew(id: number): boolean {
     const parts = this.#options.fields.map((_, part) => canonicalKey(fromLatin1(this.#keys.text(id, part))))
     const [a, b] = hashes(Buffer.from(parts.join('\n')))
     if (this.#filters.some((filter) => filter.has(a, b))) return false
-    let filter = this.#filters.at(-1)
-    if (!filter || filter.isFull) filter = this.#add()
-    filter.add(a, b)
+    this.#add(a, b)
     return true
   }
 }
 
+/** All filters, or two numbers a key that was added. */
+type ApproximateState = { readonly filters: readonly FilterState[] } | { readonly added: Float64Array }
 interface FilterState {
   readonly keys: number
   readonly bits: Uint32Array

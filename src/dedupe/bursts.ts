@@ -28,12 +28,15 @@ interface Burst {
   count: number
 }
 
-/** All that is known between two batches. */
+/** What has changed since the last snapshot, or all that is there. Which bursts are over is told by the newest time. */
 interface BurstsState {
+  readonly whole: boolean
   readonly keys: KeyTableState
   readonly newest: EventTime
   readonly arrivals: number
-  /** Per open burst: key, start, arrival, time, count, length of its line (-1: none). */
+  /** Bursts of this number and later ones have begun since some were ended last, perhaps long after the end that they have. */
+  readonly closed: number
+  /** Per burst: key, start, arrival, time, count, length of its line (-1: none). */
   readonly numbers: Float64Array
   readonly lines: Uint8Array
 }
@@ -62,6 +65,13 @@ export class DedupeBursts implements Operator, Growing {
   readonly #safePoint: boolean
   #newest: EventTime = -Infinity
   #arrivals = 0
+  /** Bursts below this number have been looked at when some were ended last. */
+  #closed = 0
+  /** Since the last snapshot; nobody keeps them where none are made. */
+  #changed: Set<Burst> | undefined
+  /** How many keys the last snapshot knows. */
+  #keptKeys = 0
+  #mustWhole = false
 
   constructor(options: BurstOptions, context: StageContext) {
     this.#options = options
@@ -104,13 +114,13 @@ export class DedupeBursts implements Operator, Growing {
         if (time < this.#newest - this.#options.delayMs) late++
         const line = held ? new Uint8Array(bytes.subarray(spans[at], spans[at + 1])) : undefined
         const fresh: Burst = { id, start: time, arrival: this.#arrivals++, line, time, count: 1 }
-        if (open) open.push(fresh)
-        else this.#bursts.set(id, [fresh])
-        this.#ends.push(fresh)
+        this.#open(fresh)
+        this.#changed?.add(fresh)
         if (!held) out.forward(batch, undefined, row, row + 1)
         continue
       }
       burst.count++
+      if (held) this.#changed?.add(burst)
       // Of records of one time the one that came last is the last.
       if (keep === 'last' && time >= burst.time) {
         this.#dupes?.write(this.#withEnd(burst.line!))
@@ -139,45 +149,83 @@ export class DedupeBursts implements Operator, Growing {
       burst = this.#ends.top
     ) {
       this.#ends.pop()
+      this.#changed?.delete(burst)
       const open = this.#bursts.get(burst.id)!
       if (open.length === 1) this.#bursts.delete(burst.id)
       else open.splice(open.indexOf(burst), 1)
       if (burst.line) out.emit(this.#withEnd(burst.line, burst.count))
     }
+    this.#closed = this.#arrivals
   }
 
-  snapshot(): BurstsState {
-    const bursts = [...this.#bursts.values()].flat()
+  /** Whether a burst was ended when the newest time came. */
+  #isClosed({ start, arrival }: Burst): boolean {
+    return arrival < this.#closed && start + this.#options.withinMs < this.#newest - this.#options.delayMs
+  }
+
+  #open(burst: Burst): void {
+    const open = this.#bursts.get(burst.id)
+    if (open) open.push(burst)
+    else this.#bursts.set(burst.id, [burst])
+    this.#ends.push(burst)
+  }
+
+  snapshot(whole: boolean): BurstsState {
+    const changed = whole || this.#mustWhole ? undefined : this.#changed
+    const bursts = [...(changed ?? [...this.#bursts.values()].flat())]
     const numbers = bursts.flatMap(({ id, start, arrival, time, count, line }) => {
       const length = line?.length ?? -1
       return [id, start, arrival, time, count, length]
     })
+    const keys = this.#keys.export(changed ? this.#keptKeys : 0)
+    this.#watchChanges()
     return {
-      keys: this.#keys.export(),
+      whole: !changed,
+      keys,
       newest: this.#newest,
       arrivals: this.#arrivals,
+      closed: this.#closed,
       numbers: Float64Array.from(numbers),
       lines: Buffer.concat(bursts.map(({ line }) => line ?? new Uint8Array(0))),
     }
   }
 
+  /** Keys were forgotten, so that others have other ids. */
+  mustSnapshotWhole(): boolean {
+    return this.#mustWhole
+  }
+
+  #watchChanges(): void {
+    this.#changed = new Set()
+    this.#keptKeys = this.#keys.size
+    this.#mustWhole = false
+  }
+
+  /** Ids are those of before, since the table was empty. */
   restore(states: Iterable<BurstsState>): void {
-    for (const { keys, newest, arrivals, numbers, lines } of states) {
-      const ids = this.#keys.import(keys)
-      this.#newest = newest
-      this.#arrivals = arrivals
+    const all = new Map<number, Burst>()
+    let closed = 0
+    for (const state of states) {
+      const { numbers, lines } = state
+      if (state.whole) {
+        all.clear()
+        this.#keys.clear()
+      }
+      this.#keys.import(state.keys)
+      this.#newest = state.newest
+      this.#arrivals = state.arrivals
+      closed = state.closed
       for (let at = 0, end = 0; at < numbers.length; at += NUMBERS) {
-        const [key, start, arrival, time, count, length] = numbers.subarray(at, at + NUMBERS) as unknown as Six
+        const [id, start, arrival, time, count, length] = numbers.subarray(at, at + NUMBERS) as unknown as Six
         const begin = end
         end += Math.max(length, 0)
         const line = length < 0 ? undefined : new Uint8Array(lines.subarray(begin, end))
-        const burst: Burst = { id: ids[key]!, start, arrival, time, count, line }
-        const open = this.#bursts.get(burst.id)
-        if (open) open.push(burst)
-        else this.#bursts.set(burst.id, [burst])
-        this.#ends.push(burst)
+        all.set(arrival, { id, start, arrival, time, count, line })
       }
     }
+    this.#closed = closed
+    for (const burst of all.values()) if (!this.#isClosed(burst)) this.#open(burst)
+    this.#watchChanges()
   }
 
   #withEnd(line: Uint8Array, count?: number): Uint8Array {
@@ -216,5 +264,6 @@ export class DedupeBursts implements Operator, Growing {
       bursts.set(fresh[index]!, moved)
     })
     this.#bursts = bursts
+    this.#mustWhole = true
   }
 }

@@ -1,5 +1,7 @@
+import { ChangedSlots } from '../aggregate/changed-slots.ts'
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
+import { upTo } from '../core/columns.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
 import { Arena, storedBytes } from '../sort/arena.ts'
 import type { EntriesState } from '../sort/entries.ts'
@@ -62,8 +64,10 @@ export class DedupeHeld implements Operator {
   #places: number[] = []
   #lengths: number[] = []
   #sorter: ExternalSorter | undefined
-  /** Snapshots are taken. */
-  #logs = false
+  /** Keys with another count or record since the last snapshot; undefined where none are made. */
+  #changed: ChangedSlots | undefined
+  /** How many keys that knows. */
+  #keptKeys = 0
   /** What was in memory went to disk since the last one. */
   #hasSpilled = false
 
@@ -92,6 +96,7 @@ export class DedupeHeld implements Operator {
       const id = ids[row]!
       const known = this.#counts[id] !== undefined
       this.#counts[id] = (this.#counts[id] ?? 0) + 1
+      this.#changed?.markOne(id)
       if (!known) {
         this.#keyBytes += KEY_BYTES + 64
         for (const field of fields) this.#keyBytes += spans[at + 3 + 2 * field]! - spans[at + 2 + 2 * field]!
@@ -111,19 +116,22 @@ export class DedupeHeld implements Operator {
     if (this.#keyBytes + this.#lines.bytes > this.#share) this.#spillAll()
   }
 
-  /** What is in memory; or, once that has gone to disk, what has been put there since. */
-  snapshot(): HeldState | SpilledState {
+  /** What is in memory, or of that what has changed; or, once that has gone to disk, what has been put there since. */
+  snapshot(whole: boolean): HeldState | SpilledState {
     if (this.#sorter && this.#hasSpilled) {
       this.#spillAll()
       this.#hasSpilled = false
       return { added: this.#sorter.added() }
     }
-    const ids = Object.keys(this.#counts).map(Number)
+    const changed = this.#changed?.take()
+    const ids = changed && !whole ? changed : upTo(this.#counts.length).filter((id) => this.#counts[id] !== undefined)
     const lines = new ByteBuffer(1 << 12)
     for (const id of ids) this.#copyLine(lines, id)
+    const keys = this.#keys.export(whole ? 0 : this.#keptKeys)
+    this.#keptKeys = this.#keys.size
     return {
-      keys: this.#keys.export(),
-      ids: Uint32Array.from(ids),
+      keys,
+      ids,
       counts: Float64Array.from(ids, (id) => this.#counts[id]!),
       positions: Float64Array.from(ids, (id) => this.#positions[id]!),
       lengths: Uint32Array.from(ids, (id) => this.#lengths[id]!),
@@ -136,27 +144,30 @@ export class DedupeHeld implements Operator {
   }
 
   restore(states: Iterable<HeldState | SpilledState>): void {
-    this.#logs = true
+    this.#changed = new ChangedSlots()
     for (const state of states) {
-      if ('added' in state) {
-        this.#toDisk().restore(state.added)
-        continue
-      }
-      const { keys, ids, counts, positions, lengths, lines } = state
-      const here = this.#keys.import(keys)
-      let at = 0
-      for (const [index, there] of ids.entries()) {
-        const id = here[there]!
-        const length = lengths[index]!
-        this.#counts[id] = counts[index]!
-        this.#positions[id] = positions[index]!
-        this.#lengths[id] = length
-        this.#places[id] = this.#lines.place(lines, at, at + length)
-        at += length
-      }
-      this.#liveBytes += at
-      this.#keyBytes += ids.length * (KEY_BYTES + 64) + keys.bytes.length
+      if ('added' in state) this.#toDisk().restore(state.added)
+      else this.#takeUp(state)
     }
+    this.#keptKeys = this.#keys.size
+  }
+
+  /** Ids are those of before, since the table was empty. */
+  #takeUp({ keys, ids, counts, positions, lengths, lines }: HeldState): void {
+    this.#keys.import(keys)
+    this.#keyBytes += keys.bytes.length
+    let at = 0
+    for (const [index, id] of ids.entries()) {
+      const length = lengths[index]!
+      if (this.#counts[id] === undefined) this.#keyBytes += KEY_BYTES + 64
+      else this.#liveBytes -= this.#lengths[id]!
+      this.#counts[id] = counts[index]!
+      this.#positions[id] = positions[index]!
+      this.#lengths[id] = length
+      this.#places[id] = this.#lines.place(lines, at, at + length)
+      at += length
+    }
+    this.#liveBytes += at
   }
 
   #writeDupe(id: number): void {
@@ -192,7 +203,7 @@ export class DedupeHeld implements Operator {
       spill: () => this.#context.spill(),
       grouped: false,
     })
-    if (this.#logs) sorter.added()
+    if (this.#changed) sorter.added()
     return (this.#sorter = sorter)
   }
 
@@ -211,6 +222,8 @@ export class DedupeHeld implements Operator {
       sorter.insert(this.#key.bytes, 0, this.#key.length, entry.bytes, 0, entry.length)
     }
     this.#keys.clear()
+    this.#changed?.take()
+    this.#keptKeys = 0
     this.#lines.clear()
     this.#counts = []
     this.#positions = []

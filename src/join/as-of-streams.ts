@@ -5,6 +5,7 @@ import type { PairOperator } from '../core/spec.ts'
 import type { AsOfRules } from './as-of.ts'
 import type { EventTimes } from './broadcast.ts'
 import { Heap } from '../core/heap.ts'
+import { type Columns, type Kept, KeptRecords, NONE, recordsOf } from './kept-records.ts'
 import { PairRecords, type PairRules } from './pair-records.ts'
 
 const PIECE = 1 << 18
@@ -15,17 +16,11 @@ export interface AsOfStreamOptions extends PairRules {
   readonly times: readonly [EventTimes, EventTimes]
 }
 
-/** A record on its way. */
-interface Kept {
-  readonly port: 0 | 1
-  readonly time: EventTime
-  readonly arrival: number
-  /** Undefined: it has no partner. */
-  readonly key: string | undefined
-  readonly line: Uint8Array
+interface Left extends Kept {
+  readonly port: 0
 }
 interface Right extends Kept {
-  matched: boolean
+  readonly port: 1
   /** Left records that wait for whether there is a nearer one. */
   waiting: number
   /** A later one has come. */
@@ -33,7 +28,7 @@ interface Right extends Kept {
 }
 /** A left record that waits for a right one at or after it. */
 interface Waiting {
-  readonly left: Kept
+  readonly left: Left
   /** The nearest before it, where that counts. */
   readonly before: Right | undefined
   /** When it is decided without another right record. */
@@ -47,14 +42,32 @@ interface KeyState {
   lookAt: EventTime
 }
 interface Row {
-  readonly left: Kept | undefined
-  readonly right: Kept | undefined
+  readonly left: Left | undefined
+  readonly right: Right | undefined
 }
+/** What has changed since the last snapshot, or all that is there. Which records are gone through is told by the watermarks. */
 interface AsOfState {
+  readonly whole: boolean
   readonly watermarks: readonly EventTime[]
   readonly arrivals: number
-  readonly coming: readonly Kept[]
-  readonly keys: readonly KeyState[]
+  readonly records: Columns
+  /** Records that were kept before, and have found their first partner since. */
+  readonly matched: Float64Array
+  /** Two numbers for each left record that has begun to wait, its own and that of the right one before it; and those that no longer do. */
+  readonly waiting: Float64Array
+  readonly decided: Float64Array
+  /** Two numbers a key: its place among those of the records, and its last right record. */
+  readonly lasts: Float64Array
+}
+/** Since the last snapshot. Records of this number and later ones are new to it. */
+interface Changes {
+  readonly from: number
+  readonly records: (Left | Right)[]
+  readonly matched: Right[]
+  readonly waiting: Set<Waiting>
+  readonly decided: Left[]
+  /** With another last right record. */
+  readonly keys: Set<string>
 }
 
 const compare = (a = -Infinity, b = -Infinity): number => (a < b ? -1 : a > b ? 1 : 0)
@@ -82,7 +95,7 @@ export class AsOfStreams implements PairOperator {
   readonly #pairs: PairRecords
   readonly #watermarks: [EventTime, EventTime] = [-Infinity, -Infinity]
   /** Not gone through yet. */
-  readonly #coming: Heap<Kept>
+  readonly #coming: Heap<Left | Right>
   readonly #keys = new Map<string, KeyState>()
   readonly #looks = new Heap<{ readonly time: EventTime; readonly state: KeyState }>((a, b) => a.time < b.time)
   readonly #keepsLeft: boolean
@@ -91,6 +104,8 @@ export class AsOfStreams implements PairOperator {
   #lefts = 0
   #arrivals = 0
   #rows: Row[] = []
+  /** What the next snapshot has to tell; nobody keeps it where none are made. */
+  #changes: Changes | undefined
   readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
 
   constructor(options: AsOfStreamOptions, left: StageContext, right: StageContext) {
@@ -138,17 +153,20 @@ export class AsOfStreams implements PairOperator {
         continue
       }
       if (time - delayMs > this.#watermarks[port]) this.#watermarks[port] = time - delayMs
-      if (port === 0) this.#lefts++
-      this.#coming.push({
-        port,
-        time,
-        arrival: this.#arrivals++,
-        key: this.#pairs.keyOf(batch, row, port),
-        line: this.#pairs.line(batch, row, port),
-      })
+      const key = this.#pairs.keyOf(batch, row, port)
+      const line = this.#pairs.line(batch, row, port)
+      const record = this.#come({ port, time, arrival: this.#arrivals++, key, line, matched: false })
+      this.#changes?.records.push(record)
     }
     if (late > 0) context.count(port === 0 ? 'late on the left: dropped' : 'late on the right: dropped', late)
     this.#leave(out)
+  }
+
+  #come(kept: Kept): Left | Right {
+    const record = toSide(kept)
+    if (record.port === 0) this.#lefts++
+    this.#coming.push(record)
+    return record
   }
 
   onEndOf(port: number, out: Collector): void {
@@ -165,7 +183,7 @@ export class AsOfStreams implements PairOperator {
       for (let record = this.#coming.top; record?.time === time; record = this.#coming.top) {
         this.#coming.pop()
         if (record.port === 0) this.#takeLeft(record)
-        else this.#takeRight({ ...record, matched: false, waiting: 0, over: false })
+        else this.#takeRight(record)
       }
       for (let look = this.#looks.top; look?.time === time; look = this.#looks.top) {
         this.#looks.pop()
@@ -186,7 +204,7 @@ export class AsOfStreams implements PairOperator {
     return state
   }
 
-  #takeLeft(left: Kept): void {
+  #takeLeft(left: Left): void {
     if (left.key === undefined) {
       this.#decide(left, undefined)
       return
@@ -199,10 +217,15 @@ export class AsOfStreams implements PairOperator {
       this.#decide(left, before)
       return
     }
-    const state = known ?? this.#stateOf(left.key)
-    const until = left.time + Math.min(toleranceMs, before ? left.time - before.time : Infinity)
+    this.#wait(known ?? this.#stateOf(left.key), left, before)
+  }
+
+  #wait(state: KeyState, left: Left, before: Right | undefined): void {
+    const until = left.time + Math.min(this.#options.asOf.toleranceMs, before ? left.time - before.time : Infinity)
     if (before) before.waiting++
-    state.waiting.push({ left, before, until })
+    const item = { left, before, until }
+    state.waiting.push(item)
+    this.#changes?.waiting.add(item)
     this.#lookAt(state, until)
   }
 
@@ -241,6 +264,7 @@ export class AsOfStreams implements PairOperator {
   #replace(state: KeyState, right: Right | undefined): void {
     const { last } = state
     state.last = right
+    this.#changes?.keys.add(state.key)
     if (!last) return
     last.over = true
     this.#leaveAlone(last)
@@ -254,7 +278,9 @@ export class AsOfStreams implements PairOperator {
   }
 
   /** Decides on a left record that has waited: `after` is the first right one at or after it, if one came. */
-  #resolve({ left, before }: Waiting, after: Right | undefined): void {
+  #resolve(item: Waiting, after: Right | undefined): void {
+    const { left, before } = item
+    if (this.#changes?.waiting.delete(item) === false) this.#changes.decided.push(left)
     const { toleranceMs } = this.#options.asOf
     const counts = after && after.time - left.time <= toleranceMs ? after : undefined
     const nearer = before && !(counts && counts.time - left.time < left.time - before.time) ? before : counts
@@ -263,9 +289,10 @@ export class AsOfStreams implements PairOperator {
     if (before && before !== nearer) this.#leaveAlone(before)
   }
 
-  #decide(left: Kept, right: Right | undefined): void {
+  #decide(left: Left, right: Right | undefined): void {
     this.#lefts--
     if (right) {
+      if (!right.matched) this.#changes?.matched.push(right)
       right.matched = true
       if (this.#pairsWanted) this.#rows.push({ left, right })
     } else if (this.#keepsLeft) this.#rows.push({ left, right })
@@ -318,33 +345,108 @@ export class AsOfStreams implements PairOperator {
     this.#into.length = 0
   }
 
-  snapshot(): AsOfState {
-    return {
+  snapshot(whole: boolean): AsOfState {
+    const changes = whole ? undefined : this.#changes
+    const from = changes?.from ?? 0
+    const records = new KeptRecords<Left | Right>()
+    const passed = Math.min(...this.#watermarks)
+    const waiting: number[] = []
+    const wait = ({ left, before }: Waiting): void => {
+      if (left.arrival >= from) records.add(left)
+      if (before && before.arrival >= from) records.add(before)
+      waiting.push(left.arrival, before?.arrival ?? NONE)
+    }
+    const lasts: number[] = []
+    const isLast = (key: string): void => {
+      const last = this.#keys.get(key)?.last
+      if (last && last.arrival >= from) records.add(last)
+      lasts.push(records.keyOf(key), last?.arrival ?? NONE)
+    }
+    if (changes) {
+      for (const record of changes.records) if (record.time >= passed) records.add(record)
+      changes.waiting.forEach(wait)
+      changes.keys.forEach(isLast)
+    } else {
+      for (const record of this.#coming) records.add(record)
+      for (const state of this.#keys.values()) {
+        state.waiting.forEach(wait)
+        if (state.last) isLast(state.key)
+      }
+    }
+    const numbers = (list: readonly Kept[] = []): Float64Array =>
+      Float64Array.from(
+        list.filter(({ arrival }) => arrival < from),
+        ({ arrival }) => arrival,
+      )
+    const state: AsOfState = {
+      whole: !changes,
       watermarks: [...this.#watermarks],
       arrivals: this.#arrivals,
-      coming: [...this.#coming],
-      // Right records are referred to by those that wait for them: node:v8 keeps that.
-      keys: [...this.#keys.values()],
+      records: records.columns(),
+      matched: numbers(changes?.matched),
+      waiting: Float64Array.from(waiting),
+      decided: Float64Array.from(changes?.decided ?? [], ({ arrival }) => arrival),
+      lasts: Float64Array.from(lasts),
     }
+    this.#watchChanges()
+    return state
+  }
+
+  #watchChanges(): void {
+    const from = this.#arrivals
+    this.#changes = { from, records: [], matched: [], waiting: new Set(), decided: [], keys: new Set() }
   }
 
   restore(states: Iterable<AsOfState>): void {
-    for (const { watermarks, arrivals, coming, keys } of states) {
-      this.#watermarks.splice(0, 2, ...watermarks)
-      this.#arrivals = arrivals
-      this.#coming.clear()
-      this.#looks.clear()
-      this.#keys.clear()
-      this.#lefts = 0
-      for (const record of coming) {
-        this.#coming.push(record)
-        if (record.port === 0) this.#lefts++
+    const all = new Map<number, Kept>()
+    const waits = new Map<number, number>()
+    const lasts = new Map<string, number>()
+    for (const state of states) {
+      const { records, waiting } = state
+      if (state.whole) for (const known of [all, waits, lasts]) known.clear()
+      this.#watermarks.splice(0, 2, ...state.watermarks)
+      this.#arrivals = state.arrivals
+      for (const record of recordsOf(records)) all.set(record.arrival, record)
+      for (const arrival of state.matched) {
+        const record = all.get(arrival)
+        if (record) record.matched = true
       }
-      for (const state of keys) {
-        this.#keys.set(state.key, state)
-        this.#lefts += state.waiting.length
-        if (state.lookAt < Infinity) this.#looks.push({ time: state.lookAt, state })
-      }
+      for (let at = 0; at < waiting.length; at += 2) waits.set(waiting[at]!, waiting[at + 1]!)
+      for (const arrival of state.decided) waits.delete(arrival)
+      for (let at = 0; at < state.lasts.length; at += 2)
+        lasts.set(records.keys[state.lasts[at]!]!, state.lasts[at + 1]!)
     }
+    const passed = Math.min(...this.#watermarks)
+    const rights = new Map<number, Right>()
+    const rightOf = (arrival: number): Right | undefined => {
+      const known = rights.get(arrival)
+      const record = all.get(arrival)
+      if (known || !record) return known
+      // Of those that have been gone through only the last one of a key is not over.
+      const right = { ...(toSide(record) as Right), over: true }
+      rights.set(arrival, right)
+      return right
+    }
+    for (const record of all.values()) if (record.time >= passed) this.#come(record)
+    for (const [key, arrival] of lasts) {
+      const last = rightOf(arrival)
+      if (!last) continue
+      last.over = false
+      const state = this.#stateOf(key)
+      state.last = last
+      this.#lookAt(state, last.time + this.#horizon)
+    }
+    for (const [arrival, before] of waits) {
+      const left = all.get(arrival)
+      if (left?.key === undefined) continue
+      this.#lefts++
+      this.#wait(this.#stateOf(left.key), toSide(left) as Left, rightOf(before))
+    }
+    this.#watchChanges()
   }
+}
+
+function toSide(kept: Kept): Left | Right {
+  const { port } = kept
+  return port === 0 ? { ...kept, port } : { ...kept, port, waiting: 0, over: false }
 }

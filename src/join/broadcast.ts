@@ -40,6 +40,7 @@ export interface EventTimes {
 interface BroadcastState {
   readonly matched: Uint8Array
 }
+type MatchedRows = BroadcastState | { readonly rows: Uint32Array }
 
 /** The operator of a join whose table is in memory: left records stream through in their order. O(1) a record and match. */
 export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing {
@@ -54,6 +55,8 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
   readonly #right = new ByteBuffer(256)
   /** Per row of the table whether it had a partner, where that matters. */
   readonly #matched: Uint8Array
+  /** As the last snapshot has them. */
+  #known = new Uint8Array(0)
   /** `ensure` is called. */
   readonly #heap: Heap | undefined
   /** The hot path, where there is one. */
@@ -308,11 +311,22 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     this.#takeMatched()
     return { matched: this.#matched }
   }
-  snapshot(): BroadcastState {
-    return this.exportState()
+  /** Which rows of the table have found a partner: a byte each, or those since the last snapshot. */
+  snapshot(whole: boolean): MatchedRows {
+    this.#takeMatched()
+    const [known, matched] = [this.#known, this.#matched]
+    this.#known = new Uint8Array(matched)
+    if (whole) return { matched: this.#known }
+    const rows: number[] = []
+    for (let row = 0; row < matched.length; row++) if (matched[row] !== known[row]) rows.push(row)
+    return { rows: Uint32Array.from(rows) }
   }
-  restore(states: Iterable<BroadcastState>): void {
-    for (const state of states) this.mergeState(state)
+  restore(states: Iterable<MatchedRows>): void {
+    for (const state of states) {
+      if ('matched' in state) this.mergeState(state)
+      else for (const row of state.rows) this.#matched[row] = 1
+    }
+    this.#known = new Uint8Array(this.#matched)
   }
   mergeState({ matched }: BroadcastState): void {
     for (let row = 0; row < matched.length; row++) this.#matched[row]! |= matched[row]!

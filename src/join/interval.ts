@@ -4,11 +4,13 @@ import type { Collector, EventTime, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
 import type { EventTimes } from './broadcast.ts'
 import { Heap } from '../core/heap.ts'
-import { type Columns, KeptRecords, NO_RECORD, recordsOf } from './kept-records.ts'
+import { type Columns, type Kept, KeptRecords, NONE, recordsOf } from './kept-records.ts'
 import { PairRecords, type PairRules } from './pair-records.ts'
 import type { JoinType } from './table.ts'
 
 const PIECE = 1 << 18
+/** So many rows that have left may be among the changes. */
+const MOST_PASSED = 1 << 12
 
 export interface IntervalOptions extends PairRules {
   /** Bounds of right time − left time, both inclusive. */
@@ -18,27 +20,26 @@ export interface IntervalOptions extends PairRules {
   readonly times: readonly [EventTimes, EventTimes]
 }
 
-/** A record that may still find partners. */
-export interface Kept {
-  readonly time: EventTime
-  /** The watermark of its side before it. */
+/** A record, and the watermark of its side before it. */
+interface Timed extends Kept {
   readonly watermark: EventTime
-  readonly arrival: number
-  readonly line: Uint8Array
-  matched: boolean
 }
-/** All that a join knows between two batches. */
+/** What has come since the last snapshot, or all that is there. What is over is told by the watermarks. */
 interface IntervalState {
+  readonly whole: boolean
   readonly watermarks: readonly EventTime[]
   readonly arrivals: number
-  readonly keys: readonly string[]
   readonly records: Columns
+  /** The watermark before each of them. */
+  readonly before: Float64Array
+  /** Records that were kept before, and have found their first partner since. */
+  readonly matched: Float64Array
   /** Two numbers a row, of its left record and its right one. */
-  readonly rows: Int32Array
+  readonly rows: Float64Array
 }
 /** The records of one key on one side, by time and arrival; those before `first` are done. */
 interface Queue {
-  records: Kept[]
+  records: Timed[]
   first: number
 }
 interface KeyState {
@@ -48,8 +49,16 @@ interface KeyState {
 /** A result that waits for its time. A record without a partner is one, until it turns out to have some. */
 interface Row {
   readonly time: EventTime
-  readonly left: Kept | undefined
-  readonly right: Kept | undefined
+  readonly left: Timed | undefined
+  readonly right: Timed | undefined
+}
+
+/** Since the last snapshot. Records of this number and later ones are new to it. */
+interface Changes {
+  readonly from: number
+  readonly records: Timed[]
+  readonly matched: Kept[]
+  rows: Row[]
 }
 
 /** Order of results: their time, then left time, right time, arrival; what is not there comes first. */
@@ -86,6 +95,8 @@ export class IntervalJoin implements PairOperator {
   readonly #pairs: PairRecords
   readonly #into = new ByteBuffer(PIECE + (PIECE >> 2))
   #arrivals = 0
+  /** What the next snapshot has to tell; nobody keeps it where none are made. */
+  #changes: Changes | undefined
 
   constructor(options: IntervalOptions, left: StageContext, right: StageContext) {
     this.#options = options
@@ -126,38 +137,56 @@ export class IntervalJoin implements PairOperator {
   }
 
   #take(batch: RecordBatch, row: number, port: 0 | 1, time: EventTime, watermark: EventTime): void {
-    const { type, lowerMs, upperMs } = this.#options
-    const record: Kept = {
-      time,
-      watermark,
-      arrival: this.#arrivals++,
-      line: this.#pairs.line(batch, row, port),
-      matched: false,
-    }
+    const { type } = this.#options
     const key = this.#pairs.keyOf(batch, row, port)
+    const line = this.#pairs.line(batch, row, port)
+    const record: Timed = { port, time, watermark, arrival: this.#arrivals++, key, line, matched: false }
+    this.#changes?.records.push(record)
     if (key !== undefined) {
-      let state = this.#keys.get(key)
-      if (!state) {
-        state = { key, sides: [emptyQueue(), emptyQueue()] }
-        this.#keys.set(key, state)
-      }
+      const state = this.#stateOf(key)
       this.#match(state, record, port)
       // Kept for as long as a record to come can be its partner.
-      const until = port === 0 ? time + upperMs : time - lowerMs
-      if (this.#watermarks[1 - port]! <= until) {
+      if (this.#isOpen(record)) {
         insert(state.sides[port], record)
-        this.#expiry[port].push({ time: until, state })
+        this.#expiry[port].push({ time: this.#until(record), state })
       } else if (isEmpty(state)) this.#keys.delete(key)
     }
     const { left, right } = ALONE[type]
-    if (port === 0 && left) this.#rows.push({ time: this.#rowTime(record, undefined), left: record, right: undefined })
-    if (port === 1 && right) this.#rows.push({ time: this.#rowTime(undefined, record), left: undefined, right: record })
+    if (port === 0 && left) this.#addRow(record, undefined)
+    if (port === 1 && right) this.#addRow(undefined, record)
+  }
+
+  #addRow(left: Timed | undefined, right: Timed | undefined): void {
+    const row = { time: this.#rowTime(left, right), left, right }
+    this.#rows.push(row)
+    const { rows } = this.#changes ?? {}
+    if (!rows) return
+    // A record may have many partners: those of them that have left are not kept.
+    if (rows.push(row) > 2 * this.#rows.size + MOST_PASSED) this.#changes!.rows = rows.filter(this.#isToCome)
+  }
+
+  /** When a record has met the last that can be its partner. */
+  #until({ port, time }: Kept): EventTime {
+    return port === 0 ? time + this.#options.upperMs : time - this.#options.lowerMs
+  }
+  /** A record to come can be its partner. */
+  #isOpen(record: Kept): boolean {
+    return record.key !== undefined && this.#watermarks[1 - record.port]! <= this.#until(record)
+  }
+  /** The row has not left. */
+  readonly #isToCome = ({ time }: Row): boolean => time >= Math.min(...this.#watermarks)
+
+  #stateOf(key: string): KeyState {
+    let state = this.#keys.get(key)
+    if (!state) this.#keys.set(key, (state = { key, sides: [emptyQueue(), emptyQueue()] }))
+    return state
   }
 
   /** Pairs a new record with those of the other side. */
-  #match({ sides }: KeyState, record: Kept, port: 0 | 1): void {
+  #match({ sides }: KeyState, record: Timed, port: 0 | 1): void {
     const { type, lowerMs, upperMs } = this.#options
     const { records, first } = sides[1 - port]!
+    const matters = ALONE[type][port === 0 ? 'right' : 'left']
     // right − left in [lower, upper]
     const from = port === 0 ? record.time + lowerMs : record.time - upperMs
     const to = port === 0 ? record.time + upperMs : record.time - lowerMs
@@ -166,10 +195,10 @@ export class IntervalJoin implements PairOperator {
       if (other.time > to) break
       const [left, right] = port === 0 ? [record, other] : [other, record]
       if (left.watermark > right.time - lowerMs || right.watermark > left.time + upperMs) continue
+      // The new record is among the changes.
+      if (matters && !other.matched) this.#changes?.matched.push(other)
       left.matched = right.matched = true
-      if (type !== 'semi' && type !== 'anti') {
-        this.#rows.push({ time: this.#rowTime(left, right), left, right })
-      }
+      if (type !== 'semi' && type !== 'anti') this.#addRow(left, right)
     }
   }
 
@@ -214,52 +243,76 @@ export class IntervalJoin implements PairOperator {
     if (isEmpty(state)) this.#keys.delete(state.key)
   }
 
-  /** Every record that may still have a partner or a row, each once, and the rows by their records' numbers. */
-  snapshot(): IntervalState {
-    const records = new KeptRecords()
-    const keys: string[] = []
-    for (const { key, sides } of this.#keys.values()) {
-      for (const [port, { records: kept, first }] of sides.entries()) {
-        for (const record of kept.slice(first)) records.add(record, { port, key: keys.length })
+  /** Records that may still have a partner or a row, each once, and the rows by their records' numbers. */
+  snapshot(whole: boolean): IntervalState {
+    const records = new KeptRecords<Timed>()
+    const changes = whole ? undefined : this.#changes
+    const from = changes?.from ?? 0
+    if (changes) {
+      for (const record of changes.records) if (this.#isOpen(record)) records.add(record)
+    } else {
+      for (const { sides } of this.#keys.values()) {
+        for (const { records: kept, first } of sides) for (const record of kept.slice(first)) records.add(record)
       }
-      keys.push(key)
     }
-    const rows = [...this.#rows].flatMap(({ left, right }) => [
-      left ? records.add(left) : NO_RECORD,
-      right ? records.add(right) : NO_RECORD,
-    ])
+    const rows: number[] = []
+    for (const { left, right } of changes?.rows.filter(this.#isToCome) ?? this.#rows) {
+      for (const record of [left, right]) {
+        // An earlier one was open, so that snapshots have it.
+        if (record && record.arrival >= from) records.add(record)
+        rows.push(record?.arrival ?? NONE)
+      }
+    }
+    const matched = changes?.matched.filter(({ arrival }) => arrival < from) ?? []
+    this.#watchChanges()
     return {
+      whole: !changes,
       watermarks: [...this.#watermarks],
       arrivals: this.#arrivals,
-      keys,
       records: records.columns(),
-      rows: Int32Array.from(rows),
+      before: records.numbers(({ watermark }) => watermark),
+      matched: Float64Array.from(matched, ({ arrival }) => arrival),
+      rows: Float64Array.from(rows),
     }
   }
 
+  #watchChanges(): void {
+    this.#changes = { from: this.#arrivals, records: [], matched: [], rows: [] }
+  }
+
   restore(states: Iterable<IntervalState>): void {
-    for (const { watermarks, arrivals, keys, records, rows } of states) {
+    const all = new Map<number, Timed>()
+    let pairs: Float64Array[] = []
+    for (const { whole, watermarks, arrivals, records, before, matched, rows } of states) {
+      if (whole) {
+        all.clear()
+        pairs = []
+      }
       this.#watermarks.splice(0, 2, ...watermarks)
       this.#arrivals = arrivals
-      this.#keys.clear()
-      this.#rows.clear()
-      for (const expiry of this.#expiry) expiry.clear()
-      const all = recordsOf(records)
-      for (const key of keys) this.#keys.set(key, { key, sides: [emptyQueue(), emptyQueue()] })
-      for (const [index, record] of all.entries()) {
-        const state = this.#keys.get(keys[records.key[index]!] ?? '')
-        const port = records.port[index] as 0 | 1
-        if (records.key[index] === NO_RECORD || !state) continue
-        state.sides[port].records.push(record)
-        const time = port === 0 ? record.time + this.#options.upperMs : record.time - this.#options.lowerMs
-        this.#expiry[port].push({ time, state })
+      for (const [at, record] of recordsOf(records).entries()) {
+        all.set(record.arrival, { ...record, watermark: before[at]! })
       }
-      for (let row = 0; row < rows.length; row += 2) {
-        const left = all[rows[row]!]
-        const right = all[rows[row + 1]!]
-        this.#rows.push({ time: this.#rowTime(left, right), left, right })
+      for (const arrival of matched) {
+        const record = all.get(arrival)
+        if (record) record.matched = true
+      }
+      pairs.push(rows)
+    }
+    for (const record of all.values()) {
+      if (!this.#isOpen(record)) continue
+      const state = this.#stateOf(record.key as string)
+      insert(state.sides[record.port], record)
+      this.#expiry[record.port].push({ time: this.#until(record), state })
+    }
+    for (const rows of pairs) {
+      for (let at = 0; at < rows.length; at += 2) {
+        const [left, right] = [all.get(rows[at]!), all.get(rows[at + 1]!)]
+        const row = { time: this.#rowTime(left, right), left, right }
+        if (this.#isToCome(row)) this.#rows.push(row)
       }
     }
+    this.#watchChanges()
   }
 
   #rowTime(left: Kept | undefined, right: Kept | undefined): EventTime {
@@ -297,7 +350,7 @@ const emptyQueue = (): Queue => ({ records: [], first: 0 })
 const isEmpty = ({ sides }: KeyState): boolean => sides.every(({ records, first }) => first === records.length)
 
 /** Records mostly come in the order of time: looks from the end. */
-function insert(queue: Queue, record: Kept): void {
+function insert(queue: Queue, record: Timed): void {
   const { records } = queue
   let at = records.length
   while (at > queue.first && records[at - 1]!.time > record.time) at--

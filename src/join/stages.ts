@@ -57,7 +57,7 @@ export function broadcastStage(
         role: 'operator',
         reads: left.paths,
         parallel,
-        snapshots: true,
+        snapshots: 'changes',
         selects: type === 'semi' || type === 'anti',
         open(context) {
           const times = asOf?.open(asOf.time.left, leftTime!)
@@ -113,7 +113,7 @@ function streamsStage(
     follow,
     reads: [left.paths, right.paths],
     reading: 'together',
-    snapshots: true,
+    snapshots: 'changes',
     open(...contexts) {
       const times = [open(time.left, timeFields[0]), open(time.right, timeFields[1])] as const
       return make({ type, rules, leftKey, rightKey, nestField }, times, ...contexts)

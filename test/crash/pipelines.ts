@@ -482,6 +482,16 @@ export const pipelines: readonly Pipeline[] = [
     line: `${consume} --drain | beck join <(${other} --drain | beck filter 'r.ms < 100') --on path --as-of ts --tolerance 10s --delay 2s --type full | beck append out`,
   },
   {
+    // So much that snapshots hold what has changed.
+    name: 'join of two topics that holds much',
+    line: `${consume} --drain | beck join <(${other} --drain) --on id=other --within -1h..1h --time ts --delay 2s --type full | beck append out`,
+  },
+  {
+    name: 'much that is held, into files',
+    line: `${consume} --drain | beck dedupe --by id --within 2h --time ts --delay 2s --keep last --count | beck shuffle --by path --partitions 2 | beck into file:parts --exactly-once`,
+    read: readParts,
+  },
+  {
     name: 'other programs, into files',
     line: `${consume} | beck via -- sed 's/path/p/;/"p":"[/]3"/d' | beck via --lines -- sed -u 's/ms/m/' | beck into file:parts --exactly-once`,
     read: readParts,

@@ -1,38 +1,49 @@
 import * as fc from 'fast-check'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import { describe, expect, test } from 'vitest'
 import { dedupe } from '../../commands/dedupe.ts'
 import { filter } from '../../commands/filter.ts'
+import { join as joinSpec } from '../../commands/join.ts'
 import { reduce } from '../../commands/reduce.ts'
 import { shuffle } from '../../commands/shuffle.ts'
 import { sort } from '../../commands/sort.ts'
 import { window } from '../../commands/window.ts'
 import type { Collector, Operator, StageContext } from '../../src/core/operator.ts'
-import type { Arguments, CommandSpec, OperatorStage } from '../../src/core/spec.ts'
+import type { Arguments, CommandSpec, OperatorStage, PairOperator, PairStage } from '../../src/core/spec.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
+import { realEnv } from '../../src/log/env.ts'
+import { removeSnapshots, type Snapshots, StageState } from '../../src/pipeline/snapshot.ts'
+import { temporaryFolder } from '../shell.ts'
 import { memorySpill } from '../sort/spill.ts'
 
-/** One life of a stage's operator: it takes lines, and its output gathers. */
+type Port = 0 | 1
+type Step = readonly [port: Port, lines: readonly string[]]
+
+/** One life of a stage's operator: it takes lines of one input or two, and its output gathers. */
 class Life {
   output = ''
-  readonly operator: Operator
-  readonly #scanner: ReturnType<typeof createScanner>
+  readonly operator: Operator & Partial<PairOperator>
+  readonly #scanners: readonly ReturnType<typeof createScanner>[]
   readonly #out: Collector
-  #position: number
-  constructor(stage: OperatorStage, which: ScannerName, position: number, memoryBytes: number) {
-    this.#scanner = createScanner({ reads: stage.reads, strict: false }, which)
-    this.#position = position
-    const context: StageContext = {
+  readonly #positions: number[]
+  constructor(stage: OperatorStage | PairStage, which: ScannerName, positions: readonly number[], memoryBytes: number) {
+    const reads = stage.role === 'pair' ? stage.reads : [stage.reads]
+    this.#scanners = reads.map((fields) => createScanner({ reads: fields, strict: false }, which))
+    this.#positions = [...positions]
+    const contexts = this.#scanners.map((scanner): StageContext => ({
       reject: () => {},
-      keyTable: (fields) => this.#scanner.keyTable(fields),
+      keyTable: (fields) => scanner.keyTable(fields),
       now: () => 0,
       sideFile: () => ({ write() {} }),
       count: () => {},
       memoryBytes,
       workers: 1,
       spill: memorySpill().spill,
-    }
-    this.operator = stage.open(context)
+    }))
+    const [first, second] = contexts as [StageContext, StageContext]
+    this.operator = stage.role === 'pair' ? stage.open(first, second) : stage.open(first)
     const add = (bytes: Uint8Array): void => void (this.output += Buffer.from(bytes).toString())
     this.#out = {
       forward: (batch, mask, from = 0, to = batch.count) => add(batch.lines(mask, from, to)),
@@ -40,18 +51,20 @@ class Life {
       emitText: (lines) => add(Buffer.from(lines, 'latin1')),
     }
   }
-  take(lines: readonly string[]): void {
+  take([port, lines]: Step): void {
+    const scanner = this.#scanners[port] as ReturnType<typeof createScanner>
     const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''))
-    this.#scanner.begin({ file: 'x', base: this.#position, lineAt: () => 1 })
-    this.#position += bytes.length
+    scanner.begin({ file: 'x', base: this.#positions[port] as number, lineAt: () => 1 })
+    this.#positions[port]! += bytes.length
     for (let at = 0; at < bytes.length;) {
-      const room = this.#scanner.room()
+      const room = scanner.room()
       const n = bytes.copy(room, 0, at, at + Math.min(room.length, bytes.length - at))
       at += n
-      this.operator.processBatch(this.#scanner.scan(n, at === bytes.length).batch, this.#out, 0)
+      this.operator.processBatch(scanner.scan(n, at === bytes.length).batch, this.#out, port)
     }
   }
   end(): void {
+    for (const port of this.#scanners.keys()) this.operator.onEndOf?.(port, this.#out)
     this.operator.onEnd?.(this.#out)
   }
 }
@@ -69,6 +82,8 @@ interface Tried {
   readonly program: string
   readonly options: Arguments['options']
   readonly memoryBytes?: number
+  /** So many make a state that is not small. */
+  readonly records?: number
 }
 const aggregates = 'count, sum(n), var(n), list(n), p50(n), first(n), max(n), distinct(n), approx_count_distinct(n)'
 const windowed = (options: Arguments['options'], program = aggregates): Tried => ({
@@ -77,7 +92,26 @@ const windowed = (options: Arguments['options'], program = aggregates): Tried =>
   options: { time: 't', 'time-unit': 'ms', by: 'k', delay: '15ms', ...options },
 })
 const times = { time: 't', 'time-unit': 'ms', delay: '15ms' }
+/** The table of joins with one. */
+const TABLE = [0, 1, 2, 3, 3, 3, 20].map((k) => `{"k":${k},"t":${k * 10},"of":"table"}\n`).join('')
+const joined = (options: Arguments['options']): Tried => ({
+  spec: joinSpec,
+  program: 'table',
+  options: { on: 'k', nest: 'x', ...options },
+})
+const inTime = (options: Arguments['options']): Tried =>
+  joined({ 'time-unit': 'ms', delay: '15ms', ...('within' in options ? { time: 't' } : { 'as-of': 't' }), ...options })
+const TYPES = ['inner', 'left', 'right', 'full', 'semi', 'anti']
 const tried: readonly Tried[] = [
+  ...TYPES.map((type) => inTime({ within: '-12ms..25ms', type })),
+  inTime({ within: '40ms', delay: '0ms', type: 'full' }),
+  ...TYPES.map((type) => inTime({ direction: 'nearest', type, tolerance: '30ms' })),
+  inTime({ type: 'left', tolerance: '30ms' }),
+  inTime({ type: 'full' }),
+  inTime({ direction: 'nearest', type: 'full', 'no-exact': true, delay: '40ms' }),
+  inTime({ direction: 'forward', type: 'full', 'no-exact': true, tolerance: '5ms' }),
+  joined({ type: 'full' }),
+  joined({ type: 'right', 'as-of': 't', 'time-unit': 'ms' }),
   { spec: dedupe, program: '', options: { by: 'k', within: '25ms', ...times } },
   { spec: dedupe, program: '', options: { by: 'k', within: '25ms', keep: 'last', count: true, ...times } },
   { spec: dedupe, program: '', options: { by: 'k,n', approx: '0.1' } },
@@ -118,35 +152,43 @@ const tried: readonly Tried[] = [
   { ...windowed({ session: '12ms' }, 'each'), memoryBytes: 200 },
 ]
 
-const stageOf = async ({ spec, program, options }: Tried): Promise<OperatorStage> => {
+const stageOf = async ({ spec, program, options }: Tried, table = TABLE): Promise<OperatorStage | PairStage> => {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  return (await spec.create({
-    program: program ? [program] : [],
-    files: [],
-    options: given,
-    args: {},
-  })) as OperatorStage
+  const stage = await spec.create({ program: program ? [program] : [], files: [], options: given, args: {} })
+  if (stage.role !== 'table') return stage as OperatorStage | PairStage
+  const scanner = createScanner({ reads: stage.reads, strict: false }, 'reference')
+  const reader = stage.open({ keyTable: (fields: number[]) => scanner.keyTable(fields) } as unknown as StageContext)
+  scanner.begin({ file: 'table', base: 0, lineAt: () => 1 })
+  const bytes = Buffer.from(table)
+  for (let at = 0; at < bytes.length;) {
+    const n = bytes.copy(scanner.room(), 0, at)
+    at += n
+    reader.processBatch(scanner.scan(n, at === bytes.length).batch)
+  }
+  return stage.stage(reader.end())
 }
+
+const nameOf = ({ spec, program, options, memoryBytes }: Tried): string =>
+  `${spec.name} ${program} ${JSON.stringify(options)} ${memoryBytes ?? ''}`
 
 /** Runs steps, with a snapshot after some, and now and then a new life from the last of them. */
 function run(
-  stage: OperatorStage,
+  stage: OperatorStage | PairStage,
   which: ScannerName,
-  steps: readonly (readonly string[])[],
+  steps: readonly Step[],
   fates: readonly number[],
   memoryBytes = 1 << 30,
 ): string {
-  let life = new Life(stage, which, 0, memoryBytes)
+  const positions = [0, 0]
+  let life = new Life(stage, which, positions, memoryBytes)
   life.operator.restore?.([])
   let chain: Buffer[] = []
   let sealed: Buffer[] = []
   let done = ''
-  let position = 0
-  let kept = { at: 0, position: 0 }
-  for (let at = 0; at < steps.length; at++) {
-    const lines = steps[at] as readonly string[]
-    life.take(lines)
-    position += lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0)
+  for (const [at, step] of steps.entries()) {
+    const [port, lines] = step
+    life.take(step)
+    positions[port]! += lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0)
     const fate = fates[at] ?? 0
     if (fate === 0) continue
     const must = life.operator.mustSnapshotWhole?.() ?? false
@@ -156,11 +198,11 @@ function run(
     else chain = whole && stage.snapshots !== 'appends' ? [state] : [...chain, state]
     done += life.output
     life.output = ''
-    kept = { at, position }
     if (fate < 4) continue
     // What comes after the snapshot is lost with its life.
-    if (fate === 5 && at + 1 < steps.length) life.take(steps[at + 1] as readonly string[])
-    life = new Life(stage, which, kept.position, memoryBytes)
+    const next = steps[at + 1]
+    if (fate === 5 && next) life.take(next)
+    life = new Life(stage, which, positions, memoryBytes)
     life.operator.restore?.([...sealed, ...chain].map((part) => deserialize(part) as unknown))
   }
   life.end()
@@ -168,22 +210,21 @@ function run(
 }
 
 describe('an operator that comes back from its snapshots goes on as if nothing had been', () => {
-  test.each(
-    tried.map(
-      (one) =>
-        [`${one.spec.name} ${one.program} ${JSON.stringify(one.options)} ${one.memoryBytes ?? ''}`, one] as const,
-    ),
-  )('%s', async (_, one) => {
+  test.each(tried.map((one) => [nameOf(one), one] as const))('%s', async (_, one) => {
     const stage = await stageOf(one)
     expect(stage.snapshots).toBeTruthy()
     fc.assert(
       fc.property(
         fc.array(fc.array(record, { maxLength: 6 }), { maxLength: 12 }),
         fc.array(fc.nat(5), { maxLength: 12 }),
-        (records, fates) => {
+        fc.array(fc.constantFrom<Port>(0, 1), { minLength: 12, maxLength: 12 }),
+        (records, fates, ports) => {
           // A window that was on disk shows its keys as it has first seen them, not as an earlier window has.
           const spelling = one.memoryBytes === undefined ? {} : { odd: 0 }
-          const steps = records.map((part, step) => part.map((fields) => lineOf({ ...fields, ...spelling }, step)))
+          const steps = records.map((part, step): Step => {
+            const port = stage.role === 'pair' ? (ports[step] as Port) : 0
+            return [port, part.map((fields) => lineOf({ ...fields, ...spelling }, step))]
+          })
           expect(run(stage, 'reference', steps, fates, one.memoryBytes)).toBe(run(stage, 'reference', steps, []))
         },
       ),
@@ -192,11 +233,89 @@ describe('an operator that comes back from its snapshots goes on as if nothing h
   })
 })
 
-test('keys that are forgotten, and get other ids, between two snapshots', async () => {
-  const stage = await stageOf(windowed({ tumbling: '10ms' }, 'count, sum(n)'))
-  const steps = Array.from({ length: 30 }, (_, step) =>
-    Array.from({ length: 9000 }, (_, i) => `{"t":${step * 10},"k":${step * 7000 + i},"n":${i}}`),
-  )
+test.each([
+  windowed({ tumbling: '10ms' }, 'count, sum(n)'),
+  { spec: dedupe, program: '', options: { by: 'k', within: '1ms', keep: 'last', ...times, delay: '1ms' } },
+])('keys that are forgotten, and get other ids, between two snapshots ($spec.name)', async (one) => {
+  const stage = await stageOf(one)
+  const steps = Array.from({ length: one.spec === window ? 30 : 17 }, (_, step): Step => {
+    const lines = Array.from({ length: 9000 }, (_, i) => `{"t":${step * 10},"k":${step * 7000 + i},"n":${i}}`)
+    return [0, lines]
+  })
   const fates = steps.map((_, at) => (at % 3 === 0 ? 0 : at % 5 === 0 ? 5 : 2))
   expect(run(stage, 'wasm', steps, fates)).toBe(run(stage, 'wasm', steps, []))
+})
+
+const hour = { time: 't', 'time-unit': 'ms', delay: '1h' }
+const large: readonly Tried[] = [
+  { spec: reduce, program: 'count, sum(n)', options: { by: 'k' } },
+  { spec: dedupe, program: '', options: { by: 'k' } },
+  { spec: dedupe, program: '', options: { by: 'k', keep: 'last' } },
+  { spec: dedupe, program: '', options: { by: 'k', count: true } },
+  { spec: dedupe, program: '', options: { by: 'k', within: '1h', ...hour } },
+  { spec: dedupe, program: '', options: { by: 'k', within: '1h', keep: 'last', count: true, ...hour } },
+  { spec: dedupe, program: '', options: { by: 'k', approx: '0.0001' }, records: 100_000 },
+  { spec: sort, program: '', options: { by: 'n' } },
+  { spec: shuffle, program: '', options: { by: 'k' } },
+  // More than the memory: what is on disk is sealed.
+  { spec: sort, program: '', options: { by: 'n' }, memoryBytes: 100_000 },
+  { spec: dedupe, program: '', options: { by: 'k' }, memoryBytes: 100_000 },
+  windowed({ tumbling: '1h' }, 'count, sum(n)'),
+  windowed({ session: '1h' }, 'count, sum(n)'),
+  inTime({ within: '1h', delay: '1h', type: 'full' }),
+  inTime({ delay: '1h', type: 'left' }),
+  inTime({ delay: '10ms', type: 'left', direction: 'forward' }),
+]
+
+test.each(large.map((one) => [nameOf(one), one] as const))(
+  'a checkpoint writes what changed, not what is held: %s',
+  async (_, one) => {
+    const count = one.records ?? 20_000
+    const record = (i: number): string => `{"t":${i},"k":${(i * 7919) % count},"n":${i},"of":"the left, or the right"}`
+    const lines = Array.from({ length: count }, (_, i) => record(i))
+    const stage = await stageOf(one, lines.join('\n'))
+    const place = { env: realEnv, store: temporaryFolder(), pipeline: 'p' }
+    const state = new StageState(place, '0-x', 'o', stage.snapshots as Snapshots)
+    const life = new Life(stage, 'wasm', [0, 0], one.memoryBytes ?? 1 << 30)
+    life.operator.restore?.([])
+    const folder = join(place.store, 'state/p/0-x')
+    const bytesThere = (): number =>
+      readdirSync(folder).reduce((sum, file) => sum + statSync(join(folder, file)).size, 0)
+    let epoch = 0
+    /** Bytes that it has written. */
+    const checkpoint = (): number => {
+      const before = epoch > 0 ? bytesThere() : 0
+      const take = (whole: boolean): unknown => life.operator.snapshot?.(whole)
+      const handle = state.write({ generation: 1, epoch: ++epoch }, take, life.operator.mustSnapshotWhole?.())
+      const written = bytesThere() - before
+      removeSnapshots(place, { generation: 1, epoch, handles: [handle] })
+      return written
+    }
+    const isPair = stage.role === 'pair' && one.options['direction'] === undefined
+    for (let at = 0; at < count; at += count / 4) {
+      const part = lines.slice(at, at + count / 4)
+      life.take([0, part])
+      if (isPair) life.take([1, part])
+      checkpoint()
+    }
+    const held = bytesThere()
+    expect(held).toBeGreaterThan(100_000)
+    const written = Array.from({ length: 5 }, (_, round) => {
+      life.take([0, Array.from({ length: 10 }, (_, i) => record(count + 10 * round + i))])
+      return checkpoint()
+    })
+    // One of them may write everything anew, or put files together.
+    written.sort((a, b) => a - b).pop()
+    for (const bytes of written) expect(bytes).toBeLessThan(held / 50)
+  },
+)
+
+test('of the rows of a table that have found a partner, those since the last snapshot', async () => {
+  const lines = Array.from({ length: 1000 }, (_, k) => `{"k":${k}}`)
+  const life = new Life(await stageOf(joined({ type: 'full' }), lines.join('\n')), 'wasm', [0, 0], 1 << 30)
+  life.operator.restore?.([])
+  life.take([0, lines.slice(0, 500)])
+  life.operator.snapshot?.(true)
+  life.take([0, lines.slice(495, 505)])
+  expect(life.operator.snapshot?.(false)).toEqual({ rows: Uint32Array.of(500, 501, 502, 503, 504) })
 })
