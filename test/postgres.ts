@@ -20,6 +20,15 @@ if (!hasPostgres) process.stderr.write(`SKIPPED: no PostgreSQL in ${ROOT} (Debia
 
 export const PASSWORD = 'zebra/@crossing'
 
+const servers: Postgres[] = []
+// Here, since a test that runs cannot add a hook to its file any more.
+afterAll(async () => {
+  for (const server of servers) {
+    await server.kill()
+    rmSync(server.folder, { recursive: true, force: true })
+  }
+})
+
 /** A server of the tests' own, on a free port, in a folder that goes with the test file. */
 export class Postgres {
   readonly folder: string
@@ -56,10 +65,7 @@ export class Postgres {
       stdio: 'pipe',
       cwd: folder,
     })
-    afterAll(async () => {
-      await server.kill()
-      rmSync(folder, { recursive: true, force: true })
-    })
+    servers.push(server)
     await server.start()
     return server
   }
@@ -73,9 +79,13 @@ export class Postgres {
       'log_destination=stderr',
     ]
     for (let tries = 0; ; tries++) {
+      // It goes with these tests, whatever ends them.
       const server = spawn(
-        join(programs as string, 'postgres'),
+        'setpriv',
         [
+          '--pdeathsig',
+          'KILL',
+          join(programs as string, 'postgres'),
           '-D',
           join(this.folder, 'data'),
           '-p',

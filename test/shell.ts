@@ -17,10 +17,16 @@ export interface Outcome {
   readonly exit: number
 }
 
+const folders: string[] = []
+// Here, since a test that runs cannot add a hook to its file any more.
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A folder that goes when the test file is done. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'beck-test-'))
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 

@@ -3,7 +3,6 @@ import {
   constants,
   fdatasyncSync,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
   linkSync,
   lstatSync,
@@ -16,6 +15,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { syncFolder } from '../core/folders.ts'
 import { type Identity, identify, isAlive, type Liveness } from './identity.ts'
 
 /**
@@ -71,14 +71,7 @@ export const realEnv: Env = {
   write: (fd, bytes, position) => writeSync(fd, bytes, 0, bytes.length, position),
   truncate: ftruncateSync,
   sync: fdatasyncSync,
-  syncFolder(path) {
-    const fd = openSync(path, 'r')
-    try {
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-  },
+  syncFolder,
   stat(fd) {
     const stat = fstatSync(fd)
     return { length: stat.size, linked: stat.nlink > 0 }

@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { atFile, BeckError } from '../core/errors.ts'
+import { makeFolders, syncFolder } from '../core/folders.ts'
 import { writeAll } from './descriptor.ts'
 
 /** Names of files that are being written. A killed run leaves them behind; the next one in the folder removes them. */
@@ -16,7 +17,7 @@ export class OutputFolder {
   /** @throws BeckError file */
   constructor(folder: string) {
     this.#folder = folder
-    atFile(folder, () => mkdirSync(folder, { recursive: true }))
+    atFile(folder, () => makeFolders(folder))
     for (const name of atFile(folder, () => readdirSync(folder))) {
       if (UNFINISHED.test(name)) {
         rmSync(join(folder, name), { force: true })
@@ -47,9 +48,12 @@ export class OutputFolder {
     }
   }
 
-  /** All files are there. */
+  /** All files are there, and stay. */
   succeed(): void {
+    const sync = (): void => atFile(this.#folder, () => syncFolder(this.#folder))
+    sync()
     this.create('_SUCCESS').finish()
+    sync()
   }
 
   /** After an error: removes what is not complete. */

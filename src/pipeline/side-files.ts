@@ -13,6 +13,7 @@ import {
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { BeckError, fileError } from '../core/errors.ts'
+import { syncFolder } from '../core/folders.ts'
 import { writeAll } from './descriptor.ts'
 import { refuseOwnInput } from './own-input.ts'
 
@@ -160,7 +161,7 @@ class SideFile {
       closeSync(to)
     }
     renameSync(fresh, this.path)
-    syncFolderOf(this.path)
+    syncFolder(dirname(this.path))
     closeSync(this.#fd)
     this.#fd = openSync(this.path, 'a')
     this.#bytes = bytes
@@ -201,14 +202,5 @@ class SideFile {
     } catch (error) {
       throw error instanceof BeckError ? error : fileError(error, this.#file)
     }
-  }
-}
-
-function syncFolderOf(path: string): void {
-  const fd = openSync(dirname(path), 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

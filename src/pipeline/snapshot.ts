@@ -53,6 +53,8 @@ export class StageState {
   /** Everything as of a point of the chain, while another thread writes it. */
   #aside: { readonly file: WrittenAside; readonly place: number } | undefined
   #canAside: boolean
+  /** The folders that lead to the files are on the disk: another process may have made them, and have no need of that. */
+  #isLed = false
 
   /** @param stage the name of its folder @param options says which command line the state belongs to */
   constructor(place: StatePlace, stage: string, options: string, snapshots: Snapshots) {
@@ -94,7 +96,7 @@ export class StageState {
     const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
     const kept = whole ? 0 : keepFrom(this.#chain, floor, LENGTH + state.length)
     const folded = whole ? [] : this.#blocks(this.#chain.slice(kept))
-    const file = writeFile(this.#place, this.#stage, `${name}.snap`, [HEAD, ...folded, lengthOf(state), state])
+    const file = this.#writeFile(name, [HEAD, ...folded, lengthOf(state), state])
     this.#chain = [...this.#chain.slice(0, kept), file]
     if (this.#isAsideDue()) {
       const everything = serialize(take(true))
@@ -109,7 +111,7 @@ export class StageState {
     this.#aside = undefined
     const kept = keepFrom(this.#sealed, 0, LENGTH + state.length)
     const folded = this.#blocks(this.#sealed.slice(kept))
-    const file = writeFile(this.#place, this.#stage, `${name}.snap`, [HEAD, ...folded, lengthOf(state), state])
+    const file = this.#writeFile(name, [HEAD, ...folded, lengthOf(state), state])
     this.#sealed = [...this.#sealed.slice(0, kept), file]
     this.#chain = []
     return this.#handle(this.#sealed)
@@ -124,6 +126,12 @@ export class StageState {
       ...(chain.length > 0 && { chain }),
       ...(sealed > 0 && { sealed }),
     }
+  }
+
+  #writeFile(name: string, parts: readonly Uint8Array[]): StateFile {
+    const file = writeFile(this.#place, this.#stage, `${name}.snap`, parts, this.#isLed)
+    this.#isLed = true
+    return file
   }
 
   #blocks(files: readonly StateFile[]): Buffer[] {
@@ -206,12 +214,13 @@ function writeFile(
   stage: string,
   file: string,
   parts: readonly Uint8Array[],
+  isLed: boolean,
 ): StateFile {
   const folder = layout.state(store, pipeline)
   return translate(store, () => {
     let parent = store
     for (const path of [layout.states(store), folder, `${folder}/${stage}`]) {
-      if (ensureFolder(env, path)) env.syncFolder(parent)
+      if (ensureFolder(env, path) || !isLed) env.syncFolder(parent)
       parent = path
     }
     const path = `${folder}/${file}`

@@ -1,8 +1,9 @@
-import { closeSync, fdatasyncSync, linkSync, mkdirSync, openSync, readdirSync, realpathSync, writeSync } from 'node:fs'
+import { closeSync, fdatasyncSync, linkSync, openSync, readdirSync, realpathSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { RecordBatch } from '../../core/batch.ts'
 import { atFile, BeckError } from '../../core/errors.ts'
+import { makeFolders } from '../../core/folders.ts'
 import type { Epoch, EpochSink, PipelineStart, Sink, SinkContext } from '../../core/spec.ts'
 import { realEnv, removeIfThere } from '../../log/env.ts'
 import type { OutsideSink, PartFile } from '../../log/pipelines.ts'
@@ -36,7 +37,7 @@ export class FileSink implements Sink {
     this.context = context
     this.refuseWithoutFrames = expectFrames('into', insists)
     this.folder = atFile(folder, () => {
-      mkdirSync(folder, { recursive: true })
+      makeFolders(folder)
       return realpathSync(folder)
     })
     removeUnfinished(realEnv, this.folder, (name) => isOfDead(name))

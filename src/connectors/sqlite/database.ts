@@ -42,7 +42,8 @@ export class SqliteDatabase implements Database {
     this.do(() => {
       const connection = new DatabaseSync(this.file)
       this.connection = connection
-      connection.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA synchronous = FULL`)
+      // EXTRA: FULL leaves it to the disk when the rollback journal's name goes; a power cut could bring it back, and with it the epoch before.
+      connection.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA synchronous = EXTRA`)
       this.name = `sqlite:${realpathSync(this.file)} ${this.table}`
       const made = connection.prepare('SELECT sql FROM sqlite_schema WHERE lower(name) = lower(?)').get(this.table)
       const columns = connection.prepare('SELECT name, type, hidden FROM pragma_table_xinfo(?)').all(this.table)

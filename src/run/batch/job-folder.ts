@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { atFile, BeckError } from '../../core/errors.ts'
+import { makeFolders, syncFolder } from '../../core/folders.ts'
 import { type Identity, identify, isAlive } from '../../log/identity.ts'
 import { removeLeftOvers } from '../../pipeline/spill.ts'
 import type { JobInput } from './splits.ts'
@@ -78,7 +79,7 @@ export class JobFolder {
   /** A new or empty folder. @throws BeckError file */
   static create(out: string, header: JobHeader): JobFolder {
     const folder = new JobFolder(out, out)
-    atFile(out, () => mkdirSync(out, { recursive: true }))
+    atFile(out, () => makeFolders(out))
     const there = atFile(out, () => readdirSync(out))
     if (there.length > 0) {
       const begun = there.includes(JOB)
@@ -286,15 +287,6 @@ function writeSynced(path: string, text: string): void {
   const fd = openSync(path, 'w', 0o600)
   try {
     writeSync(fd, text)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
     fsyncSync(fd)
   } finally {
     closeSync(fd)
