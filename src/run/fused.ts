@@ -277,17 +277,14 @@ class FusedRun {
   }
 
   #toolIo(into: LineSink, settle: () => void): ToolIo {
-    const io = this.#terminal.toolIo()
-    return {
-      ...io,
-      // What a source has written is worked off at once: it may wait, and commits what it has written.
-      write: (bytes) => {
-        this.#check()
-        into.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
-        settle()
-        return true
-      },
+    // What a source has written is worked off at once: it may wait, and commits what it has written.
+    const write = (bytes: Uint8Array | string): boolean => {
+      this.#check()
+      into.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+      settle()
+      return true
     }
+    return { ...this.#terminal.toolIo(), write, writeBehind: async (bytes) => write(bytes) }
   }
 
   /** Reads to the end, and ends the stages; those behind one that fails all the same. */
