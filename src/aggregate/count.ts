@@ -57,8 +57,19 @@ export class Count implements Aggregate {
     return { counts: picked(this.#counts, slots) }
   }
 
+  packSlots(slots: Uint32Array): AggregateState {
+    const counts = this.#counts
+    const small = new Uint8Array(slots.length)
+    for (let at = 0; at < slots.length; at++) {
+      const count = counts[slots[at]!]!
+      if (count > 255) return this.exportSlots(slots)
+      small[at] = count
+    }
+    return { counts: small }
+  }
+
   importSlots(state: AggregateState, mapping: Uint32Array): void {
-    const counts = state['counts'] as Float64Array
+    const counts = state['counts'] as Float64Array | Uint8Array
     for (let index = 0; index < mapping.length; index++) this.#counts[mapping[index]!]! += counts[index]!
   }
 }

@@ -2,10 +2,10 @@ import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '
 import { upTo } from '../core/columns.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { toLatin1 } from '../core/latin1.ts'
-import type { Collector, MergeableOperator, Operator, SpillHandle, StageContext } from '../core/operator.ts'
-import { PositionRuns } from '../sort/position-runs.ts'
+import type { Collector, EndRound, Operator, SharedEndOperator, SpillHandle, StageContext } from '../core/operator.ts'
 import { NONE } from './aggregate.ts'
 import { ChangedSlots } from './changed-slots.ts'
+import { GroupRounds, type GroupsInMemory } from './group-rounds.ts'
 import type { AggregateSet, SetState, WholeResults } from './set.ts'
 import { type Groups, pickKeys, SpilledGroups } from './spilled-groups.ts'
 
@@ -14,6 +14,10 @@ const PIECE = 1 << 16
 
 /** A guess at what a key costs in the table beside twice its text. */
 const KEY_BYTES = 64
+
+/** How many keys the caches hold. */
+const FEW_KEYS = 1 << 17
+const ASK_AGAIN = 16
 
 /** What `exportState` gives: plain data but for the spill files. */
 export interface GroupState {
@@ -54,7 +58,7 @@ export type Render = (set: AggregateSet, slot: number) => string
  * The operator of `reduce`: a slot a group, which is the id of its key. Groups come out in the order of their first records, however the
  * work was split.
  */
-export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupChanges> {
+export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupChanges> {
   readonly #keys: readonly KeyField[]
   readonly #table: KeyTable | undefined
   readonly #set: AggregateSet
@@ -65,7 +69,15 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
   readonly #context: Pick<StageContext, 'memoryBytes' | 'workers' | 'spill'>
   /** What may be held before groups are spilled. */
   #mostBytes: number
+  /** Fewer than fit where many would be of no use: they are in memory that the processor has near. */
+  #mostKeys = Number.POSITIVE_INFINITY
+  /** Each record is a group of its own for now: partitions are put together in any case. */
+  #appends = false
+  #spills = 0
+  /** Records since there were no groups. */
+  #rows = 0
   #spilled: SpilledGroups | undefined
+  #rounds: GroupRounds | undefined
   #slots: Uint32Array = new Uint32Array(0)
   /**
    * Groups whose first record was rejected: where their first good one is, `Infinity` while there is none. The key table knows
@@ -103,11 +115,12 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   processBatch(batch: RecordBatch): void {
     const rows = batch.count
+    this.#rows += rows
     if (this.#slots.length < rows) this.#slots = new Uint32Array(2 * rows)
     const slots = this.#slots.subarray(0, rows)
     const known = this.#table?.size ?? 0
     if (this.#table) {
-      slots.set(this.#table.intern(batch).subarray(0, rows))
+      slots.set((this.#appends ? this.#table.append(batch) : this.#table.intern(batch)).subarray(0, rows))
       this.#set.reserve(this.#table.size)
     } else slots.fill(0)
     const rejected = this.#adder.begin(batch, slots) + this.#adder.add(batch, slots)
@@ -119,6 +132,7 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   #isFull(table: KeyTable): boolean {
     const { size } = table
+    if (size >= this.#mostKeys) return true
     // A few keys stand for all: measuring each would cost more than adding it.
     const sample = Math.min(size, 16)
     let characters = 0
@@ -131,20 +145,30 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   /** Writes all groups to disk, and begins with none. */
   #spill(table: KeyTable, to = (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle)))): void {
-    if (this.#firsts.size === 0) to.writeTable(table, (ids) => this.#set.exportSlots(ids))
+    if (this.#firsts.size === 0) to.writeTable(table, (ids) => this.#set.packSlots(ids))
     else {
       const { keys, ids } = this.#goodKeys(table)
       to.write(keys, this.#keys.length, (indices) =>
-        this.#set.exportSlots(ids ? indices.map((index) => ids[index]!) : indices),
+        this.#set.packSlots(ids ? indices.map((index) => ids[index]!) : indices),
       )
     }
-    this.#set.clearAll(table.size)
-    table.clear()
-    this.#firsts.clear()
-    this.#unseen = 0
+    // Once hardly any key has come again, finding out that the others have not either costs more than to write them twice. Now and then it is
+    // asked again. Snapshots tell groups by their ids.
+    const unique = this.#rows < 2 * table.size && !this.#rounds
+    this.#appends = unique && !this.#changed && ++this.#spills % ASK_AGAIN !== 0
+    this.#mostKeys = unique ? FEW_KEYS : Number.POSITIVE_INFINITY
+    this.#clear(table)
     this.#hasSpilled = true
     this.#kept = 0
     this.#changed?.take()
+  }
+
+  #clear(table: KeyTable): void {
+    this.#set.clearAll(table.size)
+    table.clear(this.#mostKeys)
+    this.#firsts.clear()
+    this.#unseen = 0
+    this.#rows = 0
   }
 
   /** The keys with the positions of their first good records; `ids` says which they are if some have none. */
@@ -158,7 +182,7 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
 
   /** Looks for the first good record of groups that began with a rejected one: in this batch, or before. */
   #findFirsts(batch: RecordBatch, slots: Uint32Array, known: number): void {
-    const ids = this.#table!.intern(batch)
+    const ids = this.#appends ? upTo(batch.count).map((row) => known + row) : this.#table!.intern(batch)
     for (let row = 0; row < batch.count; row++) {
       const id = ids[row]!
       if (slots[row] === NONE) {
@@ -178,10 +202,10 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
       out.emitText(`{${this.#render(this.#set, 0)}}\n`)
       return
     }
-    if (this.#spilled) {
-      this.#spill(table)
-      this.#putTogether(table, this.#spilled, out)
-    } else this.#writeLines(table, this.#order(table), (lines) => out.emit(lines))
+    for (let round = this.nextRound(); round; round = this.nextRound()) {
+      for (let task = 0; task < round.tasks; task++) this.endTask(task, out)
+    }
+    this.#writeLines(table, this.#order(table), (lines) => out.emit(lines))
   }
 
   /** The lines of groups, in pieces that are valid until `emit` returns. */
@@ -212,37 +236,45 @@ export class GroupBy implements MergeableOperator<GroupState>, Operator<GroupCha
     }
   }
 
-  /**
-   * Puts the groups of each partition together: their lines in the order of their first records are a sorted run, and all runs are merged.
-   */
-  #putTogether(table: KeyTable, spilled: SpilledGroups, out: Collector): void {
-    // From here on all memory is this thread's; the key table keeps what it has had before.
-    this.#mostBytes = this.#context.memoryBytes / 2
-    const runs = new PositionRuns(() => this.#context.spill(), this.#context.memoryBytes / 4)
-    const emitAll = (): void => {
-      const order = this.#order(table)
-      runs.add(table.positionsOf(order), (write) => this.#writeLines(table, order, write))
-      this.#set.clearAll(table.size)
-      table.clear()
-    }
-    const drainAll = (from: SpilledGroups): void => {
-      for (const partition of from.partitions()) {
-        let deeper: SpilledGroups | undefined
-        for (const groups of partition) {
-          this.#absorb(table, groups)
-          // One group alone cannot be parted: its pieces are put together here, however large it is.
-          if (!this.#isFull(table) || (!deeper && table.size === 1)) continue
-          deeper ??= from.deeper()
-          if (deeper) this.#spill(table, deeper)
+  nextRound(): EndRound | undefined {
+    if (this.#rounds) return this.#rounds.next()
+    if (!this.#table || !this.#spilled) return undefined
+    this.#spill(this.#table)
+    return this.#openRounds(this.#table).begin(this.#spilled)
+  }
+  joinRound(round: EndRound): void {
+    if (!this.#table) throw new Error('no keys, nothing to share')
+    this.#openRounds(this.#table).join(round)
+  }
+  endTask(task: number, out: Collector): void {
+    this.#rounds!.task(task, out)
+  }
+  leaveRound(): ReturnType<GroupRounds['leave']> {
+    return this.#rounds!.leave()
+  }
+  mergeRound(state: ReturnType<GroupRounds['leave']>): void {
+    this.#rounds!.merge(state)
+  }
+
+  #openRounds(table: KeyTable): GroupRounds {
+    // From here on the memory is for partitions alone; the key table keeps what it has had before.
+    this.#mostBytes = this.#context.memoryBytes / this.#context.workers / 2
+    this.#mostKeys = Number.POSITIVE_INFINITY
+    const memory: GroupsInMemory = {
+      size: () => table.size,
+      isFull: () => this.#isFull(table),
+      absorb: (groups) => this.#absorb(table, groups),
+      spill: (to) => this.#spill(table, to),
+      lines: () => {
+        const order = this.#order(table)
+        return {
+          positions: table.positionsOf(order),
+          write: (from, to, emit) => this.#writeLines(table, order.subarray(from, to), emit),
         }
-        if (deeper) {
-          this.#spill(table, deeper)
-          drainAll(deeper)
-        } else emitAll()
-      }
+      },
+      clear: () => this.#clear(table),
     }
-    drainAll(spilled)
-    runs.drain((lines) => out.emit(lines))
+    return (this.#rounds = new GroupRounds(memory, this.#context))
   }
 
   /** The ids of the groups, in order of their first records; without those that have no good one. */

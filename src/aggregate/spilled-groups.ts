@@ -16,9 +16,9 @@ export interface Groups {
 /**
  * Groups on disk, by partitions of their keys' hash: all that is known of a key is in one partition, in chunks
  *
- *     ┌────────┬──────────────────────────┐
- *     │ length │ Groups, as node:v8 has it│   length: 32 bits, little endian
- *     └────────┴──────────────────────────┘
+ *     ┌──────┬──────┬──────┬───────────┬───────────┬──────┬───────┬─────┐   size of all, numbers of keys and of ends, size of the set:
+ *     │ size │ keys │ ends │ set bytes │ positions │ ends │ texts │ set │   32 bits each, little endian. Set: as node:v8 has it; then
+ *     └──────┴──────┴──────┴───────────┴───────────┴──────┴───────┴─────┘   zeros up to a multiple of 8
  *
  * so that each partition can be put together in memory on its own. One that is still too large is parted again by further bits.
  */
@@ -54,13 +54,7 @@ export class SpilledGroups {
   #write(partitions: readonly KeyParts[], exportSlots: (slots: Uint32Array) => SetState): void {
     for (const [partition, { keys, ids }] of partitions.entries()) {
       if (ids.length === 0) continue
-      const groups: Groups = { keys, set: exportSlots(ids) }
-      const bytes = serialize(groups)
-      const length = Buffer.alloc(4)
-      length.writeUInt32LE(bytes.length)
-      const file = this.#file(partition)
-      file.append(length)
-      file.append(bytes)
+      this.#file(partition).append(chunkOf(keys, serialize(exportSlots(ids))))
     }
   }
 
@@ -101,26 +95,58 @@ export class SpilledGroups {
     }
   }
 
-  /** The chunks of each partition. Its space is given back once it has been gone through. */
+  /** The chunks of each partition. */
   *partitions(): Generator<Iterable<Groups>> {
-    for (const files of this.#partitions) {
-      yield chunks(files)
-      for (const file of files) file.close()
-    }
+    for (let partition = 0; partition < PARTITIONS; partition++) yield this.partition(partition)
+  }
+  /** Those of one. Its space is given back once it has been gone through. */
+  *partition(partition: number): Generator<Groups> {
+    const files = this.#partitions[partition]!
+    yield* chunks(files)
+    for (const file of files) file.close()
   }
 }
 
 function* chunks(files: readonly SpillFile[]): Generator<Groups> {
-  const length = Buffer.alloc(4)
+  const header = Buffer.alloc(HEADER_BYTES)
   for (const file of files) {
     for (let at = 0; at < file.size;) {
-      file.read(length, at)
-      const bytes = Buffer.allocUnsafe(length.readUInt32LE())
-      file.read(bytes, at + 4)
-      at += 4 + bytes.length
-      yield deserialize(bytes) as Groups
+      file.read(header, at)
+      // Of its own: what is in it goes on living.
+      const chunk = Buffer.allocUnsafeSlow(header.readUInt32LE())
+      file.read(chunk, at)
+      at += chunk.length
+      yield groupsOf(chunk)
     }
   }
+}
+
+const HEADER_BYTES = 16
+/** Chunks are put together here. */
+let made = Buffer.alloc(0)
+
+function chunkOf({ positions, ends, bytes }: KeyTableState, set: Uint8Array): Uint8Array {
+  const exact = HEADER_BYTES + positions.byteLength + ends.byteLength + bytes.length + set.length
+  const size = (exact + 7) & ~7
+  if (made.length < size) made = Buffer.alloc(2 * size)
+  const header = [size, positions.length, ends.length, set.length]
+  for (const [index, number] of header.entries()) made.writeUInt32LE(number, 4 * index)
+  let at = HEADER_BYTES
+  for (const { buffer, byteOffset, byteLength } of [positions, ends, bytes, set]) {
+    made.set(new Uint8Array(buffer, byteOffset, byteLength), at)
+    at += byteLength
+  }
+  return made.subarray(0, size)
+}
+
+function groupsOf(chunk: Buffer): Groups {
+  const [count, endCount, setBytes] = [chunk.readUInt32LE(4), chunk.readUInt32LE(8), chunk.readUInt32LE(12)]
+  const positions = new Float64Array(chunk.buffer, HEADER_BYTES, count)
+  const ends = new Uint32Array(chunk.buffer, HEADER_BYTES + positions.byteLength, endCount)
+  const texts = HEADER_BYTES + positions.byteLength + ends.byteLength
+  const bytes = chunk.subarray(texts, texts + (ends[endCount - 1] ?? 0))
+  const set = deserialize(chunk.subarray(texts + bytes.length, texts + bytes.length + setBytes)) as SetState
+  return { keys: { bytes, ends, positions }, set }
 }
 
 /** The keys of some ids alone. */

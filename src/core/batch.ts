@@ -137,6 +137,11 @@ export interface KeyTable {
   readonly size: number
   /** The id of each row of the batch. A view, valid until the next call. */
   intern(batch: RecordBatch): Uint32Array
+  /**
+   * Makes each row a key of its own, with the next ids, whether it is known or not: for keys that go elsewhere before anything but `parted`,
+   * `export` and the texts and positions of ids is asked for. A view as with `intern`.
+   */
+  append(batch: RecordBatch): Uint32Array
   /** JSON text of part `part` of key `id`, as first spelt, as a latin1 ("binary") string; a missing one is "null". */
   text(id: number, part: number): string
   /** Makes lines about keys, by a template. Made once and used for all lines: it holds memory for as long as the table. */
@@ -157,8 +162,11 @@ export interface KeyTable {
    * here. Into an empty table all of them come in with the ids that they had.
    */
   export(from?: number): KeyTableState
-  /** Forgets all keys and reuses their memory. Who lets keys go exports, clears, and imports the ones still in use. */
-  clear(): void
+  /**
+   * Forgets all keys and reuses their memory. Who lets keys go exports, clears, and imports the ones still in use.
+   * @param expected how many keys are to come before the next time, if that is known: what is looked up in less memory is found sooner
+   */
+  clear(expected?: number): void
   import(state: KeyTableState): Uint32Array
 }
 /** A piece of a line about a key. */

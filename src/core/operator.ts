@@ -47,6 +47,26 @@ export interface MergeableOperator<State = unknown> extends Operator {
   mergeState(state: State): void
 }
 
+/**
+ * One whose work after the last record can be shared, too: rounds of numbered tasks, whose output leaves in the order of their numbers.
+ * `onEnd` does the same in one thread.
+ */
+export interface SharedEndOperator<State = unknown> extends MergeableOperator<State> {
+  /** The next round, once what all threads have come to in the one before is merged. Undefined: nothing is left to share, `onEnd` follows. */
+  nextRound(): EndRound | undefined
+  /** In another thread, instead of any record: takes part in a round. */
+  joinRound(round: EndRound): void
+  endTask(task: number, out: Collector): void
+  /** What this thread's tasks have come to. */
+  leaveRound(): unknown
+  mergeRound(state: unknown): void
+}
+/** Plain data, as `structuredClone` takes it. */
+export interface EndRound {
+  readonly tasks: number
+  readonly plan: unknown
+}
+
 /** What a worker makes of a block of the input. Plain data, as `structuredClone` takes it. */
 export interface Part {
   /** How much it holds: parts that are nearly as large as their blocks are not worth a second thread. */

@@ -69,6 +69,8 @@ export interface Kernel {
     ranks: number,
   ): void
   gatherPieces(list: number, from: number, to: number, out: number, limit: number): number
+  listLines(from: number, end: number, list: number): void
+  gatherOrdered(list: number, order: number, from: number, to: number, out: number, limit: number): number
   splice(
     block: number,
     spans: number,
@@ -94,6 +96,16 @@ export interface Kernel {
     positions: number,
     ids: number,
   ): number
+  append(
+    table: number,
+    block: number,
+    spans: number,
+    stride: number,
+    count: number,
+    fields: number,
+    parts: number,
+    base: number,
+  ): void
   internSpelling(
     table: number,
     spelt: number,
@@ -119,6 +131,7 @@ export interface Kernel {
   textBytes(table: number, from: number, to: number): number
   exportKeys(table: number, from: number, to: number, parts: number, out: number, ends: number, base: number): number
   order(table: number, ids: number, scratch: number, counts: number): void
+  orderOf(positions: number, size: number, ids: number, scratch: number, counts: number): void
   spansOfEnds(ends: number, count: number, base: number, spans: number): void
   chooseParts(
     table: number,

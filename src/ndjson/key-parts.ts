@@ -45,7 +45,10 @@ export function partKeys(keys: KeyTableState, parts: number, shift: number): Key
   return result.map(({ ids, ...keys }) => ({ keys, ids }))
 }
 
-/** A hash (FNV-1a, finished as MurmurHash3 is) that equal keys share, however they are spelt. */
+/**
+ * A hash that equal keys share, however they are spelt: of the canonical texts with line ends between, 32 bits at a time with zeros beyond the
+ * end, finished as MurmurHash3 is.
+ */
 export function hashOfKey(
   { bytes, ends }: Pick<KeyTableState, 'bytes' | 'ends'>,
   id: number,
@@ -53,21 +56,35 @@ export function hashOfKey(
   start: number,
 ): number {
   let hash = 0x811c9dc5
+  let word = 0
+  let shift = 0
+  const add = (byte: number): void => {
+    word |= byte << shift
+    shift += 8
+    if (shift < 32) return
+    hash = mixed(hash, word)
+    word = shift = 0
+  }
   for (let part = 0; part < parts; part++) {
     const end = ends[id * parts + part]!
-    if (isPlainString(bytes, start, end)) {
-      for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
-    } else {
+    if (part > 0) add(0x0a)
+    if (isPlainString(bytes, start, end)) for (let at = start; at < end; at++) add(bytes[at]!)
+    else {
       let text = latin1(bytes, start, end)
       if (!PLAIN_KEY.test(text)) text = toLatin1(canonicalKey(fromLatin1(text)))
-      for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+      for (let at = 0; at < text.length; at++) add(text.charCodeAt(at))
     }
-    hash = Math.imul(hash ^ 0x0a, 0x01000193)
     start = end
   }
+  hash = mixed(hash, word)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
+}
+
+function mixed(hash: number, word: number): number {
+  hash = Math.imul(hash ^ word, 0x9e3779b1)
+  return hash ^ (hash >>> 15)
 }
 
 /** The commonest case of PLAIN_KEY, without making a string of it. */

@@ -23,13 +23,24 @@ export class ReferenceKeyTable implements KeyTable {
     const ids = new Uint32Array(batch.count)
     const text = batch.text()
     for (let row = 0; row < batch.count; row++) {
-      const parts = this.fields.map((field) => {
-        const at = row * batch.stride + 2 + 2 * field
-        return text.slice(batch.spans[at], batch.spans[at + 1]) || 'null'
-      })
-      ids[row] = this.idOf(parts, () => batch.position(row))
+      ids[row] = this.idOf(this.partsOf(batch, text, row), () => batch.position(row))
     }
     return ids
+  }
+
+  append(batch: RecordBatch): Uint32Array {
+    const text = batch.text()
+    return Uint32Array.from({ length: batch.count }, (_, row) => {
+      this.positions.push(batch.position(row))
+      return this.texts.push(this.partsOf(batch, text, row)) - 1
+    })
+  }
+
+  private partsOf({ stride, spans }: RecordBatch, text: string, row: number): string[] {
+    return this.fields.map((field) => {
+      const at = row * stride + 2 + 2 * field
+      return text.slice(spans[at], spans[at + 1]) || 'null'
+    })
   }
 
   private idOf(parts: string[], position: () => number): number {

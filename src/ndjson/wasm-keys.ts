@@ -151,6 +151,28 @@ export class WasmKeyTable implements KeyTable, Growing {
     return this.heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + count)
   }
 
+  append(batch: RecordBatch): Uint32Array {
+    const { count, stride, spans, bytes } = batch
+    this.ensure(count, bytes.length)
+    const { heap, table, fields, size } = this
+    if (batch instanceof WasmBatch && batch.block.heap === heap) {
+      const { address, origin, offset, spans: spansAt } = batch.block
+      const base = origin.base + offset
+      heap.kernel.append(table, address, spansAt, stride * 4, count, this.spanOffsets, fields.length, base)
+    } else {
+      const block = this.copy(bytes)
+      const spansAt = this.copy(spans.subarray(0, count * stride))
+      const base = count ? batch.position(0) - (spans[0] as number) : 0
+      const { address } = block
+      heap.kernel.append(table, address, spansAt.address, stride * 4, count, this.spanOffsets, fields.length, base)
+      heap.release(address, block.size)
+      heap.release(spansAt.address, spansAt.size)
+    }
+    const ids = heap.u32.subarray(this.ids >>> 2, (this.ids >>> 2) + count)
+    for (let row = 0; row < count; row++) ids[row] = size + row
+    return ids
+  }
+
   private copy(data: Uint8Array | Uint32Array | Float64Array): { address: number; size: number } {
     const size = data.byteLength
     const address = this.heap.allocate(size)
@@ -198,8 +220,14 @@ export class WasmKeyTable implements KeyTable, Growing {
     return id >>> 0
   }
 
-  clear(): void {
-    this.heap.bytes.fill(0, this.word(0), this.word(0) + this.slots * SLOT_BYTES)
+  clear(expected?: number): void {
+    const fewer = slotsFor(expected ?? Infinity)
+    if (fewer < this.slots) {
+      this.pieces.release(this.word(0))
+      this.slots = fewer
+      this.setWord(0, this.pieces.allocateZeroed(fewer * SLOT_BYTES))
+      this.setWord(MASK, fewer - 1)
+    } else this.heap.bytes.fill(0, this.word(0), this.word(0) + this.slots * SLOT_BYTES)
     this.setWord(USED, 0)
     this.setWord(IDS, 0)
     this.heap.f64[(this.table >>> 3) + TEXT_BYTES] = 0
@@ -285,23 +313,11 @@ export class WasmKeyTable implements KeyTable, Growing {
       while (to - from > 1 && heap.kernel.textBytes(table, from, to) > MOST_TEXT_BYTES) to = from + ((to - from) >> 1)
       this.partPiece(from, to, shift, textEnds, pieces)
     }
-    return pieces.map((some) => ({
-      keys: {
-        bytes: Buffer.concat(some.map(({ keys }) => keys.bytes)),
-        ends: joined(
-          new Uint32Array(parts * countOf(some)),
-          some.map(({ keys }) => keys.ends),
-        ),
-        positions: joined(
-          new Float64Array(countOf(some)),
-          some.map(({ keys }) => keys.positions),
-        ),
-      },
-      ids: joined(
-        new Uint32Array(countOf(some)),
-        some.map(({ ids }) => ids),
-      ),
-    }))
+    return pieces.map((some) => {
+      const [only] = some
+      if (only && some.length === 1) return only
+      return joinedParts(some, parts)
+    })
   }
 
   /** Some of the keys. `textEnds` says where the texts of each partition have come to. */
@@ -420,6 +436,9 @@ export class WasmKeyTable implements KeyTable, Growing {
   }
 }
 
+/** Slots that so many keys do not fill. */
+const slotsFor = (keys: number): number => Math.max(LEAST_SLOTS, 2 ** Math.ceil(Math.log2(keys / LOAD)))
+
 /** What the kernel needs to put ids in order. */
 const ORDER_BYTES = 4 * 6 * 2048
 /** Keys that are exported in one piece; and imported: room is made as if all of them were new. */
@@ -433,6 +452,24 @@ const ODD = 0xff
 /** So much text of keys that are parted in one piece: there may be a batch, and room for so much beside it. */
 const MOST_TEXT_BYTES = 1 << 20
 
+/** Pieces of a partition as one. */
+const joinedParts = (some: readonly KeyParts[], parts: number): KeyParts => ({
+  keys: {
+    bytes: Buffer.concat(some.map(({ keys }) => keys.bytes)),
+    ends: joined(
+      new Uint32Array(parts * countOf(some)),
+      some.map(({ keys }) => keys.ends),
+    ),
+    positions: joined(
+      new Float64Array(countOf(some)),
+      some.map(({ keys }) => keys.positions),
+    ),
+  },
+  ids: joined(
+    new Uint32Array(countOf(some)),
+    some.map(({ ids }) => ids),
+  ),
+})
 const countOf = (parts: readonly KeyParts[]): number => parts.reduce((sum, { ids }) => sum + ids.length, 0)
 
 function joined<Column extends Uint32Array | Float64Array>(into: Column, columns: readonly Column[]): Column {

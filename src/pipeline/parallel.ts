@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import type { Worker } from 'node:worker_threads'
 import { BeckError, type ErrorCode } from '../core/errors.ts'
-import type { MergeableOperator } from '../core/operator.ts'
+import type { EndRound, MergeableOperator, SharedEndOperator } from '../core/operator.ts'
 import type { Arguments, OperatorStage, Stage } from '../core/spec.ts'
 import { DeadLetters, openSideFile, stopAtBadRecords } from './bad-records.ts'
 import { type ByteSink, collectInto, openScanner, stageContext } from './context.ts'
@@ -35,6 +35,8 @@ export interface WorkerTask {
   readonly turns: SharedArrayBuffer
   /** What the table of a `TableStage` came to. */
   readonly table?: unknown
+  /** Takes part in this instead of reading. */
+  readonly round?: EndRound
   /** Several stages as one: what `composeWork` of src/run takes. */
   readonly chain?: unknown
   /** Of a sink: the plan of its `PartStage`, where parts are told, and the thread's number and memory, in which they stand. */
@@ -85,7 +87,7 @@ export async function runParallel(
   task: Omit<WorkerTask, 'turns'>,
   spawn: Spawn,
   progress?: Progress,
-  output: ByteSink & { flush(): void } = new Output(),
+  output?: ByteSink & { flush(): void },
 ): Promise<Outcome> {
   const { deadLetter, keepDeadLetters, inputs } = task.settings
   if (deadLetter !== undefined && !keepDeadLetters) openSideFile(deadLetter, inputs).close()
@@ -102,8 +104,11 @@ export async function runParallel(
   if (stage.parallel === 'merge') {
     const operator = ours.operator as MergeableOperator
     for (const { state } of results.slice(1)) operator.mergeState(state)
-    operator.onEnd?.(collectInto(output))
-    output.flush()
+    // Other threads write to standard output alone.
+    if (!output && sharesEnd(operator)) await (await import('./end-rounds.ts')).runRounds(operator, work, spawn)
+    const rest = output ?? new Output()
+    operator.onEnd?.(collectInto(rest))
+    rest.flush()
   }
   const counts = new Map<string, number>()
   for (const result of results) addCounts(counts, result.counts)
@@ -115,6 +120,7 @@ export async function runWorker(command: Stage, task: WorkerTask): Promise<Worke
   if (command.role === 'pair') return (await import('./pair-parallel.ts')).workOnLeft(command, task)
   const stage = command.role === 'table' ? command.stage(task.table) : command
   if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
+  if (task.round) return (await import('./end-rounds.ts')).joinRound(stage, task, task.round)
   if (stage.parallel === 'ordered') {
     await (await import('./ordered.ts')).workOrdered(stage, task)
     return { counts: [], deadLetters: 0 }
@@ -167,6 +173,8 @@ async function workThrough(
   const result = { counts: [...counts], deadLetters: bad.count, ...(failure && { failure }) }
   return { operator, result }
 }
+
+const sharesEnd = (operator: MergeableOperator): operator is SharedEndOperator => 'nextRound' in operator
 
 /** How many tasks the inputs make. */
 export function taskCount(inputs: readonly InputFile[]): number {

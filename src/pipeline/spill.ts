@@ -21,6 +21,7 @@ export class SpillFolder {
   create(known?: SpillHandle): SpillFile {
     const fd = known?.fd ?? this.#open()
     let size = known?.size ?? 0
+    this.#written += size
     return {
       get handle() {
         return { fd, size }

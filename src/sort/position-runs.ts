@@ -1,204 +1,241 @@
-import type { SpillFile } from '../core/operator.ts'
-import { type Heap, Pieces, SLACK } from '../ndjson/heap.ts'
+import type { SpillFile, SpillHandle } from '../core/operator.ts'
+import { type Heap, SLACK } from '../ndjson/heap.ts'
 import { storeHeap } from './arena.ts'
+import { type Extent, PIECE_BYTES, type RunExtents, RunsMerge } from './runs-merge.ts'
 
-/** What is handed on at a time, and gathered before it is written. */
-const PIECE_BYTES = 1 << 18
-/** Of a run's lines, while runs are merged; an eighth of that for its positions. Less where there are many runs. */
-const MOST_BUFFER_BYTES = 1 << 17
-const LEAST_BUFFER_BYTES = 1 << 12
 /** Beyond so many runs they become one. */
 const MOST_RUNS = 1 << 10
-/** As kernel/merge.ts draws them. */
-const RUN_BYTES = 16
-const ENTRY_BYTES = 16
-const FULL = -1
-const DONE = -2
+/** Lines are read and sorted in pieces of about this size, where the cuts say where such pieces end. */
+const BUCKET_BYTES = 1 << 22
+const LEAST_BUCKET_BYTES = 1 << 16
+/** A bucket that came out so many times larger is merged, which takes no more memory however large it is. */
+const MOST_BUCKETS_BYTES = 4
+/** What the kernel needs to put positions in order. */
+const ORDER_BYTES = 4 * 6 * 2048
 
-/** A part of a file that grows at its end. */
-interface Extent {
-  readonly file: SpillFile
-  readonly start: number
-  readonly end: number
-}
 interface Run {
-  readonly positions: Extent
-  readonly lines: Extent
+  readonly positions: SpillFile
+  readonly lines: SpillFile
+  readonly places: RunPlaces
 }
+/** Where the buckets of a run begin in its files, and where the last one ends. */
+interface RunPlaces {
+  readonly positions: Float64Array
+  readonly lines: Float64Array
+}
+/** Runs on their way to another thread. */
+export interface RunsState {
+  readonly positions: SpillHandle
+  readonly lines: SpillHandle
+  readonly places: readonly RunPlaces[]
+}
+
+/** Some of the lines of a run. @param write takes them in pieces of whole lines */
+type WriteLines = (from: number, to: number, write: (lines: Uint8Array) => void) => void
 
 /**
- * Lines that come in runs, each in the order of a number (a position of the input), and leave in the order of all: on disk, and merged by
- * the kernel. No two lines have one number. O(log runs) a line; memory: `memoryBytes` while they are merged.
+ * Lines that come in runs, each in the order of a number (a position of the input), and leave in the order of all: on disk in between. No two
+ * lines have one number. Where `cuts` says between which numbers, the lines of each such *bucket* are put in order on their own, in any thread
+ * that knows the runs.
+ *
+ *     run 0   ·  ·· | ·   ·  |    · ··      a bucket's lines of all runs are read, and sorted by their numbers;
+ *     run 1    ··   |  · ··  | ··           one that is too large is merged
+ *             cuts  ↑        ↑
+ *
+ * O(1) a line, O(log runs) in a bucket that is too large; memory: a part of `memoryBytes`.
  */
 export class PositionRuns {
-  readonly #spill: () => SpillFile
+  readonly #spill: (handle?: SpillHandle) => SpillFile
   readonly #memoryBytes: number
+  readonly cuts: Float64Array
   #positions: SpillFile | undefined
   #lines: SpillFile | undefined
   #runs: Run[] = []
   #gathered = Buffer.allocUnsafeSlow(PIECE_BYTES)
 
-  constructor(spill: () => SpillFile, memoryBytes: number) {
+  /** @param memoryBytes of this thread */
+  constructor(
+    spill: (handle?: SpillHandle) => SpillFile,
+    memoryBytes: number,
+    cuts: Float64Array = new Float64Array(0),
+  ) {
     this.#spill = spill
     this.#memoryBytes = memoryBytes
+    this.cuts = cuts
   }
 
-  /** Adds a run: `writeLines` writes a line for each of the ascending `positions`, in their order, in pieces of whole lines. */
-  add(positions: Float64Array, writeLines: (write: (lines: Uint8Array) => void) => void): void {
+  /** Cuts for lines of so many bytes in all, whose positions lie as these do. */
+  static cutsFor(positions: Float64Array, bytes: number, memoryBytes: number): Float64Array {
+    const buckets = Math.min(Math.ceil(bytes / bucketBytes(memoryBytes)), positions.length)
+    return Float64Array.from(
+      { length: Math.max(0, buckets - 1) },
+      (_, cut) => positions[Math.floor(((cut + 1) * positions.length) / buckets)]!,
+    )
+  }
+
+  get buckets(): number {
+    return this.cuts.length + 1
+  }
+
+  /** Adds a run: `writeLines` writes a line for each of the ascending `positions`, in their order. */
+  add(positions: Float64Array, writeLines: WriteLines): void {
     if (positions.length === 0) return
     if (this.#runs.length >= MOST_RUNS) this.#mergeAll()
-    const bytes = new Uint8Array(positions.buffer, positions.byteOffset, positions.byteLength)
-    this.#runs.push({
-      positions: this.#append((this.#positions ??= this.#spill()), (write) => write(bytes)),
-      lines: this.#append((this.#lines ??= this.#spill()), writeLines),
+    let from = 0
+    this.#addRun((bucket, write) => {
+      let to = positions.length
+      if (bucket < this.cuts.length) {
+        const cut = this.cuts[bucket]!
+        for (to = from; to < positions.length && positions[to]! < cut;) to++
+      }
+      const some = positions.subarray(from, to)
+      if (to > from) writeLines(from, to, write)
+      from = to
+      return some
     })
   }
 
-  #append(file: SpillFile, writeAll: (write: (bytes: Uint8Array) => void) => void): Extent {
+  /** Adds a run bucket by bucket: `writeBucket` writes the lines and says their positions. */
+  #addRun(writeBucket: (bucket: number, write: (lines: Uint8Array) => void) => Float64Array): void {
+    const positions = (this.#positions ??= this.#spill())
+    const lines = (this.#lines ??= this.#spill())
     const gathered = this.#gathered
-    const start = file.size
     let used = 0
-    writeAll((bytes) => {
-      if (used + bytes.length > gathered.length) {
-        file.append(gathered.subarray(0, used))
-        used = 0
+    const flush = (): void => {
+      lines.append(gathered.subarray(0, used))
+      used = 0
+    }
+    const write = (bytes: Uint8Array): void => {
+      if (used + bytes.length > gathered.length) flush()
+      if (bytes.length > gathered.length) lines.append(bytes)
+      else {
+        gathered.set(bytes, used)
+        used += bytes.length
       }
-      if (bytes.length > gathered.length) {
-        file.append(bytes)
-        return
-      }
-      gathered.set(bytes, used)
-      used += bytes.length
-    })
-    file.append(gathered.subarray(0, used))
-    return { file, start, end: file.size }
+    }
+    const places = { positions: new Float64Array(this.buckets + 1), lines: new Float64Array(this.buckets + 1) }
+    const all: Float64Array[] = []
+    let at = positions.size
+    for (let bucket = 0; bucket < this.buckets; bucket++) {
+      places.positions[bucket] = at
+      places.lines[bucket] = lines.size + used
+      const some = writeBucket(bucket, write)
+      at += some.byteLength
+      all.push(some)
+    }
+    flush()
+    places.positions[this.buckets] = at
+    places.lines[this.buckets] = lines.size
+    positions.append(Buffer.concat(all.map(bytesOf)))
+    this.#runs.push({ positions, lines, places })
   }
 
   #mergeAll(): void {
     const [runs, files] = [this.#runs, [this.#positions, this.#lines]]
     this.#runs = []
     this.#positions = this.#lines = undefined
-    const positions = new Float64Array(runs.reduce((sum, run) => sum + countOf(run), 0))
-    let at = 0
-    for (const run of runs) {
-      const { file, start } = run.positions
-      const some = positions.subarray(at, (at += countOf(run)))
-      file.read(new Uint8Array(some.buffer, some.byteOffset, some.byteLength), start)
-    }
-    positions.sort()
-    this.add(positions, (write) => new Merge(runs, this.#memoryBytes).drain(write))
+    this.#addRun((bucket, write) => {
+      const extents = runs.map((run) => extentsOf(run, bucket))
+      const positions = new Float64Array(extents.reduce((sum, { positions }) => sum + sizeOf(positions), 0) / 8)
+      let at = 0
+      for (const { positions: extent } of extents) {
+        extent.file.read(bytesOf(positions.subarray(at, (at += sizeOf(extent) / 8))), extent.start)
+      }
+      this.#drain(runs, bucket, write)
+      return positions.sort()
+    })
     for (const file of files) file?.close()
+  }
+
+  /** The runs of this thread, for another one. */
+  export(): RunsState[] {
+    if (!this.#positions || !this.#lines) return []
+    const { handle: positions } = this.#positions
+    return [{ positions, lines: this.#lines.handle, places: this.#runs.map(({ places }) => places) }]
+  }
+  /** Takes up what another thread has exported, with the same cuts. */
+  import(state: RunsState): void {
+    const [positions, lines] = [this.#spill(state.positions), this.#spill(state.lines)]
+    for (const places of state.places) this.#runs.push({ positions, lines, places })
   }
 
   /** All lines in order, in pieces that are valid until `emit` returns. Call it once. */
   drain(emit: (lines: Uint8Array) => void): void {
-    new Merge(this.#runs, this.#memoryBytes).drain(emit)
-    this.#positions?.close()
-    this.#lines?.close()
+    for (let bucket = 0; bucket < this.buckets; bucket++) this.drainBucket(bucket, emit)
+    this.close()
+  }
+  /** Those of a bucket. */
+  drainBucket(bucket: number, emit: (lines: Uint8Array) => void): void {
+    this.#drain(this.#runs, bucket, emit)
+  }
+  /** Gives the space of all files back, also of imported ones: one thread does that. */
+  close(): void {
+    const files = new Set(this.#runs.flatMap(({ positions, lines }) => [positions, lines]))
+    for (const file of files) file.close()
+    this.#runs = []
+    this.#positions = this.#lines = undefined
+  }
+
+  #drain(runs: readonly Run[], bucket: number, emit: (lines: Uint8Array) => void): void {
+    const extents = runs.map((run) => extentsOf(run, bucket)).filter(({ lines }) => sizeOf(lines) > 0)
+    const bytes = extents.reduce((sum, { lines }) => sum + sizeOf(lines), 0)
+    if (bytes > MOST_BUCKETS_BYTES * bucketBytes(this.#memoryBytes))
+      new RunsMerge(extents, this.#memoryBytes).drain(emit)
+    else if (bytes > 0) drainSorted(extents, bytes, emit)
   }
 }
 
-const countOf = ({ positions: { start, end } }: Run): number => (end - start) / 8
+const bucketBytes = (memoryBytes: number): number =>
+  Math.max(LEAST_BUCKET_BYTES, Math.min(BUCKET_BYTES, memoryBytes / 16))
 
-/** A part of a file, read piece by piece into the kernel's memory. */
-class Reader {
-  readonly #heap: Heap
-  readonly #pieces: Pieces
-  readonly #extent: Extent
-  #next: number
-  #buffer: number
-  #size: number
+const extentsOf = ({ positions, lines, places }: Run, bucket: number): RunExtents => ({
+  positions: { file: positions, start: places.positions[bucket]!, end: places.positions[bucket + 1]! },
+  lines: { file: lines, start: places.lines[bucket]!, end: places.lines[bucket + 1]! },
+})
+const sizeOf = ({ start, end }: Extent): number => end - start
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength)
 
-  constructor(heap: Heap, pieces: Pieces, extent: Extent, size: number) {
-    this.#heap = heap
-    this.#pieces = pieces
-    this.#extent = extent
-    this.#next = extent.start
-    this.#size = size
-    this.#buffer = pieces.allocate(size + SLACK)
+/** Reads all of the lines, sorts them by their positions, and hands them on. */
+function drainSorted(extents: readonly RunExtents[], bytes: number, emit: (lines: Uint8Array) => void): void {
+  const heap = storeHeap()
+  const count = extents.reduce((sum, { positions }) => sum + sizeOf(positions), 0) / 8
+  const [positionsSize, idsSize, linesSize] = [8 * count, 4 * count + ORDER_BYTES, bytes + SLACK]
+  const positions = heap.allocate(positionsSize)
+  const lines = heap.allocate(linesSize)
+  const list = heap.allocate(positionsSize)
+  const ids = heap.allocate(idsSize)
+  const scratch = heap.allocate(idsSize)
+  const out = heap.allocate(PIECE_BYTES + SLACK)
+  let [positionsAt, linesAt] = [positions, lines]
+  for (const extent of extents) {
+    positionsAt += readInto(heap, positionsAt, extent.positions)
+    linesAt += readInto(heap, linesAt, extent.lines)
   }
-
-  /** Keeps what stands at `at`..`end`, and adds to it: the places where it stands now. */
-  more(at: number, end: number): [at: number, end: number] {
-    const kept = end - at
-    const old = this.#buffer
-    if (kept > this.#size >> 1) {
-      this.#size *= 2
-      this.#buffer = this.#pieces.allocate(this.#size + SLACK)
+  heap.kernel.listLines(lines, lines + bytes, list)
+  heap.kernel.orderOf(positions, count, ids, scratch + ORDER_BYTES, scratch)
+  for (let from = 0; from < count;) {
+    from = heap.kernel.gatherOrdered(list, ids, from, count, out, out + PIECE_BYTES)
+    const length = heap.kernel.copiedBytes()
+    if (length > 0) emit(heap.bytes.subarray(out, out + length))
+    else {
+      // Longer than a piece: as it stands.
+      const at = (list >>> 2) + 2 * heap.u32[(ids >>> 2) + from++]!
+      emit(heap.bytes.subarray(heap.u32[at]!, heap.u32[at]! + heap.u32[at + 1]!))
     }
-    const { bytes } = this.#heap
-    bytes.copyWithin(this.#buffer, at, end)
-    if (this.#buffer !== old) this.#pieces.release(old)
-    const from = this.#buffer + kept
-    const wanted = Math.min(this.#size - kept, this.#extent.end - this.#next)
-    this.#extent.file.read(bytes.subarray(from, from + wanted), this.#next)
-    this.#next += wanted
-    return [this.#buffer, from + wanted]
+  }
+  for (const [address, size] of [
+    [positions, positionsSize],
+    [lines, linesSize],
+    [list, positionsSize],
+    [ids, idsSize],
+    [scratch, idsSize],
+    [out, PIECE_BYTES + SLACK],
+  ] as const) {
+    heap.release(address, size)
   }
 }
 
-class Merge {
-  readonly #heap = storeHeap()
-  readonly #pieces = new Pieces(this.#heap, this)
-  readonly #runs: readonly { readonly positions: Reader; readonly lines: Reader }[]
-  readonly #states: number
-  readonly #order: number
-  #count: number
-
-  constructor(runs: readonly Run[], memoryBytes: number) {
-    const share = Math.max(LEAST_BUFFER_BYTES, Math.min(MOST_BUFFER_BYTES, memoryBytes / 2 / Math.max(1, runs.length)))
-    const size = 2 ** Math.floor(Math.log2(share))
-    this.#states = this.#pieces.allocateZeroed(RUN_BYTES * (runs.length + 1))
-    this.#order = this.#pieces.allocate(ENTRY_BYTES * (runs.length + 1))
-    this.#runs = runs.map(({ positions, lines }) => ({
-      positions: new Reader(this.#heap, this.#pieces, positions, size >> 3),
-      lines: new Reader(this.#heap, this.#pieces, lines, size),
-    }))
-    this.#count = runs.length
-    for (let run = 0; run < runs.length; run++) {
-      const entry = this.#order + ENTRY_BYTES * run
-      const position = this.#fill(run) as number // no run is empty
-      this.#heap.f64[entry >>> 3] = position
-      this.#heap.u32[(entry >>> 2) + 2] = run
-    }
-    for (let at = (runs.length >> 1) - 1; at >= 0; at--) this.#heap.kernel.sinkRun(this.#order, runs.length, at)
-  }
-
-  /** Reads more of a run; its next position, or undefined at its end. */
-  #fill(run: number): number | undefined {
-    const { positions, lines } = this.#runs[run]!
-    const at = (this.#states + RUN_BYTES * run) >>> 2
-    const word = (index: number): number => this.#heap.u32[at + index]!
-    const [next, end] = positions.more(word(0), word(1))
-    if (next === end) return undefined
-    const [line, linesEnd] = lines.more(word(2), word(3))
-    this.#heap.u32.set([next, end, line, linesEnd], at)
-    return this.#heap.f64[next >>> 3]!
-  }
-
-  drain(emit: (lines: Uint8Array) => void): void {
-    const heap = this.#heap
-    let size = PIECE_BYTES
-    let out = this.#pieces.allocate(size)
-    for (;;) {
-      const run = heap.kernel.mergeLines(this.#states, this.#order, this.#count, out, out + size)
-      const length = heap.kernel.mergedBytes()
-      if (length > 0) emit(heap.bytes.subarray(out, out + length))
-      if (run === DONE) return
-      if (run === FULL) {
-        if (length > 0) continue
-        this.#pieces.release(out)
-        size *= 2
-        out = this.#pieces.allocate(size)
-        continue
-      }
-      // The run is on top of the heap.
-      const position = this.#fill(run)
-      if (position !== undefined) heap.f64[this.#order >>> 3] = position
-      else {
-        const last = this.#order + ENTRY_BYTES * --this.#count
-        heap.bytes.copyWithin(this.#order, last, last + ENTRY_BYTES)
-      }
-    }
-  }
+function readInto({ bytes }: Heap, at: number, { file, start, end }: Extent): number {
+  return file.read(bytes.subarray(at, at + end - start), start)
 }

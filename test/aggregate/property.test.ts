@@ -122,8 +122,9 @@ describe('however little memory there is', () => {
           const whole = await runReduce(ALL, lines, flags)
           expect(whole.spillFiles).toBe(0)
           const worker = (line: number): number => (parallel ? workers[line]! : 0)
-          const spilled = await runReduce(ALL, lines, { ...flags, memoryBytes, worker })
+          const spilled = await runReduce(ALL, lines, { ...flags, memoryBytes, worker, shared: parallel })
           expect(spilled.lines).toEqual(whole.lines)
+          expect(spilled.openSpillFiles).toBe(0)
           if (memoryBytes === 0 && lines.length > 0) expect(spilled.spillFiles).toBeGreaterThan(0)
         },
       ),
@@ -141,6 +142,9 @@ describe('however little memory there is', () => {
     // Parted until they fit, and no further.
     expect(spilled.spillFiles).toBeLessThan(5 * 3001)
     expect(spilled.openSpillFiles).toBe(0)
+    const shared = await runReduce(program, lines, { ...little, shared: true })
+    expect(shared.lines).toEqual(whole.lines)
+    expect(shared.openSpillFiles).toBe(0)
   })
 
   test('a group that began with a rejected record, in parts', async () => {

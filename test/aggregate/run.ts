@@ -1,7 +1,7 @@
 import { reduce } from '../../commands/reduce.ts'
 import type { KeyTable, RecordBatch } from '../../src/core/batch.ts'
 import type { FieldPath } from '../../src/core/field-path.ts'
-import type { MergeableOperator, Operator, StageContext } from '../../src/core/operator.ts'
+import type { MergeableOperator, Operator, SharedEndOperator, StageContext } from '../../src/core/operator.ts'
 import type { CommandSpec, OperatorStage } from '../../src/core/spec.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
 import type { Scanner } from '../../src/ndjson/scanner.ts'
@@ -20,6 +20,8 @@ export interface RunOptions {
   /** Workers in the order in which their states are merged into the first of them. */
   readonly mergeOrder?: readonly number[]
   readonly memoryBytes?: number
+  /** What is left to do at the end is shared with another worker. */
+  readonly shared?: boolean
 }
 
 export interface Ran {
@@ -46,6 +48,7 @@ export async function run(
     worker = () => 0,
     mergeOrder,
     memoryBytes = 1 << 30,
+    shared = false,
     ...flags
   }: RunOptions = {},
 ): Promise<Ran> {
@@ -115,6 +118,15 @@ export async function run(
   for (const { operator } of others) {
     const state: unknown = structuredClone((operator as MergeableOperator).exportState())
     ;(first!.operator as MergeableOperator).mergeState(state)
+  }
+  if (shared) {
+    const operator = first!.operator as SharedEndOperator
+    for (let round = operator.nextRound(); round; round = operator.nextRound()) {
+      const other = (await start()).operator as SharedEndOperator
+      other.joinRound(structuredClone(round))
+      for (let task = 0; task < round.tasks; task++) (task % 2 ? other : operator).endTask(task, out)
+      operator.mergeRound(structuredClone(other.leaveRound()))
+    }
   }
   first!.operator.onEnd?.(out)
   return { lines: text.split('\n').slice(0, -1), rejected, spillFiles: spills.made, openSpillFiles: spills.open }

@@ -191,6 +191,40 @@ describe.each(['reference', 'wasm'] as const)('keys of the %s scanner', (which) 
     expect(table.positionsOf(Uint32Array.of(2, 0))).toEqual(Float64Array.of(table.position(2), table.position(0)))
   })
 
+  it.each(['a', 'a b'])('may be told apart by nothing but their place, on their way elsewhere: %s', (fields) => {
+    const parts = fields.split(' ').length
+    const value = (i: number): string =>
+      ['1', '1.0', '"k"', '"\\u006b"', '"a text longer than sixteen bytes"'][i % 5] as string
+    const records = Array.from({ length: 3000 }, (_, i) => (i % 7 ? `{"a":${value(i)},"b":${i % 3}}` : '{}'))
+    for (const other of ['reference', 'wasm'] as const) {
+      // Batches may come from the other scanner.
+      const table = openScanner(fields, { which }).keyTable(Array.from({ length: parts }, (_, part) => part))
+      const ids: number[] = []
+      const append = (base: number): void =>
+        feed(openScanner(fields, { which: other, base }), Buffer.from(records.join('\n')), [], ({ batch }) =>
+          ids.push(...table.append(batch)),
+        )
+      append(0)
+      append(1 << 20)
+      expect(ids).toEqual(Array.from({ length: 6000 }, (_, id) => id))
+      expect(table.size).toBe(6000)
+      expect([7, 6, 3003].map((id) => table.text(id, 0))).toEqual(['null', '1.0', '"\\u006b"'])
+      expect(table.position(3000)).toBe(1 << 20)
+      const readable = partKeys(table.export(), parts, 0)
+      for (const [partition, { keys, ids }] of table.parted(0).entries()) {
+        expect(ids).toEqual(readable[partition]!.ids)
+        expect(Buffer.from(keys.bytes)).toEqual(Buffer.from(readable[partition]!.keys.bytes))
+        expect(keys.positions).toEqual(readable[partition]!.keys.positions)
+      }
+      // And they are looked up again.
+      table.clear(10)
+      const scanner = openScanner(fields, { which })
+      feed(scanner, Buffer.from('{"a":1}\n{"a":2}\n{"a":1.0}\n'), [], ({ batch }) => {
+        if (batch.count) expect([...table.intern(batch)]).toEqual([0, 1, 0])
+      })
+    }
+  })
+
   it('may come from batches of the other scanner', () => {
     const table = openScanner('a', { which }).keyTable([0])
     const other = openScanner('a', { which: which === 'wasm' ? 'reference' : 'wasm', base: 50 })
@@ -264,5 +298,13 @@ describe('the fast key table', () => {
     }
     expect(table.size).toBe(count)
     for (const id of [0, 1, 65_535, 65_536, 299_999]) expect(table.text(id, 0)).toBe(key(id))
+    // Made for fewer, it still takes more.
+    table.clear(5000)
+    for (const first of [0, 10_000, 0]) {
+      const lines = Array.from({ length: 10_000 }, (_, i) => `{"a":${key(first + i)}}\n`)
+      feed(scanner, Buffer.from(lines.join('')), [], ({ batch }) => table.intern(batch))
+    }
+    expect(table.size).toBe(20_000)
+    expect(table.text(19_999, 0)).toBe(key(19_999))
   })
 })

@@ -139,8 +139,17 @@ function addId(table: usize, entry: usize, position: f64): void {
   store<f64>(table, load<f64>(table, 32) + f64(load<u32>(entry, 4)), 32)
 }
 
-/** Whether each part is its own canonical text: a string without escapes, up to 15 digits without a needless zero, a word. */
+/**
+ * Whether each part is its own canonical text: a string without escapes, up to 15 digits without a needless zero, a word. May read 16 bytes
+ * beyond.
+ */
 export function plain(p: usize, end: usize): bool {
+  if (load<u8>(p) == 0x22) {
+    // The usual: the first quote or backslash within 16 bytes is the last byte.
+    const bytes = v128.load(p, 1)
+    const specials = i8x16.bitmask(v128.or(i8x16.eq(bytes, i8x16.splat(0x22)), i8x16.eq(bytes, i8x16.splat(0x5c))))
+    if (specials && p + 2 + ctz(specials) == end && load<u8>(end - 1) == 0x22) return true
+  }
   while (p < end) {
     let stop = p
     const first = load<u8>(p)
@@ -240,6 +249,40 @@ export function intern(
     }
   }
   return to
+}
+
+/**
+ * Makes each of the `count` rows a key of its own, as spelt, without looking whether it is known, or making it known: for keys that are on
+ * their way out (key-parts.ts), which costs less than finding out that they are new.
+ */
+export function append(table: usize, block: usize, spans: usize, stride: usize, count: i32, fields: usize, parts: i32, base: f64): void {
+  const single = usize(load<u32>(fields))
+  const first = load<u32>(table, 12)
+  let text = usize(load<u32>(table, 20)) + (usize(first) << 2)
+  let position = usize(load<u32>(table, 24)) + (usize(first) << 3)
+  let top = usize(load<u32>(table, 16))
+  let bytes: f64 = 0
+  let at = spans
+  for (let row = 0; row < count; row++, at += stride, text += 4, position += 8) {
+    let length: usize = 4
+    if (parts > 1) length = joined(top + 8, block, at, fields, parts)
+    else {
+      const start = load<u32>(at + single), end = load<u32>(at + single, 4)
+      if (end) {
+        length = usize(end - start)
+        copyBytes(top + 8, block + start, length)
+      } else store<u32>(top, load<u32>(NULL), 8)
+    }
+    store<u32>(top, 0)
+    store<u32>(top, u32(length), 4)
+    store<u32>(text, u32(top))
+    store<f64>(position, base + f64(load<u32>(at)))
+    bytes += f64(length)
+    top = (top + 8 + length + 3) & ~3
+  }
+  store<u32>(table, u32(top), 16)
+  store<u32>(table, first + count, 12)
+  store<f64>(table, load<f64>(table, 32) + bytes, 32)
 }
 
 /** A key was seen at `position`, spelt so: if that is before all others, it is printed so. */

@@ -53,13 +53,17 @@ const DIGIT_BITS: u32 = 11
 const DIGITS: i32 = 6
 const VALUES: usize = 2048
 
-/**
- * All ids in the order of their positions, at `ids`. A radix sort: of doubles that are not negative the bits are in order, too. Ids with one
- * position stay in order. `scratch` has room for as many ids, and at `counts` there is room for 2048 × 6 × 4 bytes. O(ids).
- */
+/** All ids in the order of their positions: see `orderOf`. */
 export function order(table: usize, ids: usize, scratch: usize, counts: usize): void {
-  const size = load<u32>(table, 12)
-  const positions = usize(load<u32>(table, 24))
+  orderOf(load<u32>(table, 24), load<u32>(table, 12), ids, scratch, counts)
+}
+
+/**
+ * The numbers below `size` in the order of their positions, at `ids`. A radix sort: of doubles that are not negative the bits are in order,
+ * too. Those with one position stay in order. `scratch` has room for as many ids, and at `counts` there is room for 2048 × 6 × 4 bytes.
+ * O(size).
+ */
+export function orderOf(positions: usize, size: u32, ids: usize, scratch: usize, counts: usize): void {
   memory.fill(counts, 0, (usize(DIGITS) * VALUES) << 2)
   let last: u64 = 0, sorted = true
   for (let id: u32 = 0; id < size; id++) {
