@@ -137,7 +137,7 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         policy,
       } as const
       if (args.options['per-partition'] !== true) {
-        return await new EpochSource(store, plan, io.say, io.frames).run()
+        return await new EpochSource(store, plan, io).run()
       }
       const { TaskSource } = await import('../src/pipeline/task-source.ts')
       const tasks = { ...plan, member: id, strategy: option('assign') as Strategy | undefined }

@@ -1,18 +1,25 @@
 import { fstatSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { BeckError } from '../core/errors.ts'
 import { escapeControls } from '../core/excerpt.ts'
 import type { ToolIo } from '../core/spec.ts'
 import { writeAll, writeBehind } from '../pipeline/descriptor.ts'
 import type { Progress } from '../pipeline/run-stage.ts'
+import { countNewlines } from '../pipeline/origin.ts'
 import type { Outcome } from '../pipeline/settings.ts'
-import type { ByteSource } from '../pipeline/source.ts'
+import { Board, linesOf, type Reading, send, takeUpward } from './board.ts'
 
 /** What people see: messages and progress, on stderr only. Colour and progress only where stderr is a terminal. */
 export class Terminal {
   readonly #quiet: boolean
   readonly #color: boolean
   readonly #stderr = isTerminal(2)
-  #progressShown = false
+  /** A process that a run has started sends up what it does, and has people at the other end of its standard error. */
+  readonly #upward = takeUpward(process.env)
+  /** Lines of progress that stand at the end of the screen. */
+  #linesShown = 0
+  /** Somebody has said part of a line. */
+  #lineBegun = false
 
   constructor(argv: readonly string[]) {
     const end = argv.indexOf('--')
@@ -21,7 +28,8 @@ export class Terminal {
     const when =
       words.findLast((_, at) => words[at - 1] === '--color') ??
       words.findLast((word) => word.startsWith('--color='))?.slice(8)
-    this.#color = when === 'always' || (when !== 'never' && this.#stderr && !process.env['NO_COLOR'])
+    const people = this.#stderr || this.#upward !== undefined
+    this.#color = when === 'always' || (when !== 'never' && people && !process.env['NO_COLOR'])
   }
 
   /** Standard output, when it is a terminal. */
@@ -69,44 +77,119 @@ export class Terminal {
     for (const [what, records] of counts) if (records > 0) this.say(`${where}: ${what} ${plural(records, 'record')}`)
   }
 
-  /** A line that shows how much of the files is read; undefined where nobody would see it. */
+  /** Told how a command reads its inputs: a line that shows how much of the files is read. Undefined where nobody would see it. */
   progress(files: readonly string[]): Progress | undefined {
-    if (!this.#stderr || this.#quiet || files.length === 0) return undefined
+    // A stage that is told to be quiet is seen all the same, as in one process.
+    if (this.#upward) return this.#sending()
+    if (this.#quiet || !this.#stderr || files.length === 0) return undefined
     let next = Date.now() + 500
-    return (source: ByteSource) => {
+    return (source) => {
       if (!source.size || Date.now() < next) return
       next = Date.now() + 200
-      const percent = Math.floor((source.consumed() / source.size) * 100)
-      writeAll(2, Buffer.from(`\r\u001b[K${escapeControls(source.name)} ${percent} %`), 'standard error')
-      this.#progressShown = true
+      this.#paint([`${source.name} ${Math.floor((source.consumed() / source.size) * 100)} %`])
     }
   }
 
-  /** A line that shows how far something is, in place of the one before. Only people on a terminal see it. */
-  status(line: string): void {
-    if (!this.#stderr || this.#quiet) return
-    writeAll(2, Buffer.from(`\r\u001b[K${escapeControls(line).slice(0, columns())}`), 'standard error')
-    this.#progressShown = true
+  /** Sends up what is read. */
+  #sending(): Progress {
+    const add = this.#adding()
+    const take: Progress = (source, records, watermark) =>
+      add(records, {
+        ...(source.size !== undefined && { input: { name: source.name, part: source.consumed() / source.size } }),
+        ...(watermark !== undefined && { watermark }),
+      })
+    return Object.assign(take, { live: true as const })
   }
 
-  /** Takes the progress line away. */
+  /** Sends up what this process, which is one stage of a run, has done. The run knows its name. */
+  #adding(): Adding {
+    const board = this.board(true) as Board
+    let reading: Reading = { name: '', records: 0 }
+    const readings = (): readonly Reading[] => [reading]
+    board.keepShown(readings)
+    return (records, more) => {
+      reading = { ...reading, ...more, records: reading.records + records }
+      board.show(readings)
+    }
+  }
+
+  /**
+   * Shows what the stages of a run do, or sends it up. Undefined where nobody would see it.
+   * @param apart nothing is written to standard output: if that is the terminal, too, the output itself shows how it goes
+   */
+  board(apart: boolean): Board | undefined {
+    const upward = this.#upward
+    if (upward) return new Board((readings) => send(upward, readings))
+    if (this.#quiet || !this.#stderr || (!apart && isTerminal(1))) return undefined
+    const lines = linesOf()
+    return new Board((readings) => this.#paint(lines(readings)))
+  }
+
+  /** Shows what a process says, above the lines of progress. Resolves at its end. */
+  async passOn(said: Readable): Promise<void> {
+    said.on('data', (bytes: Buffer) => {
+      this.clear()
+      writeAll(2, bytes, 'standard error')
+      this.#lineBegun = bytes.at(-1) !== LF
+    })
+    await new Promise((resolve) => said.once('close', resolve))
+  }
+
+  /** Shows lines in place of those before. */
+  #paint(lines: readonly string[]): void {
+    const { columns, rows } = process.stderr
+    const shown = lines
+      .slice(0, Math.max((rows || 24) - 1, 1))
+      // A line that is broken by the screen would be two.
+      .map((line) => escapeControls(line).slice(0, Math.max((columns || 80) - 1, 1)))
+    const before = this.#lineBegun ? '\n' : this.#erase()
+    this.#lineBegun = false
+    writeAll(2, Buffer.from(before + shown.join('\n')), 'standard error')
+    this.#linesShown = shown.length
+  }
+
+  #erase(): string {
+    return this.#linesShown > 1 ? `\r\u001b[${this.#linesShown - 1}A\u001b[J` : '\r\u001b[J'
+  }
+
+  /** Takes the lines of progress away. */
   clear(): void {
-    if (this.#progressShown) writeAll(2, Buffer.from('\r\u001b[K'), 'standard error')
-    this.#progressShown = false
+    if (this.#linesShown > 0) writeAll(2, Buffer.from(this.#erase()), 'standard error')
+    this.#linesShown = 0
   }
 
   /** What a tool stage gets. */
   toolIo(): ToolIo {
+    // One that stands among other stages in this process neither writes nor tells by itself.
+    let adding: Adding | undefined
+    const watched = this.#upward !== undefined
+    const add: Adding = (records, more) => (adding ??= this.#adding())(records, more)
+    const wrote = (bytes: Uint8Array | string): void => {
+      if (!watched) return
+      add(typeof bytes === 'string' ? bytes.split('\n').length - 1 : countNewlines(bytes, 0, bytes.length))
+    }
     return {
-      write: (bytes) => writeAll(1, typeof bytes === 'string' ? Buffer.from(bytes) : bytes, 'standard output'),
-      writeBehind: (bytes) => writeBehind(1, bytes, 'standard output'),
+      write: (bytes) => {
+        wrote(bytes)
+        return writeAll(1, typeof bytes === 'string' ? Buffer.from(bytes) : bytes, 'standard output')
+      },
+      writeBehind: (bytes) => {
+        wrote(bytes)
+        return writeBehind(1, bytes, 'standard output')
+      },
       say: (line) => {
         if (!this.#quiet) this.say(line)
       },
       terminal: { stdout: isTerminal(1), stderr: this.#stderr, columns: columns() },
+      ...(watched && { behind: (records) => add(0, { behind: records }) }),
     }
   }
 }
+
+const LF = 10
+
+/** Told of records more, and of whatever else has changed. */
+type Adding = (records: number, more?: Partial<Reading>) => void
 
 /** Only a terminal is asked: merely touching `process.stdout` makes any other descriptor non-blocking. */
 const columns = (): number => (isTerminal(1) && process.stdout.columns) || 80

@@ -23,6 +23,8 @@ export interface Operator<Delta = unknown> {
   /** Handles one batch of input `port` (0 = left). Must not keep `batch` after returning. 'done' stops upstream (head, limit). */
   processBatch(batch: RecordBatch, out: Collector, port: number): void | 'done'
   onWatermark?(watermark: EventTime, out: Collector): void
+  /** Where it is in event time, for people who watch. */
+  readonly watermark?: EventTime
   onTimer?(now: ProcessingTime, out: Collector): void
   onEnd?(out: Collector): void
   /**

@@ -72,6 +72,7 @@ export class Consumer {
           this.store.refresh()
           this.member.heartbeat()
           this.member.expire()
+          this.io.behind?.(this.lag())
         }
         if (!this.adopt()) return
         const step = this.source?.next()
@@ -147,6 +148,15 @@ export class Consumer {
     const moved = [...read].filter(([name, offset]) => owned.has(name) && known.get(name) !== offset)
     if (moved.length > 0 || this.member.mustRelease() || !this.member.isIn) this.member.commit(new Map(moved))
     this.lastCommit = Date.now()
+  }
+
+  /** Records of this member's partitions that it has not read. */
+  private lag(): number {
+    let records = 0
+    for (const [name, offset] of this.source?.offsets() ?? []) {
+      records += Math.max(0, (this.store.state.partition(name)?.next ?? 0) - offset)
+    }
+    return records
   }
 
   /** Whether the group is through with what was there when this run began, whoever read it. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { BeckError } from '../core/errors.ts'
+import type { ToolIo } from '../core/spec.ts'
 import { Follower } from '../log/follow.ts'
 import { partitionName } from '../log/layout.ts'
 import { beat, checkRun, isRunning, pipelineOf, type PipelineState, sinkOf, startRun } from '../log/pipelines.ts'
@@ -46,6 +47,7 @@ export class EpochSource {
   private readonly plan: EpochPlan
   private readonly say: (line: string) => void
   private readonly output: SourceOutput
+  private readonly behind: ((records: number) => void) | undefined
   private readonly follower: Follower
   private epoch = 0
   private generation = 0
@@ -62,14 +64,11 @@ export class EpochSource {
   /** Stages go by the clock. */
   private ticks = false
 
-  /** @param output the stages behind it, where they are in this process */
-  constructor(
-    store: Store,
-    plan: EpochPlan,
-    say: (line: string) => void,
-    output: SourceOutput = new FramedOutput(new Output()),
-  ) {
-    this.output = output
+  /** @param io its `frames` are the stages behind it, where they are in this process */
+  constructor(store: Store, plan: EpochPlan, io: Pick<ToolIo, 'say' | 'frames' | 'behind'>) {
+    const { say, frames = new FramedOutput(new Output()), behind } = io
+    this.output = frames
+    this.behind = behind
     this.store = store
     this.plan = plan
     this.say = say
@@ -233,9 +232,16 @@ export class EpochSource {
         bytes = 0
         since = Date.now()
       } else if (!isDue) since = Date.now()
-      this.care()
+      this.care(source)
     }
     return source
+  }
+
+  /** Records that are not read yet. */
+  private lag(source: Replay): number {
+    let records = 0
+    for (const [name, end] of this.offsets('latest')) records += Math.max(0, end - (source.offsets().get(name) ?? 0))
+    return records
   }
 
   private async barrier(source: Replay, drain: boolean): Promise<void> {
@@ -251,12 +257,13 @@ export class EpochSource {
   }
 
   /** Now and then: is the next stage there, is the sink, and are we still meant? @throws BeckError fenced, frames; ReaderGone */
-  private care(): void {
+  private care(source?: Replay): void {
     const { store, plan } = this
     const now = Date.now()
     if (now - this.lastCare < CARE_MS) return
     this.lastCare = now
     store.refresh()
+    if (source && this.behind) this.behind(this.lag(source))
     const { epoch } = checkRun(store, { name: plan.group, generation: this.generation })
     if (epoch >= this.epoch) this.waitsSince = undefined
     else if (epoch > this.committed) this.waitsSince = now

@@ -44,7 +44,7 @@ export async function runOrdered(
   const { inputs, settings } = task
   const turns = new Turns()
   const work: WorkerTask = { ...task, turns: turns.shared }
-  const own = new TaskRunner(stage, work, progress)
+  const own = new TaskRunner(stage, work, turns, progress)
   const counts = new Map<string, number>()
   const context = stageContext(own.scanner, stopAtBadRecords, counts, settings)
   const fold = new Fold(stage.open(context) as FoldingOperator, output, turns)
@@ -148,7 +148,7 @@ class Fold {
 export async function workOrdered(stage: OperatorStage, task: WorkerTask): Promise<void> {
   const { parentPort } = process.getBuiltinModule('node:worker_threads')
   const turns = new Turns(task.turns)
-  const runner = new TaskRunner(stage, task)
+  const runner = new TaskRunner(stage, task, turns)
   const end = taskCount(task.inputs)
   try {
     for (let next = turns.take(); next < end; next = turns.take()) {
@@ -172,10 +172,12 @@ class TaskRunner {
   readonly #task: WorkerTask
   readonly #files: TaskFiles
   readonly #operator: PartOperator
+  readonly #turns: Turns
   readonly #progress: Progress | undefined
 
-  constructor(stage: OperatorStage, task: WorkerTask, progress?: Progress) {
+  constructor(stage: OperatorStage, task: WorkerTask, turns: Turns, progress?: Progress) {
     this.#task = task
+    this.#turns = turns
     this.#progress = progress
     this.#files = new TaskFiles(task.inputs)
     this.scanner = openScanner(stage.reads, task.settings)
@@ -194,7 +196,10 @@ class TaskRunner {
         maxLineBytes: this.#task.settings.maxLineBytes,
         bad: stopAtBadRecords,
         ...(block && { takeBlock: (scanned, at) => block.processBlock(scanned, at, nowhere) }),
-        ...(this.#progress && { afterBlock: this.#progress }),
+        afterBlock: (at, records) => {
+          this.#turns.count(records)
+          this.#progress?.(at, this.#turns.takeCount())
+        },
       })
       block?.endRange(nowhere)
     } catch (error) {

@@ -96,16 +96,18 @@ class Maker {
   }
 
   /** Undefined: the records must be read. The part holds until the scanner is used again. */
-  make(task: number, scanner: Scanner, progress?: Progress): SinkPart | undefined {
+  make(task: number, scanner: Scanner, turns: Turns, progress?: Progress): SinkPart | undefined {
     const { source, origin } = this.files.open(task)
     scanner.begin(origin)
     const room = scanner.room()
     let filled = 0
     for (let n; filled < room.length && (n = source.read(room.subarray(filled))) > 0;) filled += n
     if (filled === room.length) return undefined // perhaps not all of it
-    progress?.(source)
     const { batch, bad } = scanner.scan(filled, true)
-    return bad.length > 0 || batch.count === 0 ? undefined : this.#stage.makePart(batch)
+    const part = bad.length > 0 || batch.count === 0 ? undefined : this.#stage.makePart(batch)
+    if (part) turns.count(batch.count)
+    progress?.(source, turns.takeCount())
+    return part
   }
 }
 
@@ -130,7 +132,7 @@ export async function workParts(spec: CommandSpec, { parts, inputs, settings, ..
       own.task = next
       let part: SinkPart | undefined
       try {
-        part = maker.make(next, own.scanner)
+        part = maker.make(next, own.scanner, turns)
       } catch {
         // Whatever it is, the thread that reads the records will meet it, and tell it.
       }
@@ -226,7 +228,7 @@ export class ParallelInput {
       }
       const task = own ? Infinity : (again ?? turns.take())
       again = undefined
-      if (task < this.#end) own = { task, part: this.#maker.make(task, this.scanner, progress) }
+      if (task < this.#end) own = { task, part: this.#maker.make(task, this.scanner, turns, progress) }
       else if (!slots.isThere(next, WAIT_MS)) {
         await new Promise(setImmediate) // to hear of a worker's end
         if (this.#broken && !slots.isThere(next)) throw this.#broken.error

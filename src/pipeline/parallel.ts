@@ -157,7 +157,10 @@ async function workThrough(
         maxLineBytes: settings.maxLineBytes,
         bad,
         ...(block && { takeBlock: (scanned, at) => block.processBlock(scanned, at, out) }),
-        ...(progress && { afterBlock: progress }),
+        afterBlock: (at, records) => {
+          turns.count(records)
+          progress?.(at, turns.takeCount())
+        },
       })
       block?.endRange(out)
       await output.finish()

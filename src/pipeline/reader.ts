@@ -23,8 +23,8 @@ export interface ReaderSettings {
   readonly beforeWait?: () => void
   /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
   readonly turn?: () => Promise<void> | undefined
-  /** Called after each block, for progress. */
-  readonly afterBlock?: (source: ByteSource) => void
+  /** Called after each block with its records, bad ones too, for progress. */
+  readonly afterBlock?: (source: ByteSource, records: number) => void
   /** Takes each block whole, bad lines and all, in place of `process` and `bad`. */
   readonly takeBlock?: (scanned: Scanned, origin: InputOrigin) => void | 'done'
   /** Called after each block with its records, bad ones too. */
@@ -214,7 +214,7 @@ export async function readInput(
     if (done) return done
     origin.advance(lines, scanner.pendingBytes)
     settings.onRecords?.(batch.count + bad.length)
-    settings.afterBlock?.(source)
+    settings.afterBlock?.(source, batch.count + bad.length)
     if (last) return
     if (scanner.pendingBytes > settings.maxLineBytes) carried = await skipLine(scanner, source, origin, settings)
   }

@@ -1,19 +1,25 @@
 import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
-import type { Operator, StageContext } from '../core/operator.ts'
+import type { EventTime, Operator, StageContext } from '../core/operator.ts'
 import { DeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
 import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
+import { countNewlines } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
 
-/** Shown what has been read, for a progress line. */
-export type Progress = (source: ByteSource) => void
+/** Shown what has been read, for people who watch. */
+export interface Progress {
+  /** A block of an input is worked off: so many records, of all threads. `watermark`: the operator's. */
+  (source: ByteSource, records: number, watermark?: EventTime): void
+  /** Somebody waits for it: inputs that pause are read without blocking the thread. */
+  readonly live?: true
+}
 
 const INPUT_BLOCK = 1 << 18
 
@@ -47,6 +53,7 @@ export async function runOperator(
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
         ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        ...(progress && { afterBlock: (source, records) => progress(source, records, operator.watermark) }),
         ...(stage.blockBytes !== undefined && { blockBytes: stage.blockBytes }),
         opened(source, kind) {
           if (kind === 'plain') sides.begin()
@@ -211,7 +218,12 @@ export async function decodeInputs(
   files: readonly string[],
   { settings, bad, write, flush, progress }: DecoderOutput,
 ): Promise<void> {
-  const emit = (lines: Uint8Array | string): void => write(typeof lines === 'string' ? Buffer.from(lines) : lines)
+  let records = 0
+  const emit = (lines: Uint8Array | string): void => {
+    const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines
+    if (progress) records += countNewlines(bytes, 0, bytes.length)
+    write(bytes)
+  }
   let name = ''
   const decoder = stage.open({
     reject: (line, bytes, problem) => bad.reject(() => ({ file: name, line }), bytes, problem),
@@ -224,7 +236,7 @@ export async function decodeInputs(
   })
   const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
   for (const file of files.length > 0 ? files : ['-']) {
-    const opened = openSource(file)
+    const opened = openSource(file, progress?.live)
     name = opened.name
     try {
       const { framed, source } = await lookForFrames(opened, file)
@@ -235,7 +247,8 @@ export async function decodeInputs(
         if (typeof filled !== 'number') filled = await filled
         if (filled === 0) break
         decoder.push(block.subarray(0, filled), emit)
-        progress?.(source)
+        progress?.(source, records)
+        records = 0
       }
       decoder.endFile(emit)
     } finally {
@@ -252,7 +265,13 @@ export function readerSettings(
   timers: boolean,
   progress: Progress | undefined,
 ): ReaderSettings {
-  return { maxLineBytes, bad, timers, beforeWait: () => output.flush(), ...(progress && { afterBlock: progress }) }
+  return {
+    maxLineBytes,
+    bad,
+    timers: timers || progress?.live === true,
+    beforeWait: () => output.flush(),
+    ...(progress && { afterBlock: progress }),
+  }
 }
 
 /** Opens the dead letters if asked for, as one of `sides`, and sees that everything before an error is written. */

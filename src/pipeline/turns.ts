@@ -11,17 +11,25 @@ import { Output } from './descriptor.ts'
 const NEXT = 0
 const TURN = 1
 const STOPPED = 2
+const RECORDS = 3
 
 export class Turns {
   readonly shared: SharedArrayBuffer
   readonly #cells: Int32Array
-  constructor(shared = new SharedArrayBuffer(12)) {
+  constructor(shared = new SharedArrayBuffer(16)) {
     this.shared = shared
     this.#cells = new Int32Array(shared)
   }
   /** The number of a task that nobody has taken. */
   take(): number {
     return Atomics.add(this.#cells, NEXT, 1)
+  }
+  /** Records of all threads, until one asks. */
+  count(records: number): void {
+    Atomics.add(this.#cells, RECORDS, records)
+  }
+  takeCount(): number {
+    return Atomics.exchange(this.#cells, RECORDS, 0)
   }
   isAt(task: number): boolean {
     return Atomics.load(this.#cells, TURN) === task

@@ -14,6 +14,7 @@ import type { Arguments, OperatorStage } from '../core/spec.ts'
 import type { Registry } from '../cli/registry.ts'
 import type { Scanned } from '../ndjson/scanner.ts'
 import { stopAtBadRecords } from '../pipeline/bad-records.ts'
+import { Meter } from '../pipeline/meter.ts'
 import type { InputOrigin } from '../pipeline/origin.ts'
 import type { BlockOperator } from '../pipeline/reader.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
@@ -46,6 +47,8 @@ export interface ChainWork {
   readonly tasks: readonly ChainTask[]
   readonly kind: ParallelHead['kind']
   readonly rewrites: ChainRewrites
+  /** `Meter.shared` of the run. */
+  readonly counts?: SharedArrayBuffer | undefined
 }
 
 /** Undefined: one thread is all that these stages can use. */
@@ -68,20 +71,26 @@ export function compose(
   stages: readonly ChainStage[],
   kind: ParallelHead['kind'],
   rewrites: ChainRewrites,
+  meter?: Meter,
 ): OperatorStage {
   const [group] = groupStages(stages, rewrites) as [ChainStage[]]
   return {
     role: 'operator',
     reads: fieldsOf(group),
     parallel: kind === 'lines' ? 'ordered' : kind,
-    open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, rewrites)),
+    open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, rewrites, meter)),
     openPart: (context) =>
-      kind === 'lines' ? new LineParts(stages, context, rewrites) : new CompositeParts(stages, context, rewrites),
+      kind === 'lines'
+        ? new LineParts(stages, context, rewrites, meter)
+        : new CompositeParts(stages, context, rewrites, meter),
   }
 }
 
 /** The same in a worker. */
-export async function composeWork({ tasks, kind, rewrites }: ChainWork, registry: Registry): Promise<OperatorStage> {
+export async function composeWork(
+  { tasks, kind, rewrites, counts }: ChainWork,
+  registry: Registry,
+): Promise<OperatorStage> {
   const stages: ChainStage[] = []
   for (const { index, command, args, settings, table, reads } of tasks) {
     const spec = await registry[command]?.()
@@ -90,10 +99,11 @@ export async function composeWork({ tasks, kind, rewrites }: ChainWork, registry
     if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
     stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings })
   }
-  return compose(stages, kind, rewrites)
+  return compose(stages, kind, rewrites, counts && new Meter(counts))
 }
 
-const surroundings = (context: StageContext): Surroundings => ({
+const surroundings = (context: StageContext, meter?: Meter): Surroundings => ({
+  meter,
   context: ({ index, settings: { memoryBytes } }, scanner) => ({
     ...context,
     memoryBytes,
@@ -119,9 +129,11 @@ class Composite implements MergeableOperator, FoldingOperator, BlockOperator {
   readonly #chain: Chain
   readonly #sink = new Current()
   readonly #last: Chain['nodes'][number]
+  readonly #meter: Meter | undefined
 
-  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
-    this.#chain = new Chain(stages, context, surroundings(context), this.#sink, rewrites)
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites, meter?: Meter) {
+    this.#meter = meter
+    this.#chain = new Chain(stages, context, surroundings(context, meter), this.#sink, rewrites)
     this.#last = this.#chain.nodes.at(-1)!
   }
   processBatch(batch: RecordBatch, out: Collector): void {
@@ -155,7 +167,9 @@ class Composite implements MergeableOperator, FoldingOperator, BlockOperator {
   }
   addPart(part: Part, out: Collector): void {
     this.#sink.out = out
-    ;(this.#last.operator as FoldingOperator).addPart(part, this.#last.out)
+    const { operator, index } = this.#last
+    ;(operator as FoldingOperator).addPart(part, this.#last.out)
+    this.#meter?.see(index, operator.watermark)
   }
 }
 
@@ -174,7 +188,7 @@ class CompositeParts implements PartOperator, BlockOperator {
   readonly #chain: Chain
   #part: PartOperator | undefined
 
-  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites, meter?: Meter) {
     const last = stages.at(-1)!
     const { openPart } = last.stage
     if (!openPart) throw new Error('a stage without parts')
@@ -183,7 +197,8 @@ class CompositeParts implements PartOperator, BlockOperator {
       return { processBatch: (batch: RecordBatch) => part.processBatch(batch) }
     }
     const parts: ChainStage = { ...last, stage: { ...last.stage, open } }
-    this.#chain = new Chain([...stages.slice(0, -1), parts], context, surroundings(context), new Current(), rewrites)
+    const around = surroundings(context, meter)
+    this.#chain = new Chain([...stages.slice(0, -1), parts], context, around, new Current(), rewrites)
   }
   processBatch(batch: RecordBatch): void {
     this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)
@@ -211,8 +226,8 @@ class LineParts implements PartOperator<Lines>, BlockOperator, LineSink {
   readonly #chain: Chain
   readonly #lines = new ByteBuffer(1 << 16)
 
-  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites) {
-    this.#chain = new Chain(stages, context, surroundings(context), this, rewrites)
+  constructor(stages: readonly ChainStage[], context: StageContext, rewrites: ChainRewrites, meter?: Meter) {
+    this.#chain = new Chain(stages, context, surroundings(context, meter), this, rewrites)
   }
   processBatch(batch: RecordBatch): void {
     this.processBlock({ batch, bad: [], lines: batch.count }, NOWHERE)

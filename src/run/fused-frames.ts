@@ -17,14 +17,16 @@ export class FusedFrames implements SourceOutput {
   readonly #chain: Chain
   readonly #takers: FrameTaker[]
   readonly #stopped: () => boolean
+  readonly #wrote: (records: number) => void
   #count = 0
   /** What the sink is still at. */
   #sinking: void | number | Promise<void | number> = undefined
 
-  /** @param sink of the chain's last stage @param stopped people have asked for an end */
-  constructor(chain: Chain, sink: Sink, stopped: () => boolean) {
+  /** @param sink of the chain's last stage @param stopped people have asked for an end @param wrote told of records */
+  constructor(chain: Chain, sink: Sink, stopped: () => boolean, wrote: (records: number) => void) {
     this.#chain = chain
     this.#stopped = stopped
+    this.#wrote = wrote
     const { nodes } = chain
     this.#takers = nodes.map(({ operator, stage, out }, index) =>
       index === nodes.length - 1
@@ -43,7 +45,9 @@ export class FusedFrames implements SourceOutput {
   }
 
   write(lines: Uint8Array): void {
-    this.#count += countLines(lines)
+    const records = countLines(lines)
+    this.#count += records
+    this.#wrote(records)
     this.#chain.entry.write(lines)
   }
 

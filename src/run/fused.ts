@@ -4,6 +4,7 @@ import type { Terminal } from '../cli/terminal.ts'
 import { type BadRecords, DeadLetters, openSideFile, stopAtBadRecords } from '../pipeline/bad-records.ts'
 import { stageContext } from '../pipeline/context.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { countNewlines } from '../pipeline/origin.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import { readInputs } from '../pipeline/reader.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
@@ -16,6 +17,7 @@ import { type ChainTask, type ChainWork, compose, parallelHead } from './composi
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
+import { Watch } from './watch.ts'
 
 /** Whether a pipeline commits at checkpoints, which control frames bring. */
 export const hasFrames = ({ stages: [first] }: Pick<LogicalPlan, 'stages'>): boolean =>
@@ -61,11 +63,7 @@ const TIMER_MS = 20
  * Runs a pipeline in this process: blocks go from stage to stage in memory. Returns the exit code of a shell with `pipefail`: that of the last stage that
  * failed; stages behind one that fails go on to their end.
  */
-export async function runFused(
-  stages: readonly CommandStage[],
-  host: FusedHost,
-  output = new Output(),
-): Promise<number> {
+export async function runFused(stages: readonly CommandStage[], host: FusedHost, output?: Output): Promise<number> {
   const run = new FusedRun(stages, host, output)
   try {
     return await run.run()
@@ -93,15 +91,20 @@ class FusedRun {
   readonly #framed: boolean
   /** The exit code of the signal that has asked for an end. */
   #stopped = 0
+  /** Only where somebody looks. */
+  readonly #watch: Watch | undefined
 
-  constructor(stages: readonly CommandStage[], { terminal, spawn, rewrites }: FusedHost, output: Output) {
+  constructor(stages: readonly CommandStage[], { terminal, spawn, rewrites }: FusedHost, output: Output | undefined) {
     this.#spawn = spawn
     this.#rewrites = rewrites
     this.#threads = rewrites.threads
     this.#stages = stages
     this.#framed = hasFrames({ stages })
     this.#terminal = terminal
-    this.#output = output
+    this.#output = output ?? new Output()
+    const names = stages.map(({ name }) => name)
+    const board = terminal.board(output !== undefined || stages.at(-1)!.output.records === 'none')
+    this.#watch = board && new Watch(names, board)
   }
 
   async run(): Promise<number> {
@@ -150,6 +153,7 @@ class FusedRun {
       const reads = opened[at]?.stage.passesBad ? opened[at].stage.reads : undefined
       this.#tasks.push({ ...task, ...(reads && { reads }) })
     }
+    this.#watch?.count(groupStages(opened, this.#rewrites).flatMap((group) => group.map(({ index }) => index)))
     return opened
   }
 
@@ -192,19 +196,24 @@ class FusedRun {
       flush: () => (tail ?? this.#sink).settle(),
     }
     const settings = { ...stages[0]!.settings, workers }
-    const chain: ChainWork = { tasks: this.#tasks.slice(0, head.count), kind: head.kind, rewrites: this.#rewrites }
+    const chain: ChainWork = {
+      tasks: this.#tasks.slice(0, head.count),
+      kind: head.kind,
+      rewrites: this.#rewrites,
+      counts: this.#watch?.meter.shared,
+    }
     const task = { command: 'run', args, settings, inputs, chain }
-    const stage = compose(stages.slice(0, head.count), head.kind, this.#rewrites)
+    const stage = compose(stages.slice(0, head.count), head.kind, this.#rewrites, this.#watch?.meter)
     let worked = true
     await this.#through(tail, async () => {
       let outcome: Outcome | undefined
       if (stage.parallel === 'ordered') {
         const { runOrdered } = await import('../pipeline/ordered.ts')
-        outcome = await runOrdered(stage, task, this.#spawn, undefined, output)
+        outcome = await runOrdered(stage, task, this.#spawn, this.#watch?.reads, output)
         worked = outcome !== undefined
       } else {
         try {
-          outcome = await runParallel(stage, task, this.#spawn, undefined, output)
+          outcome = await runParallel(stage, task, this.#spawn, this.#watch?.reads, output)
         } catch (error) {
           // What the stages behind would get of the input up to a bad record is found out in order.
           if (stage.parallel === 'stateless' || written || !(error instanceof BeckError)) throw error
@@ -232,7 +241,9 @@ class FusedRun {
       readInputs(scanner, args.files, () => {}, {
         maxLineBytes,
         bad: this.#surroundings.bad(stages[0]!),
-        timers: stages.some(({ stage }) => stage.timers),
+        // Who looks on wants to see also what an input that pauses has brought.
+        timers: this.#watch !== undefined || stages.some(({ stage }) => stage.timers),
+        ...(this.#watch && { afterBlock: this.#watch.reads }),
         onIdle: () => this.#idle(),
         beforeWait: () => chain.settle(),
         takeBlock: (scanned, origin) => {
@@ -251,6 +262,7 @@ class FusedRun {
   /** Records that a first stage makes of something else. */
   async #fromSource(first: CommandStage, stages: readonly ChainStage[]): Promise<void> {
     const chain = this.#chain(stages)
+    this.#watch?.count([0])
     const into = chain?.entry ?? this.#sink
     const settle = (): void => (chain ? chain.settle() : this.#sink.settle())
     await this.#through(chain, async () => {
@@ -262,8 +274,12 @@ class FusedRun {
       return decodeInputs(stage, first.args.files, {
         settings,
         bad,
-        write: (lines) => into.write(lines),
+        write: (lines) => {
+          this.#countFirst(lines)
+          into.write(lines)
+        },
         flush: settle,
+        progress: this.#watch?.reads,
       })
     })
   }
@@ -273,18 +289,27 @@ class FusedRun {
     const sink = this.#endings.get(this.#stages.length - 1)?.sink?.()
     if (!this.#framed || !chain || !sink) return {}
     const { FusedFrames } = await import('./fused-frames.ts')
-    return { frames: new FusedFrames(chain, sink, () => this.#stopped > 0) }
+    const wrote = (records: number): void => this.#watch?.meter.add(0, records)
+    return { frames: new FusedFrames(chain, sink, () => this.#stopped > 0, wrote) }
   }
 
   #toolIo(into: LineSink, settle: () => void): ToolIo {
     // What a source has written is worked off at once: it may wait, and commits what it has written.
-    const write = (bytes: Uint8Array | string): boolean => {
+    const write = (text: Uint8Array | string): boolean => {
       this.#check()
-      into.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+      const bytes = typeof text === 'string' ? Buffer.from(text) : text
+      this.#countFirst(bytes)
+      into.write(bytes)
       settle()
       return true
     }
-    return { ...this.#terminal.toolIo(), write, writeBehind: async (bytes) => write(bytes) }
+    const more = this.#watch && { behind: this.#watch.behind }
+    return { ...this.#terminal.toolIo(), write, writeBehind: async (bytes) => write(bytes), ...more }
+  }
+
+  /** Lines that the first stage has made. */
+  #countFirst(lines: Uint8Array): void {
+    this.#watch?.meter.add(0, countNewlines(lines, 0, lines.length))
   }
 
   /** Reads to the end, and ends the stages; those behind one that fails all the same. */
@@ -339,10 +364,14 @@ class FusedRun {
     settle: () => this.#output.flush(),
   }
 
-  readonly #surroundings: Surroundings = {
-    context: (stage, scanner, trimmed) =>
-      stageContext(scanner, this.#surroundings.bad(stage), this.#context(stage.index), stage.settings, trimmed),
-    bad: ({ index, settings }) => this.#badOf(index, settings),
+  get #surroundings(): Surroundings {
+    const bad: Surroundings['bad'] = ({ index, settings }) => this.#badOf(index, settings)
+    return {
+      meter: this.#watch?.meter,
+      context: (stage, scanner, trimmed) =>
+        stageContext(scanner, bad(stage), this.#context(stage.index), stage.settings, trimmed),
+      bad,
+    }
   }
   #badOf(index: number, settings: RunSettings): BadRecords {
     const known = this.#bad.get(index)
@@ -371,6 +400,8 @@ class FusedRun {
   }
 
   close(): void {
+    this.#watch?.close()
+    this.#terminal.clear()
     for (const { close } of this.#endings.values()) close?.()
     for (const { close } of this.#bad.values()) close?.()
   }

@@ -6,6 +6,7 @@ import type { OperatorStage } from '../core/spec.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { BadLine, Origin, Scanned, Scanner } from '../ndjson/scanner.ts'
 import type { BadRecords } from '../pipeline/bad-records.ts'
+import type { Meter } from '../pipeline/meter.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 
 /** A stage of a pipeline that runs in this process. */
@@ -20,6 +21,8 @@ export interface ChainStage {
 
 /** What a chain asks its driver for, for one of its stages. */
 export interface Surroundings {
+  /** Counts what each stage is given, for people who watch. */
+  readonly meter?: Meter | undefined
   /** @param trimmed a bad record is kept without the white space around it, as it would have come from the stage before */
   context(stage: ChainStage, scanner: Pick<Scanner, 'keyTable'>, trimmed: boolean): StageContext
   bad(stage: ChainStage): BadRecords
@@ -107,6 +110,7 @@ class Node {
   readonly #bad: BadRecords
   readonly #next: Node | undefined
   readonly #end: boolean
+  readonly #meter: Meter | undefined
   /** A single line on its way, that the scanner of the group was not happy with: each stage looks at it with its own fields. */
   #line: Origin | undefined
   #scanner: Scanner | undefined
@@ -117,16 +121,19 @@ class Node {
     this.#next = next
     this.#end = end
     this.#bad = around.bad(stage)
+    this.#meter = around.meter
     this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through === true))
     this.out = next ? this.#forwardTo(next, select) : out
   }
 
   process(batch: RecordBatch): void {
+    this.#meter?.add(this.index, batch.count)
     try {
       this.operator.processBatch(batch, this.out, 0)
     } catch (error) {
       throw withStage(error, this.index)
     }
+    this.#meter?.see(this.index, this.operator.watermark)
   }
 
   /** A line of which the group's scanner says that it is bad: it may be so for a later stage only, which it may never reach. */

@@ -71,7 +71,7 @@ export async function runJob(
     return keepRunning([...host.command, ...words], (line) => terminal.say(`beck run: ${line}`))
   }
   const fused = options['mode'] !== 'pipes'
-  return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host)
+  return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host, terminal)
 }
 
 /** What is written of a plan, in the mode that is asked for. */
@@ -98,15 +98,15 @@ async function explainPlan(
 
 async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {
   const { canFuse, hasFrames, runFused } = await import('./fused.ts')
-  if (!canFuse(logical)) return runPiped(logical, host)
+  if (!canFuse(logical)) return runPiped(logical, host, terminal)
   // State that is kept is that of the stages as they are written.
   const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
   return runFused(plan.stages as readonly CommandStage[], { terminal, spawn: host.spawn, rewrites })
 }
 
-async function runPiped(plan: LogicalPlan, host: Host): Promise<number> {
+async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
-  return runPipes(plan, host.command, process.env)
+  return runPipes(plan, host.command, process.env, terminal)
 }
 
 /** A text has spaces or bars; a single word is the name of a file. @throws BeckError no-such-file */

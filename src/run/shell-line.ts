@@ -10,15 +10,22 @@ import { PIPELINE_WORD } from './plan.ts'
  *     a | tee (b) | c           { a | { tee /dev/fd/4 | { c ; } >&3 3>&- 4>&- ; } 4>&1 | { b ; } 3>&- ; } 3>&1
  *
  * @param free descriptors from here on are not used outside
+ * @param before what stands before the command of a stage
  */
-export function shellLine(plan: LogicalPlan, beck: readonly string[] = ['beck'], free = 3): string {
-  return pipeline(plan.stages, { beck: beck.map(quoted).join(' '), free })
+export function shellLine(
+  plan: LogicalPlan,
+  beck: readonly string[] = ['beck'],
+  free = 3,
+  before: (name: string) => string = () => '',
+): string {
+  return pipeline(plan.stages, { beck: beck.map(quoted).join(' '), free, before })
 }
 
 interface Context {
   readonly beck: string
   /** Descriptors from here on are not used outside. */
   readonly free: number
+  readonly before: (name: string) => string
 }
 
 function pipeline(stages: readonly PlannedStage[], context: Context): string {
@@ -43,13 +50,13 @@ function pipeline(stages: readonly PlannedStage[], context: Context): string {
 
 function command({ name, words, tables }: Exclude<PlannedStage, { kind: 'tee' }>, context: Context): string {
   const [table] = tables
-  const { beck, free } = context
-  if (!table) return [beck, name, ...words.map(quoted)].join(' ')
+  const { beck, free, before } = context
+  if (!table) return [`${before(name)}${beck}`, name, ...words.map(quoted)].join(' ')
   const inner = { ...context, free: free + 2 }
   const [input, from] = [free, free + 1]
   const own = words.map((word) => (word.startsWith(PIPELINE_WORD) ? `/dev/fd/${from}` : quoted(word)))
   const side = `{ ${pipeline(table.stages, inner)} ; } ${input}<&-`
-  return `{ ${side} | ${[beck, name, ...own].join(' ')} ${from}<&0 <&${input} ${input}<&- ; } ${input}<&0`
+  return `{ ${side} | ${[`${before(name)}${beck}`, name, ...own].join(' ')} ${from}<&0 <&${input} ${input}<&- ; } ${input}<&0`
 }
 
 /** A word that every shell reads as it is. */

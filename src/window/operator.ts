@@ -90,6 +90,10 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
     this.#advance(watermark, out)
   }
 
+  get watermark(): EventTime {
+    return this.#parts.engine.watermark
+  }
+
   /** Between batches. */
   #advance(watermark: EventTime, out: Collector): void {
     this.#parts.engine.advance(watermark, out)

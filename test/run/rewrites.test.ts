@@ -192,6 +192,8 @@ async function fused(text: string, rewrites: Rewrites): Promise<Result> {
     report: () => {},
     toolIo: () => io,
     output: undefined,
+    board: () => undefined,
+    clear: () => {},
   } as unknown as Terminal
   const spawn = (): never => {
     throw new Error('small inputs need no threads')

@@ -1,8 +1,9 @@
 import { constants } from 'node:os'
+import type { Reading } from '../../cli/board.ts'
 import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError, Exit } from '../../core/errors.ts'
-import { formatSize, parseSize } from '../../core/size.ts'
+import { parseSize } from '../../core/size.ts'
 import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
@@ -203,12 +204,13 @@ class BatchJob {
     const count = workerCount(options.workers, splits.length, plan)
     this.#plan = withMemory(plan, Math.floor(options.memoryBytes / count))
     this.#workers = Array.from({ length: count }, () => new TaskWorker(host.command))
+    const board = terminal.board(options.out !== undefined)
     this.#driver = new BatchDriver(this.#plan, splits, folder, {
       workers: this.#workers,
       attempts: options.attempts,
       speculate: options.speculate,
       lasting: options.out !== undefined,
-      progress: (phases) => terminal.status(phases.map(status).join(' · ')),
+      ...(board && { progress: (phases) => board.show(() => phases.map(shown)) }),
     })
   }
 
@@ -254,6 +256,7 @@ class BatchJob {
     this.#writeLetters()
     for (const stage of this.#stages()) this.#report(stage)
     let exit = error === undefined ? 0 : await this.#fail(error)
+    this.#terminal.clear()
     if (rest.length > 0) exit = (await this.#runRest(results)) || exit
     else if (out !== undefined) results.forEach((_, index) => this.#driver.publish(index))
     if (exit === 0) this.#folder.succeed()
@@ -337,7 +340,8 @@ function withMemory(plan: BatchPlan, memoryBytes: number): BatchPlan {
 const partOf = ({ role, args }: CommandStage): string =>
   role === 'encoder' ? `part-00000.${args.program[0] ?? 'txt'}` : 'part-00000.ndjson'
 
-function status({ phase, tasks, done, running, retried, bytes }: PhaseCounts): string {
-  const more = retried > 0 ? `, ${retried} again` : ''
-  return `${phase} ${done} of ${tasks} done, ${running} running${more}, ${formatSize(bytes)} written`
-}
+const shown = ({ phase, records, tasks: all, done, running, retried }: PhaseCounts): Reading => ({
+  name: phase,
+  records,
+  tasks: { all, done, running, retried },
+})

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
+import { PROGRESS, type Reading, receive, upwardWord } from '../../cli/board.ts'
 import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError } from '../../core/errors.ts'
@@ -8,6 +9,8 @@ import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
 import type { CommandStage, LogicalPlan } from '../plan.ts'
 
 const LF = 10
+/** The descriptor on which a member says what it does, where people watch. */
+const UP = 3
 
 /** Whether a pipeline is one of a consumer group: then several processes that run it share the partitions out among themselves. */
 export const isOfGroup = ({ stages: [first] }: LogicalPlan): boolean =>
@@ -52,16 +55,34 @@ export async function runMembers(
   let stopped: NodeJS.Signals | undefined
   let gone = false
 
-  const member = async (): Promise<number> => {
+  const told = new Map<number, readonly Reading[]>()
+  const last = plan.stages.at(-1)
+  const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
+  const hide = board?.keepShown(() => together([...told.values()]))
+
+  const member = async (id: number): Promise<number> => {
     for (;;) {
       const [program = '', ...rest] = command
-      const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+      const child = spawn(program, rest, {
+        // What they say must not fall between lines of progress.
+        stdio: ['ignore', 'pipe', board ? 'pipe' : 'inherit', board ? 'pipe' : 'ignore'],
+        env: board ? { ...process.env, [PROGRESS]: upwardWord({ fd: UP, id }) } : process.env,
+      })
       running.add(child)
+      if (board) {
+        void terminal.passOn(child.stderr as Readable)
+        const up = child.stdio[UP] as Duplex
+        up.on('error', () => {})
+        up.on(
+          'data',
+          receive((_, readings) => void told.set(id, readings)),
+        )
+      }
       const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once('error', reject)
         child.once('close', (code, signal) => resolve({ code, signal }))
       })
-      copyLines(child.stdout, output, () => {
+      copyLines(child.stdout as Readable, output, () => {
         gone = true
         for (const other of running) other.kill()
       })
@@ -80,13 +101,33 @@ export async function runMembers(
   }
   for (const signal of signals) process.on(signal, stop)
   try {
-    const exits = await Promise.all(Array.from({ length: workers }, member))
+    const exits = await Promise.all(Array.from({ length: workers }, (_, id) => member(id)))
     if (stopped) return 128 + constants.signals[stopped]
     return exits.find((exit) => exit !== 0) ?? 0
   } finally {
+    hide?.()
+    terminal.clear()
     for (const signal of signals) process.off(signal, stop)
   }
 }
+
+/** What all members do, stage by stage. */
+function together(all: readonly (readonly Reading[])[]): Reading[] {
+  const stages = all.find((readings) => readings.length > 0) ?? []
+  return stages.map(({ name }, stage) => {
+    const of = all.flatMap((readings) => readings[stage] ?? [])
+    const watermarks = of.flatMap(({ watermark }) => watermark ?? [])
+    const behind = of.flatMap(({ behind }) => behind ?? [])
+    return {
+      name,
+      records: sum(of.map(({ records }) => records)),
+      ...(watermarks.length > 0 && { watermark: Math.min(...watermarks) }),
+      ...(behind.length > 0 && { behind: sum(behind) }),
+    }
+  })
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
 /** Whole lines only, so that those of different processes do not mix. */
 function copyLines(from: Readable, output: Output, onGone: () => void): void {
