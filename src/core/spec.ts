@@ -238,6 +238,11 @@ export interface DecoderContext {
   rejectPart(line: number, part: Uint8Array, problem: import('./operator.ts').Problem, last: boolean): void
   /** A longer line is bad. */
   readonly maxLineBytes: number
+  /**
+   * Makes and emits records of lines of text, where there is a fast way: as `Scanner.readText` says. Undefined: nothing was done. Everything before it
+   * must have been emitted.
+   */
+  readText?(kind: 'word' | 'line', text: Uint8Array): { readonly lineEnds: number } | undefined
   /** The input cannot be read on (a header that is wrong, brackets that do not match): always throws, naming the place. */
   fail(line: number, problem: Problem): never
 }

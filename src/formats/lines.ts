@@ -11,6 +11,7 @@ import { isEncodable, plainText } from './members.ts'
 export const linesFormat: LineFormat = {
   encoding: 'latin1',
   blankLines: true,
+  text: 'line',
   decode: (line) => `{"line":${quote(line)}}`,
   decodeBytes: (bytes, from, to, out, at) =>
     writeBytes(AFTER, out, writeEscaped(bytes, from, to, out, writeBytes(BEFORE, out, at))),

@@ -5,8 +5,9 @@ import { writeBytes, writeEscaped } from './record-writer.ts'
 /** Every word as it is: `{"word":"…"}`. Between words is ASCII white space, as for `wc -w` in the C locale. */
 export const wordsFormat: LineFormat = {
   encoding: 'latin1',
-  // A word of one character and the space behind it.
-  growth: 7,
+  text: 'word',
+  // A word of one control character and the space behind it.
+  growth: 9,
   decode: (line) =>
     line
       .split(/[ \t\v\f\r]+/)

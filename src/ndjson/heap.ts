@@ -68,6 +68,19 @@ export interface Kernel {
     out: number,
     ranks: number,
   ): void
+  textRecords(
+    lines: number,
+    from: number,
+    end: number,
+    names: number,
+    length: number,
+    to: number,
+    spans: number,
+    bytesARow: number,
+    field: number,
+    most: number,
+  ): void
+  textDone(): number
   gatherPieces(list: number, from: number, to: number, out: number, limit: number): number
   listLines(from: number, end: number, list: number): void
   gatherOrdered(list: number, order: number, from: number, to: number, out: number, limit: number): number

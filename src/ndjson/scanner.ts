@@ -23,8 +23,21 @@ export interface Scanner {
   takePending(): Uint8Array
   /** Bytes of the input that the reader kept to itself (the rest of an over-long line), so that positions stay right. */
   skip(bytes: number): void
+  /**
+   * Makes records of lines of text (valid UTF-8, the last may lack its end), as `from words` and `from lines` do, and hands them to `take` as batches
+   * that are valid until it returns. Only for a scanner without pending bytes. Returns undefined, with nothing done, where the readable way must do it.
+   */
+  readText?(kind: TextKind, text: Uint8Array, take: (scanned: Scanned, bytes: number) => void): TextCounts | undefined
   /** Ids for the values of some fields together. */
   keyTable(fields: readonly number[]): KeyTable
+}
+
+/** What a text is made of, each a record with one member of this name. */
+export type TextKind = 'word' | 'line'
+export interface TextCounts {
+  readonly records: number
+  /** Line ends of the text. */
+  readonly lineEnds: number
 }
 
 export interface Scanned {

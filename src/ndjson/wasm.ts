@@ -3,8 +3,9 @@ import type { FieldPath } from '../core/field-path.ts'
 import { Heap, heap, Pieces, SLACK } from './heap.ts'
 import { LineChecker } from './line.ts'
 import { BOM } from './reference.ts'
-import type { BadLine, Origin, Scanned, Scanner, ScannerOptions } from './scanner.ts'
+import type { BadLine, Origin, Scanned, Scanner, ScannerOptions, TextCounts, TextKind } from './scanner.ts'
 import { WasmBatch, type WasmBlock } from './wasm-batch.ts'
+import { TextRecords } from './wasm-text.ts'
 import { WasmKeyTable } from './wasm-keys.ts'
 
 /** How much is read at a time: a block, its spans and columns stay in the second-level cache. */
@@ -35,6 +36,8 @@ export class WasmScanner implements Scanner {
   private readonly nameCount: number
   private readonly result: number
   private readonly frame: Frame
+  private readonly reads: readonly FieldPath[]
+  private texts: TextRecords | undefined
 
   private block: number
   private blockBytes: number
@@ -63,6 +66,7 @@ export class WasmScanner implements Scanner {
     this.strict = strict
     this.maxLineBytes = maxLineBytes
     this.blockBytes = blockBytes + LEAST_ROOM_BYTES
+    this.reads = reads
     this.fieldCount = reads.length
     this.stride = 2 + 2 * reads.length
     this.checker = new LineChecker(reads, maxLineBytes)
@@ -168,6 +172,18 @@ export class WasmScanner implements Scanner {
       ...(plain && { findSpans: () => void this.scanLines(from, plain.stop) }),
     }
     return { batch: new WasmBatch(shape, count), bad, lines }
+  }
+
+  readText(kind: TextKind, text: Uint8Array, take: (scanned: Scanned, bytes: number) => void): TextCounts | undefined {
+    if (this.pendingBytes > 0) return undefined
+    this.texts ??= new TextRecords(this.heap, this.pieces, this.frame, this.reads)
+    if (!this.texts.fits(kind, text.length, this.maxLineBytes)) return undefined
+    this.offset += this.start
+    this.start = this.end = 0
+    return this.texts.read(kind, text, this.origin, this.offset, (scanned, bytes) => {
+      this.offset += bytes
+      take(scanned, bytes)
+    })
   }
 
   /** Where no field is wanted, and all lines are plainly right: how many there are. Their spans are found when somebody asks. */

@@ -2,6 +2,8 @@ import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import type { EventTime, Operator, StageContext } from '../core/operator.ts'
+import { createScanner } from '../ndjson/index.ts'
+import type { Scanner, TextCounts, TextKind } from '../ndjson/scanner.ts'
 import { DeadLetters, stopAtBadRecords, type BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
@@ -202,6 +204,9 @@ export async function runDecoder(
   )
 }
 
+/** As `Scanner.readText`, without saying what takes the records. */
+export type ReadText = (kind: TextKind, text: Uint8Array) => TextCounts | undefined
+
 /** Where decoded records go. */
 export interface DecoderOutput {
   readonly settings: RunSettings
@@ -210,13 +215,15 @@ export interface DecoderOutput {
   /** Called before waiting for input that pauses. */
   readonly flush: () => void
   readonly progress?: Progress | undefined
+  /** As `Scanner.readText`, for what takes the records as they are made. Default: they are written. */
+  readonly readText?: ReadText
 }
 
 /** Reads inputs of another format (none: standard input) and hands their records on. @throws BeckError */
 export async function decodeInputs(
   stage: DecoderStage,
   files: readonly string[],
-  { settings, bad, write, flush, progress }: DecoderOutput,
+  { settings, bad, write, flush, progress, readText = writtenTexts(write, settings) }: DecoderOutput,
 ): Promise<void> {
   let records = 0
   const emit = (lines: Uint8Array | string): void => {
@@ -230,6 +237,11 @@ export async function decodeInputs(
     rejectPart: (line, part, problem, last) =>
       bad.stops ? bad.reject(() => ({ file: name, line }), part, problem) : bad.keepPiece(part, last),
     maxLineBytes: settings.maxLineBytes,
+    readText: (kind, text) => {
+      const counts = readText(kind, text)
+      records += counts?.records ?? 0
+      return counts
+    },
     fail: (line, { problem, column, hint }) => {
       throw new BeckError('bad-input', { place: `${name}:${line}:${column ?? 1}`, problem, hint })
     },
@@ -254,6 +266,25 @@ export async function decodeInputs(
     } finally {
       opened.close()
     }
+  }
+}
+
+/** A text of fewer bytes is not worth a scanner. */
+const LEAST_TEXT_BYTES = 4096
+
+/** The fast way to make records of words and lines, for whom they are only bytes. */
+export function writtenTexts(
+  write: (lines: Uint8Array) => void,
+  { scanner: which, maxLineBytes }: Pick<RunSettings, 'scanner' | 'maxLineBytes'>,
+): ReadText {
+  let scanner: Scanner | undefined
+  return (kind, text) => {
+    if (!scanner) {
+      if (text.length < LEAST_TEXT_BYTES) return undefined
+      scanner = createScanner({ reads: [], strict: false, maxLineBytes }, which)
+      scanner.begin({ file: '', base: 0, lineAt: () => 1 })
+    }
+    return scanner.readText?.(kind, text, ({ batch }) => write(batch.bytes))
   }
 }
 

@@ -1,7 +1,7 @@
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import { BeckError } from '../core/errors.ts'
 import { type FieldPath, samePath } from '../core/field-path.ts'
-import type { Scanned, Scanner } from '../ndjson/scanner.ts'
+import type { Scanned, Scanner, TextCounts, TextKind } from '../ndjson/scanner.ts'
 import { createScanner } from '../ndjson/index.ts'
 import { type ByteSink, collectInto } from '../pipeline/context.ts'
 import { CountedOrigin, type InputOrigin } from '../pipeline/origin.ts'
@@ -14,6 +14,8 @@ const PIECE_BYTES = 1 << 18
 export interface LineSink extends ByteSink {
   /** Works off everything that is whole. */
   settle(): void
+  /** As `Scanner.readText`: what the text comes to goes there. */
+  readText?(kind: TextKind, text: Uint8Array): TextCounts | undefined
 }
 
 /**
@@ -226,6 +228,16 @@ class Port implements LineSink {
     Buffer.from(buffer.bytes.buffer).write(text, buffer.length, 'latin1')
     buffer.length += text.length
     if (buffer.length >= PIECE_BYTES) this.settle()
+  }
+
+  readText(kind: TextKind, text: Uint8Array): TextCounts | undefined {
+    this.settle()
+    const origin = this.#origin
+    return this.#scanner.readText?.(kind, text, (scanned, bytes) => {
+      origin.received += bytes
+      this.group.process(scanned, origin)
+      origin.advance(scanned.lines)
+    })
   }
 
   get position(): number {

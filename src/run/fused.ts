@@ -280,6 +280,13 @@ class FusedRun {
         },
         flush: settle,
         progress: this.#watch?.reads,
+        ...(into.readText && {
+          readText: (kind, text) => {
+            const counts = into.readText?.(kind, text)
+            this.#watch?.meter.add(0, counts?.records ?? 0)
+            return counts
+          },
+        }),
       })
     })
   }

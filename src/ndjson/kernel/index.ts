@@ -12,6 +12,7 @@ export { times } from './times'
 export { copiedBytes, gatherOrdered, gatherPieces, listLines, splice } from './lines'
 export { gather, render, renderedBytes } from './output'
 export { partitionRows, scatter } from './scatter'
+export { textDone, textRecords } from './text'
 
 /** Where the memory begins that JavaScript may use. */
 export function heapBase(): usize {

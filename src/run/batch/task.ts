@@ -12,6 +12,7 @@ import { countNewlines, RangeOrigin } from '../../pipeline/origin.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
+import { writtenTexts } from '../../pipeline/run-stage.ts'
 import type { RunSettings } from '../../pipeline/settings.ts'
 import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, withSiftedFields } from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
@@ -248,6 +249,7 @@ class TaskRun {
     const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out, rewrites) : undefined
     chain?.beginAt(this.#base)
     const into = chain?.entry ?? out
+    const written = writtenTexts((lines) => out.write(lines), settings)
     await this.#through(chain, async () => {
       const split = openSplit(input)
       try {
@@ -259,6 +261,11 @@ class TaskRun {
           rejectPart: (line, part, problem, last) =>
             bad.stops ? bad.reject(() => ({ file, line: before() + line }), part, problem) : bad.keepPiece(part, last),
           maxLineBytes: settings.maxLineBytes,
+          readText: (kind, text) => {
+            const counts = into.readText ? into.readText(kind, text) : written(kind, text)
+            this.#records += counts?.records ?? 0
+            return counts
+          },
           fail: (line, { problem, column, hint }) => {
             throw new BeckError('bad-input', { place: `${file}:${before() + line}:${column ?? 1}`, problem, hint })
           },
