@@ -392,6 +392,13 @@ export class AsOfStreams implements PairOperator {
     return state
   }
 
+  #forgetAll(): void {
+    this.#coming.clear()
+    this.#looks.clear()
+    this.#keys.clear()
+    this.#lefts = 0
+  }
+
   #watchChanges(): void {
     const from = this.#arrivals
     this.#changes = { from, records: [], matched: [], waiting: new Set(), decided: [], keys: new Set() }
@@ -402,6 +409,8 @@ export class AsOfStreams implements PairOperator {
     const waits = new Map<number, number>()
     const lasts = new Map<string, number>()
     for (const state of states) {
+      // A table that is a file has been read before.
+      this.#forgetAll()
       const { records, waiting } = state
       if (state.whole) for (const known of [all, waits, lasts]) known.clear()
       this.#watermarks.splice(0, 2, ...state.watermarks)

@@ -299,6 +299,12 @@ export class IntervalJoin implements PairOperator {
       }
       pairs.push(rows)
     }
+    // A table that is a file has been read before.
+    if (pairs.length > 0) {
+      this.#keys.clear()
+      this.#rows.clear()
+      for (const expiry of this.#expiry) expiry.clear()
+    }
     for (const record of all.values()) {
       if (!this.#isOpen(record)) continue
       const state = this.#stateOf(record.key as string)

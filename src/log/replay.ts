@@ -26,7 +26,7 @@ export interface ReplayPlan {
 }
 
 /** What to write next, or how long to wait first. */
-export type Step = { readonly lines: Uint8Array } | { readonly waitMs: number } | undefined
+export type Step = { readonly lines: Uint8Array; readonly records: number } | { readonly waitMs: number } | undefined
 
 /**
  * Reads the records of a plan in order of append. `next` gives blocks of lines until there are none (for now, when the plan follows).
@@ -78,7 +78,7 @@ export class Replay {
       if (plain && alone && this.left === Infinity && this.toSkip === 0) {
         const end = until ? until.get(alone.name) : this.store.state.partition(alone.name)?.next
         const run = alone.takeRun(end ?? 0)
-        yield run && { lines: run.bytes }
+        yield run && { lines: run.bytes, records: run.count }
         continue
       }
       const commit = reader.next(until, this.outside)
@@ -88,7 +88,7 @@ export class Replay {
       }
       if (plain && this.toSkip === 0 && commit.count <= this.left) {
         this.left -= commit.count
-        yield { lines: linesOf(commit) }
+        yield { lines: linesOf(commit), records: commit.count }
       } else yield* this.oneByOne(commit)
     }
   }
@@ -105,10 +105,11 @@ export class Replay {
     const details = new Map<LoadedPart, Details>()
     if (timed) for (const part of commit.parts) details.set(part, this.detailsOf(part))
     let out: Uint8Array[] = []
-    const records: [part: LoadedPart, index: number, start: number, end: number][] = []
-    forEachRecord(commit, (part, index, start, end) => void records.push([part, index, start, end]))
+    let records = 0
+    const all: [part: LoadedPart, index: number, start: number, end: number][] = []
+    forEachRecord(commit, (part, index, start, end) => void all.push([part, index, start, end]))
     const taken = new Map<LoadedPart, number>()
-    for (const [part, index, start, end] of records) {
+    for (const [part, index, start, end] of all) {
       const own = details.get(part)?.times[index - part.from] ?? NaN
       const time = part.batch.eventTime && !Number.isNaN(own) ? own : part.batch.maxTime
       if (time < fromTime || time >= toTime) continue
@@ -118,20 +119,22 @@ export class Replay {
       }
       const wait = pace?.(time) ?? 0
       if (wait > 0) {
-        if (out.length > 0) yield { lines: Buffer.concat(out) }
+        if (out.length > 0) yield { lines: Buffer.concat(out), records }
+        records = 0
         out = []
         yield { waitMs: wait }
       }
       if (meta)
         out.push(...this.withMeta(part, index, time, details.get(part) as Details, part.bytes.subarray(start, end)))
       else out.push(part.bytes.subarray(start, end + 1))
+      records++
       taken.set(part, index + 1)
       if (--this.left <= 0) break
     }
     // The readers stand after the commit; who asks where they are means the next record to be given.
     if (this.left <= 0)
       for (const part of commit.parts) this.readerOf(part).seek(offsetOf(part.batch, taken.get(part) ?? part.from))
-    if (out.length > 0) yield { lines: Buffer.concat(out) }
+    if (out.length > 0) yield { lines: Buffer.concat(out), records }
   }
 
   private readerOf({ name }: LoadedPart): PartitionReader {

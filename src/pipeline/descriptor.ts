@@ -109,6 +109,11 @@ export class Output {
     this.#writeOut(pending)
   }
 
+  /** A large piece, on the thread pool, when nothing is gathered. Nothing else may be written before it resolves: to false when the reader has gone. */
+  writeBehind(bytes: Uint8Array): Promise<boolean> {
+    return writeBehind(this.#fd, bytes, this.#name)
+  }
+
   /** Flushes and closes it; /dev/null takes its place, so that no other file gets the number. @throws ReaderGone, BeckError */
   close(): void {
     this.flush()

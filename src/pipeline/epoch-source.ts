@@ -8,8 +8,8 @@ import type { ReadPolicy } from '../log/reader.ts'
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
-import { Output, ReaderGone } from './descriptor.ts'
-import { FramedOutput, type SourceOutput } from './framed-output.ts'
+import { ReaderGone } from './descriptor.ts'
+import { type SourceOutput, SourcePipe } from './framed-output.ts'
 import type { Level, StartFrame, StateHandle } from './frames.ts'
 import { processGroup } from './upstream.ts'
 
@@ -66,7 +66,7 @@ export class EpochSource {
 
   /** @param io its `frames` are the stages behind it, where they are in this process */
   constructor(store: Store, plan: EpochPlan, io: Pick<ToolIo, 'say' | 'frames' | 'behind'>) {
-    const { say, frames = new FramedOutput(new Output()), behind } = io
+    const { say, frames = new SourcePipe(), behind } = io
     this.output = frames
     this.behind = behind
     this.store = store
@@ -218,11 +218,11 @@ export class EpochSource {
     while (!source.done && !output.stopped) {
       const step = source.next()
       if (step && 'lines' in step) {
-        output.write(step.lines)
+        await output.write(step.lines, step.records)
         bytes += step.lines.length
       } else if (!plan.follow) return source
       else {
-        output.flush()
+        await output.flush()
         await this.follower.wait(CARE_MS)
         if (plan.limit === undefined) source = this.withNewPartitions(source)
       }

@@ -12,6 +12,8 @@ import { type ByteSource, openSource } from './source.ts'
 
 const NEWLINE = 10
 const BLOCK = 1 << 18
+/** A frame's prefix fits. */
+const LEAST_DIRECT = 1 << 12
 /** A look at the first bytes of a pipe is one read of this size. */
 const HEAD = 1 << 16
 
@@ -71,6 +73,7 @@ function withHead(source: ByteSource, head: Buffer): ByteSource {
     name: source.name,
     size: source.size,
     pauses: source.pauses,
+    blocks: source.blocks ?? false,
     consumed: () => source.consumed(),
     close: () => source.close(),
     read(into) {
@@ -129,9 +132,13 @@ export class FrameSource implements ByteSource {
   }
 
   ready(): Promise<void> | undefined {
+    return this.#isDirect() ? undefined : this.#gather()
+  }
+
+  #gather(): Promise<void> | undefined {
     while (this.#look() === 'more') {
       const filled = this.#fill()
-      if (typeof filled !== 'number') return filled.then((n) => this.#filled(n)).then(() => this.ready())
+      if (typeof filled !== 'number') return filled.then((n) => this.#filled(n)).then(() => this.#gather())
       this.#filled(filled)
     }
     return undefined
@@ -139,8 +146,39 @@ export class FrameSource implements ByteSource {
 
   /** At most `into` is filled; 0 at a frame and at the end. @throws TornRecord */
   read(into: Uint8Array): number | Promise<number> {
-    const ready = this.ready()
+    if (this.#isDirect() && into.length >= LEAST_DIRECT) return this.#readDirect(into)
+    const ready = this.#gather()
     return ready ? ready.then(() => this.#take(into)) : this.#take(into)
+  }
+
+  /** Nothing waits in the block, and `into` will be there when the bytes come. */
+  #isDirect(): boolean {
+    return (
+      this.#source.blocks === true &&
+      this.#at === this.#end &&
+      !this.#frame &&
+      !this.#ended &&
+      this.#record.length === 0
+    )
+  }
+
+  /** The way of nearly all bytes: straight to where they are scanned, up to the next frame; what is from there on goes to the block. */
+  #readDirect(into: Uint8Array): number | Promise<number> {
+    const n = this.#source.read(into.subarray(0, BLOCK)) as number
+    if (n === 0) {
+      this.#ended = true
+      return this.#take(into)
+    }
+    const bytes = Buffer.from(into.buffer, into.byteOffset, n)
+    const end = this.#atLineStart && (bytes[0] === NEWLINE || bytes[0] === FRAME_PREFIX[0]) ? 0 : recordsEnd(bytes)
+    if (end < n) {
+      this.#at = 0
+      this.#end = bytes.copy(this.#block, 0, end)
+      this.#limit = 0
+    }
+    if (end === 0) return this.read(into)
+    this.#atLineStart = bytes[end - 1] === NEWLINE
+    return end
   }
 
   /** What comes next. `more`: the block must be filled first. */
@@ -205,19 +243,9 @@ export class FrameSource implements ByteSource {
 
   /** Records go up to the next frame; the beginning of the last line stays when it may become one. */
   #findLimit(): void {
-    const there = this.#block.subarray(0, this.#end)
-    const frame = nextFrame(there, this.#at)
-    if (frame >= 0) {
-      this.#limit = frame
-      return
-    }
-    this.#limit = this.#end
-    if (this.#ended) return
-    const tail = there.subarray(Math.max(this.#at, this.#end - FRAME_PREFIX.length))
-    const newline = tail.lastIndexOf(NEWLINE)
-    if (newline < 0) return
-    const start = tail.subarray(newline + 1)
-    if (FRAME_PREFIX.subarray(0, start.length).equals(start)) this.#limit = this.#end - start.length
+    const there = this.#block.subarray(this.#at, this.#end)
+    const frame = this.#ended ? nextFrame(there, 0) : recordsEnd(there)
+    this.#limit = frame < 0 ? this.#end : this.#at + frame
   }
 
   #fill(): number | Promise<number> {
@@ -238,4 +266,14 @@ export class FrameSource implements ByteSource {
     if (n === 0) this.#ended = true
     this.#end += n
   }
+}
+
+/** Where the records end that bytes begin with: before the next frame, or before the last line when that may become one. */
+function recordsEnd(bytes: Buffer): number {
+  const frame = nextFrame(bytes, 0)
+  if (frame >= 0) return frame
+  const tail = bytes.subarray(Math.max(0, bytes.length - FRAME_PREFIX.length))
+  const line = tail.subarray(tail.lastIndexOf(NEWLINE) + 1)
+  const isOne = line.length < tail.length && FRAME_PREFIX.subarray(0, line.length).equals(line)
+  return isOne ? bytes.length - line.length : bytes.length
 }

@@ -1,5 +1,5 @@
 import type { ByteSink } from './context.ts'
-import type { Output } from './descriptor.ts'
+import { Output, ReaderGone } from './descriptor.ts'
 import { escapeRecords, formatFrame, type Frame } from './frames.ts'
 
 /** Where a stage hands control frames on. */
@@ -13,8 +13,9 @@ export interface FrameOutput {
 /** Where a source writes records and frames: a pipe, or the stages of its own process. */
 export interface SourceOutput extends Omit<FrameOutput, 'frame'> {
   frame(frame: Frame): void | Promise<void>
-  write(lines: Uint8Array): void
-  flush(): void
+  /** The lines must hold until the call after the next. @param records how many there are */
+  write(lines: Uint8Array, records: number): void | Promise<void>
+  flush(): void | Promise<void>
   readonly count: number
   /** Nothing more comes. Only where it is a pipe. */
   close?(): void
@@ -35,9 +36,10 @@ export class FramedOutput implements ByteSink, FrameOutput {
     this.#output = output
   }
 
-  write(lines: Uint8Array): void {
+  /** @param records how many there are, where that is known */
+  write(lines: Uint8Array, records?: number): void {
     if (!this.#framed) return this.#output.write(lines)
-    this.#records += countLines(lines)
+    this.#records += records ?? countLines(lines)
     this.#output.write(escapeRecords(lines))
   }
   writeBinary(lines: string): void {
@@ -73,6 +75,62 @@ export class FramedOutput implements ByteSink, FrameOutput {
   close(): void {
     if (!this.#closed) this.#output.close()
     this.#closed = true
+  }
+}
+
+/** From here on a piece is written by another thread. */
+const LARGE = 1 << 17
+
+/** Standard output of a source, whose first line is `start`: while a large piece is written, the next one is read. */
+export class SourcePipe implements SourceOutput {
+  readonly #output = new Output()
+  #writing: Promise<boolean> | undefined
+  #records = 0
+  #closed = false
+
+  get count(): number {
+    return this.#records
+  }
+  takeCount(): number {
+    const records = this.#records
+    this.#records = 0
+    return records
+  }
+
+  async write(lines: Uint8Array, records: number): Promise<void> {
+    this.#records += records
+    const bytes = escapeRecords(lines)
+    await this.#written()
+    if (bytes.length < LARGE) return this.#output.write(bytes)
+    this.#output.flush()
+    this.#writing = this.#output.writeBehind(bytes)
+    this.#writing.catch(() => {}) // told by whoever waits for it
+  }
+  async frame(frame: Frame): Promise<void> {
+    await this.#written()
+    this.#output.write(formatFrame(frame))
+    this.#output.flush()
+  }
+  async flush(): Promise<void> {
+    await this.#written()
+    this.#output.flush()
+  }
+  alive(): void {
+    // What is being written says so, too.
+    if (this.#closed || this.#writing) return
+    this.#output.write(BLANK)
+    this.#output.flush()
+  }
+  close(): void {
+    if (!this.#closed) this.#output.close()
+    this.#closed = true
+  }
+
+  /** @throws ReaderGone */
+  async #written(): Promise<void> {
+    const writing = this.#writing
+    if (writing && !(await writing)) throw new ReaderGone()
+    this.#writing = undefined
   }
 }
 

@@ -9,6 +9,8 @@ export interface ByteSource {
   readonly size: number | undefined
   /** An input that may pause (a pipe, a terminal): output is flushed before waiting for more. */
   readonly pauses: boolean
+  /** `read` gives no promise: it waits, and everybody with it. */
+  readonly blocks?: boolean
   /** Awaited before `read`, where that gathers bytes first: `into` may not be there any more after waiting. */
   ready?(): Promise<void> | undefined
   /** Fills some of `into` and says how much; 0 is the end. */
@@ -48,6 +50,7 @@ export function openSource(file: string, timers = false): ByteSource {
     name,
     size: regular ? stat.size : undefined,
     pauses: !regular,
+    blocks: !timers,
     read: unpacked ?? (timers && !regular ? (into) => readLater(fd, into, name) : raw),
     consumed: () => consumed,
     close: () => {

@@ -224,7 +224,7 @@ export class TaskSource {
         break
       }
       this.goTo(task)
-      this.output.write(step.lines)
+      this.output.write(step.lines, step.records)
       bytes += step.lines.length
     }
     if (bytes > 0) this.barrier(task, false)

@@ -1,5 +1,4 @@
 import type { Sink } from '../core/spec.ts'
-import { countLines } from '../pipeline/framed-output.ts'
 import { OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
 import type { BarrierFrame, Frame, StartFrame } from '../pipeline/frames.ts'
 import type { FrameOutput, SourceOutput } from '../pipeline/framed-output.ts'
@@ -44,8 +43,7 @@ export class FusedFrames implements SourceOutput {
     return this.#stopped()
   }
 
-  write(lines: Uint8Array): void {
-    const records = countLines(lines)
+  write(lines: Uint8Array, records: number): void {
     this.#count += records
     this.#wrote(records)
     this.#chain.entry.write(lines)
