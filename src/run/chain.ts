@@ -177,17 +177,20 @@ function throughMaps(stages: readonly ChainStage[]): ChainStage[] {
   for (const stage of stages) {
     const map = kept.at(-1)
     const reads = map && readsThrough(map, stage)
-    if (reads) kept[kept.length - 1] = { ...stage, stage: { ...stage.stage, reads }, through: true }
+    if (reads) kept[kept.length - 1] = { ...stage, stage: { ...stage.stage, reads }, through: map.index }
     else kept.push(stage)
   }
   return kept
 }
 
-/** The fields of a stage, as fields of the records before the map in front of it; undefined where that is not the same. */
-export function readsThrough(map: ChainStage, stage: ChainStage): FieldPath[] | undefined {
+/**
+ * The fields of a stage, as fields of the records before the map in front of it; undefined where that is not the same. The map's other fields come
+ * behind them: a line that is bad for the map stays so.
+ */
+function readsThrough(map: ChainStage, stage: ChainStage): readonly FieldPath[] | undefined {
   const { renames } = map.stage
-  if (!renames || !stage.stage.fieldsOnly || stage.settings.deadLetter !== undefined || !agree(map, stage))
-    return undefined
+  if (!renames || map.through !== undefined || !stage.stage.fieldsOnly || !agree(map, stage)) return undefined
+  if (map.settings.deadLetter !== undefined || stage.settings.deadLetter !== undefined) return undefined
   const reads: FieldPath[] = []
   for (const [name, ...rest] of stage.stage.reads) {
     const from = renames.get(String(name))
@@ -195,7 +198,7 @@ export function readsThrough(map: ChainStage, stage: ChainStage): FieldPath[] | 
     if (!path || reads.some((other) => samePath(other, path))) return undefined
     reads.push(path)
   }
-  return reads
+  return planFields([reads, map.stage.reads]).reads
 }
 
 const agree = ({ settings: a }: ChainStage, { settings: b }: ChainStage): boolean =>

@@ -15,8 +15,8 @@ export interface ChainStage {
   readonly index: number
   readonly stage: OperatorStage
   readonly settings: RunSettings
-  /** Its records are those before a map that is left out: they are trimmed, as the map would have made them. */
-  readonly through?: boolean
+  /** Its records are those before the map of this number, which is left out: they are trimmed, as the map would have made them. */
+  readonly through?: number
 }
 
 /** What a chain asks its driver for, for one of its stages. */
@@ -122,7 +122,7 @@ class Node {
     this.#end = end
     this.#bad = around.bad(stage)
     this.#meter = around.meter
-    this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through === true))
+    this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through !== undefined))
     this.out = next ? this.#forwardTo(next, select) : out
   }
 
@@ -153,7 +153,7 @@ class Node {
     this.#line = origin
     try {
       const [problem] = bad
-      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem, this.index)
+      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem, this.stage.through ?? this.index)
       else if (problem) this.#hand(line, origin, problem)
       else if (batch.count > 0) this.process(batch)
     } finally {

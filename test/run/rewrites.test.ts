@@ -61,7 +61,14 @@ const lines = fc
     fc.option(
       fc.oneof(
         odd.map((n) => `{"k":"a","n":${n},"t":"2026-01-01T00:00:01Z"}`),
-        fc.constantFrom('{"k":"a","n":}', '{"k":"b"', '  {"k":"c","t":"2026-01-01T00:00:02Z"} ', ''),
+        fc.constantFrom(
+          '{"k":"a","n":}',
+          '{"k":"a","deep":}',
+          '{"t":,"k":"c"}',
+          '{"k":"b"',
+          '  {"k":"c","t":"2026-01-01T00:00:02Z"} ',
+          '',
+        ),
       ),
       { freq: 4 },
     ),
@@ -178,8 +185,8 @@ const plan = (text: string): Promise<LogicalPlan> => {
   const source = { name: 'text', text }
   return planPipeline(source, parsePipeline(source), { registry: commands, env: { BECK_SCANNER: 'wasm' }, args: {} })
 }
-const saying = (error: unknown): string =>
-  error instanceof BeckError ? `${error.code}: ${error.facts['problem']}` : String(error)
+const saying = (where: string, error: unknown): string =>
+  `${where}: ${error instanceof BeckError ? `${error.code}: ${error.facts['problem']}` : String(error)}`
 
 async function fused(text: string, rewrites: Rewrites): Promise<Result> {
   const file = join(folder, 'output')
@@ -188,7 +195,7 @@ async function fused(text: string, rewrites: Rewrites): Promise<Result> {
   const io = { write: () => true, say: () => {}, terminal: { stdout: false, stderr: false, columns: 80 } }
   // What a fused pipeline asks of a terminal.
   const terminal = {
-    error: (_: string, error: unknown) => void errors.push(saying(error)),
+    error: (where: string, error: unknown) => void errors.push(saying(where, error)),
     report: () => {},
     toolIo: () => io,
     output: undefined,
@@ -257,7 +264,7 @@ async function stagewise(stages: readonly (readonly string[])[], input: string):
       })
       running.onEnd?.(out)
     } catch (error) {
-      errors.push(saying(error))
+      errors.push(saying(`beck ${words[0]}`, error))
       exit = error instanceof BeckError ? error.exit : 70
     }
     output = Buffer.concat(parts).toString('latin1')
