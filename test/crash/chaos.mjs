@@ -59,7 +59,8 @@ async function reaper() {
   while (phase.busy) {
     await sleep(random() * 2 * killMs)
     const victim = pick([...victims])
-    if (!victim || victim.exitCode !== null) continue
+    // One that is killed stays among them until its output is read to the end; it dies once.
+    if (!victim || victim.exitCode !== null || victim.wasKilled) continue
     if (random() < 0.4) {
       stops++
       victim.kill('SIGSTOP')

@@ -28,14 +28,23 @@ export class DiskOrder {
   lacks(path: string, bytes?: number): string | undefined {
     const name = this.#names.get(path)
     if (!name) return `${path} is not there`
-    const { file } = name
-    if (file && file.synced < (bytes ?? file.size)) {
-      return `${path} has ${bytes ?? file.size} bytes, of which ${file.synced} are synced`
-    }
+    const lacksBytes = this.lacksBytes(path, bytes)
+    if (lacksBytes !== undefined) return lacksBytes
     for (let at = path; at.startsWith(`${this.#root}/`); at = dirname(at)) {
       if (this.#names.get(at)?.isSafe === false) return `${at} is a new name in a folder that was not synced`
     }
     return undefined
+  }
+
+  /** The same, but for its name. */
+  lacksBytes(path: string, bytes?: number): string | undefined {
+    const file = this.#names.get(path)?.file
+    if (!file || file.synced >= (bytes ?? file.size)) return undefined
+    return `${path} has ${bytes ?? file.size} bytes, of which ${file.synced} are synced`
+  }
+
+  has(path: string): boolean {
+    return this.#names.has(path)
   }
 
   /** Files of a folder, and below it. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // Shows that each guard of the store is needed: takes one sync, checksum or fence away at a time and expects the tests to fail.
 // Usage: mutations.mjs ['WORD|WORD' [FROM COUNT]]: only those whose name has such a word, and of these COUNT from the FROM-th (0 is the first).
-// Works on a copy; takes about half an hour for all. Exits 1 if a guard is not missed.
-import { spawnSync } from 'node:child_process'
+// Works on a copy; takes about an hour for all. Exits 1 if a guard is not missed.
+import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -158,44 +158,281 @@ const mutations = [
   ],
 ]
 
+/** The same beyond the store: name, file, what to replace, by what, and the tests that have to see it. */
+const SYNCS = 'test/crash/syncs.test.ts'
+const PIPES = 'test/pipeline/exactly-once.test.ts'
+const FRAMES = 'test/pipeline/frames.test.ts'
+const JOINED = 'test/pipeline/joined-inputs.test.ts'
+const FENCES = 'test/connectors/fences.test.ts'
+const EPOCHS = 'test/log/pipelines.test.ts'
+const SIDES = 'test/pipeline/side-files.test.ts'
+const beyond = [
+  ['sync of a snapshot', 'src/pipeline/snapshot.ts', 'env.sync(fd)', '', SYNCS],
+  [
+    'sync of a snapshot’s folder',
+    'src/pipeline/snapshot.ts',
+    'env.syncFolder(parent)\n    return { file',
+    'return { file',
+    SYNCS,
+  ],
+  [
+    'sync of the folders that lead to snapshots',
+    'src/pipeline/snapshot.ts',
+    'env.syncFolder(parent)\n      parent',
+    'parent',
+    SYNCS,
+  ],
+  ['sync of such folders that others have made', 'src/pipeline/snapshot.ts', ' || !isLed', '', SYNCS],
+  ['sync of a snapshot by another thread', 'src/pipeline/written-aside.ts', 'fs.fdatasyncSync(fd)', '', SYNCS],
+  ['sync of a part', 'src/connectors/file/sink.ts', 'fdatasyncSync(this.fd)', '', SYNCS],
+  ['sync of a part’s first name', 'src/connectors/file/sink.ts', 'realEnv.syncFolder(this.folder)', '', SYNCS],
+  ['sync of a part’s last name', 'src/pipeline/part-files.ts', 'env.syncFolder(folder)', '', SYNCS],
+  ['sync of a part’s name without frames', 'src/connectors/file/sink.ts', 'realEnv.syncFolder(folder)', '', SYNCS],
+  ['sync of new folders', 'src/core/folders.ts', 'syncFolder(dirname(at))', '', SYNCS],
+  ['sync of all new folders', 'src/core/folders.ts', 'first === undefined || at === first', 'true', SYNCS],
+  ['sync of a file beside the output', 'src/pipeline/side-files.ts', 'fdatasyncSync(this.#fd)', '0', SYNCS],
+  ['sync of its copy', 'src/pipeline/side-files.ts', 'fsyncSync(to)', '', SYNCS],
+  ['sync of its name', 'src/pipeline/side-files.ts', 'syncFolder(dirname(this.path))', '', SYNCS],
+  ['sync of the output before a commit', 'commands/commit.ts', 'if (this.isFile) fdatasyncSync(1)', '', SYNCS],
+  ['sync of a file in a folder of output', 'src/pipeline/output-folder.ts', 'fsyncSync(fd)', '', SYNCS],
+  ['sync of names before _SUCCESS', 'src/pipeline/output-folder.ts', 'sync()\n    this', 'this', SYNCS],
+  ['sync of _SUCCESS', 'src/pipeline/output-folder.ts', 'finish()\n    sync()', 'finish()', SYNCS],
+  ['sync of what a task writes', 'src/run/batch/task.ts', 'if (this.#lasting) fsyncSync(this.#fd)', '', SYNCS],
+  ['sync of the folder of what a task writes', 'src/run/batch/job-folder.ts', 'syncFolder(attempt)', 'void 0', SYNCS],
+  ['sync of a task’s name', 'src/run/batch/job-folder.ts', 'syncFolder(this.#job)\n', '\n', SYNCS],
+  [
+    'sync of a line of a job',
+    'src/run/batch/job-folder.ts',
+    'appendFileSync(fd, line)\n      fsyncSync(fd)',
+    'appendFileSync(fd, line)',
+    SYNCS,
+  ],
+  [
+    'sync of a job’s header',
+    'src/run/batch/job-folder.ts',
+    'writeSync(fd, text)\n    fsyncSync(fd)',
+    'writeSync(fd, text)',
+    SYNCS,
+  ],
+  ['sync of a job’s journal’s name', 'src/run/batch/job-folder.ts', 'syncFolder(folder.#job)', '', SYNCS],
+  [
+    'sync of the names of a job’s output',
+    'src/run/batch/job-folder.ts',
+    'syncFolder(out)\n        closeSync',
+    'closeSync',
+    SYNCS,
+  ],
+  ['sync of a job’s _SUCCESS', 'src/run/batch/job-folder.ts', "'w'))\n        syncFolder(out)", "'w'))", SYNCS],
+  ['sync of an SQLite file', 'src/connectors/sqlite/database.ts', 'synchronous = EXTRA', 'synchronous = OFF', SYNCS],
+  [
+    'sync of an SQLite journal’s end',
+    'src/connectors/sqlite/database.ts',
+    'synchronous = EXTRA',
+    'synchronous = FULL',
+    SYNCS,
+  ],
+  [
+    'checksum of a snapshot',
+    'src/pipeline/snapshot.ts',
+    'crc32(bytes) !== crc',
+    'crc32(bytes) < 0',
+    'test/pipeline/snapshot.test.ts',
+  ],
+  ['checksum of a file beside the output', 'src/pipeline/side-files.ts', 'crc !== committed?.crc', 'crc < 0', SIDES],
+  [
+    'checksum of a part',
+    'src/pipeline/part-files.ts',
+    'part.length !== bytes || crc32(part) !== crc',
+    'crc32(part) < 0',
+    'test/pipeline',
+  ],
+  [
+    'what tells a torn line of the journal from a damaged one',
+    'src/log/journal.ts',
+    '&& !unsealLine(bytes.subarray(0, -1))',
+    '',
+    'test/log',
+  ],
+  ['a line end in the journal’s tail', 'src/log/journal.ts', '!bytes.includes(10) && ', '', 'test/log'],
+  ['damage before good lines, after a reboot', 'src/log/journal.ts', '!showsDamage(tail.bytes)', 'true', 'test/log'],
+  ['fence: a later run', 'src/log/pipelines.ts', 'pipeline?.generation === generation', 'pipeline', EPOCHS],
+  [
+    'fence: an epoch follows the last one',
+    'src/log/pipelines.ts',
+    'epoch === commit.epoch - 1 && !prepared',
+    'epoch < Infinity',
+    EPOCHS,
+  ],
+  ['fence: an epoch is decided first', 'src/log/pipelines.ts', ' && !prepared', '', EPOCHS],
+  [
+    'an epoch twice is once',
+    'src/log/pipelines.ts',
+    ').epoch >= epoch)) return false',
+    ').epoch >= Infinity)) return false',
+    EPOCHS,
+  ],
+  [
+    'an epoch prepared twice is once',
+    'src/log/pipelines.ts',
+    'before.epoch >= commit.epoch',
+    'before.epoch >= Infinity',
+    EPOCHS,
+  ],
+  ['fence: one run at a time', 'src/log/pipelines.ts', 'before && isRunning(store, name)', 'before && !before', PIPES],
+  ['a gap in the barriers', 'src/pipeline/frames.ts', 'frame.epoch !== expected', 'frame.epoch < 0', FRAMES],
+  ['the count of records', 'src/pipeline/frames.ts', 'frame.records !== records', 'frame.records < 0', FRAMES],
+  ['a missing end', 'src/pipeline/frames.ts', 'if (!this.#ended) throw', 'if (this.start === undefined) throw', FRAMES],
+  [
+    'records behind the end',
+    'src/pipeline/frames.ts',
+    'if (this.#ended && records > 0) throw',
+    'if (records < 0) throw',
+    'test/pipeline',
+  ],
+  ['frames behind the end', 'src/pipeline/frames.ts', 'if (this.#ended) throw', 'if (records < 0) throw', FRAMES],
+  [
+    'a second start',
+    'src/pipeline/frames.ts',
+    "if (frame.kind === 'start') {",
+    "if (frame.kind === 'start' && records < 0) {",
+    FRAMES,
+  ],
+  [
+    'the options that state belongs to',
+    'src/pipeline/kept-state.ts',
+    'handle.options !== digest(options)',
+    'handle.bytes < 0',
+    PIPES,
+  ],
+  [
+    'a stage without its state',
+    'src/pipeline/kept-state.ts',
+    'handle === undefined && start.epoch > 0',
+    'handle === undefined && start.epoch < 0',
+    'test/pipeline',
+  ],
+  [
+    'the table that state belongs to',
+    'src/pipeline/kept-state.ts',
+    'changedTable(last.table, this.#table)',
+    'false',
+    'test/pipeline',
+  ],
+  [
+    'two groups of one name',
+    'src/pipeline/pair-frames.ts',
+    'if (twice && ',
+    'if (twice && groups.length < 0 && ',
+    JOINED,
+  ],
+  [
+    'the sources that a join has read',
+    'src/pipeline/pair-frames.ts',
+    'differs || known.length !== sources.length',
+    'known.length < 0',
+    JOINED,
+  ],
+  [
+    'fence: an epoch of SQLite',
+    'src/connectors/sqlite/database.ts',
+    'AND epoch = ? AND',
+    'AND epoch <> -? AND',
+    FENCES,
+  ],
+  [
+    'fence: a generation of SQLite',
+    'src/connectors/sqlite/database.ts',
+    'AND generation <= ?',
+    'AND generation <> -?',
+    FENCES,
+  ],
+  [
+    'fence: a claim of SQLite',
+    'src/connectors/sqlite/database.ts',
+    "Number(there['generation']) > generation",
+    "Number(there['generation']) < 0",
+    FENCES,
+  ],
+  [
+    'fence: an epoch of PostgreSQL',
+    'src/connectors/postgres/database.ts',
+    'AND epoch = $6',
+    'AND epoch <> -$6',
+    FENCES,
+  ],
+  [
+    'fence: a database that is not of this store',
+    'src/connectors/database-sink.ts',
+    'if (there !== epoch) throw',
+    'if (epoch < 0) throw',
+    'test/pipeline test/connectors',
+  ],
+  [
+    'the same of a prepared epoch',
+    'src/connectors/database-sink.ts',
+    'if (there !== state.epoch && there',
+    'if (there < 0 && there',
+    'test/pipeline test/connectors',
+  ],
+  [
+    'fence: a member of tasks that is out',
+    'src/pipeline/task-source.ts',
+    'if (!member.isIn) {',
+    'if (!member.isIn && !member) {',
+    'test/pipeline',
+  ],
+  [
+    'snapshots of others stay',
+    'src/pipeline/snapshot.ts',
+    'kind === undefined || kept.has(`${stage}/${name}`)',
+    'kind === undefined',
+    'test/pipeline/snapshot.test.ts',
+  ],
+]
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const copy = mkdtempSync(join(tmpdir(), 'beck-mutations-'))
-for (const part of ['src', 'test/crash', 'test/log', 'package.json', 'tsconfig.json']) {
+for (const part of ['bin', 'src', 'commands', 'scripts', 'test', 'package.json', 'tsconfig.json']) {
   cpSync(join(root, part), join(copy, part), { recursive: true })
 }
-// No bundle is needed here, so none is built.
+// Where a test needs the bundle, it is built here.
 const config = readFileSync(join(root, 'vitest.config.ts'), 'utf8').replace(/ *globalSetup.*\n/, '')
 writeFileSync(join(copy, 'vitest.config.ts'), config)
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
 const vitest = join(root, 'node_modules/.bin/vitest')
-/** Tests of the built program: there is none here. */
+/** Tests of the built program. */
 const programs = ['parallel-append', 'pipelines'].flatMap((name) => ['--exclude', `test/log/${name}.test.ts`])
-const failingTests = () => {
+const ofTheStore = ['test/crash/crash.test.ts', 'test/log', ...programs]
+/** Names the first test that fails. @param tests files; without them those of the store, which need no bundle */
+const failingTests = (tests) => {
+  if (tests)
+    execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: copy, stdio: ['ignore', 'ignore', 'inherit'] })
   const { stdout, stderr, status } = spawnSync(
     vitest,
-    ['run', 'test/crash/crash.test.ts', 'test/log', ...programs, '--bail=1', '--reporter=dot'],
-    {
-      cwd: copy,
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1' },
-    },
+    ['run', ...(tests?.split(' ') ?? ofTheStore), '--bail=1', '--reporter=dot'],
+    { cwd: copy, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1' } },
   )
   return status === 0 ? undefined : (/FAIL +(.*)/.exec(stdout + stderr)?.[1] ?? 'it does not run')
 }
 
 let missed = 0
 const [only = '', begin = '0', most = '1000'] = process.argv.slice(2)
-const already = failingTests()
-if (already) throw new Error(`the tests fail without any mutation: ${already}`)
 const words = only.split('|')
-const chosen = mutations.filter(([name]) => words.some((word) => name.includes(word)))
-for (const [name, file, from, to] of chosen.slice(Number(begin), Number(begin) + Number(most))) {
-  const path = join(copy, 'src/log', file)
+const all = [...mutations.map(([name, file, ...rest]) => [name, `src/log/${file}`, ...rest]), ...beyond]
+const chosen = all
+  .filter(([name]) => words.some((word) => name.includes(word)))
+  .slice(Number(begin), Number(begin) + Number(most))
+for (const tests of new Set(chosen.map(([, , , , tests]) => tests))) {
+  const already = failingTests(tests)
+  if (already) throw new Error(`the tests fail without any mutation: ${already}`)
+}
+for (const [name, file, from, to, tests] of chosen) {
+  const path = join(copy, file)
   const source = readFileSync(path, 'utf8')
   const count = source.split(from).length - 1
   if (count === 0) throw new Error(`${name}: ${file} has no longer: ${from}`)
   writeFileSync(path, source.replaceAll(from, to))
-  const failure = failingTests()
+  const failure = failingTests(tests)
   writeFileSync(path, source)
   if (failure && !failure.includes(' > ')) throw new Error(`${name}: the mutated source does not load: ${failure}`)
   if (!failure) missed++

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { build } from 'esbuild'
 import { expect, test } from 'vitest'
-import { shell, temporaryFolder } from '../shell.ts'
+import { root, shell, temporaryFolder } from '../shell.ts'
 import { type Call, DiskOrder, TRACED } from './disk-order.ts'
 
 /**
@@ -14,8 +15,9 @@ const hasStrace = spawnSync('strace', ['-V']).status === 0
 /** What is wrong with a call, given what is on the disk before it. */
 type Rule = (call: Call, disk: DiskOrder, folder: string) => Iterable<string | undefined>
 
-const isJournal = (path: string, folder: string): boolean =>
-  dirname(path) === join(folder, '.beck/journal') && path.endsWith('.ndjson')
+/** A line of the store's journal. */
+const isCommit = ({ name, path }: Call, folder: string): boolean =>
+  name === 'pwrite64' && dirname(path) === join(folder, '.beck/journal') && path.endsWith('.ndjson')
 
 /** All objects in a value that have this member. */
 function* having(value: unknown, member: string): Generator<Readonly<Record<string, unknown>>> {
@@ -26,7 +28,7 @@ function* having(value: unknown, member: string): Generator<Readonly<Record<stri
 
 /** A line of the journal: snapshots and parts that it names, and what earlier lines have led to. */
 const journal: Rule = function* (call, disk, folder) {
-  if (call.name !== 'pwrite64' || !isJournal(call.path, folder)) return
+  if (!isCommit(call, folder)) return
   const line = JSON.parse(call.text) as { readonly s?: Readonly<Record<string, unknown>> }
   for (const [pipeline, state] of Object.entries(line.s ?? {})) {
     for (const { file, bytes } of having(state, 'options')) {
@@ -51,18 +53,19 @@ const journal: Rule = function* (call, disk, folder) {
 }
 
 /** What a stage writes beside its output is safe before it writes the snapshot that says how long it is. */
-const sides = (...names: readonly string[]): Rule =>
+const side = (stage: string, name: string): Rule =>
   function* (call, disk, folder) {
-    if (call.name === 'openat' && call.creates && call.path.endsWith('.snap')) {
-      for (const name of names) yield disk.lacks(join(folder, name))
-    }
+    const isSnapshot = call.name === 'openat' && call.creates && call.path.endsWith('.snap')
+    if (isSnapshot && call.path.includes(`-${stage}/`)) yield disk.lacks(join(folder, name))
+    // A copy that takes the place of what was committed.
+    if (call.name === 'rename' && call.to === join(folder, name)) yield disk.lacksBytes(call.path)
   }
 
 /** What is outside the store is safe before a line of the journal says so. */
-const first = (...names: readonly string[]): Rule =>
+const first = (name: string): Rule =>
   function* (call, disk, folder) {
-    if (call.name !== 'pwrite64' || !isJournal(call.path, folder)) return
-    for (const name of names) if (disk.within(folder).includes(join(folder, name))) yield disk.lacks(join(folder, name))
+    const path = join(folder, name)
+    if (isCommit(call, folder) && disk.has(path)) yield disk.lacks(path)
   }
 
 /** All of a folder of output is safe before it says that it is complete. */
@@ -78,18 +81,28 @@ const complete: Rule = function* (call, disk, folder) {
 const tasks: Rule = function* (call, disk, folder) {
   if (call.path !== join(folder, 'out/_job/journal') || !call.name.startsWith('write')) return
   const { task } = JSON.parse(call.text) as { readonly task: string }
+  // Nor does a line come to the disk before those that stand above it.
+  yield disk.lacks(call.path)
   const made = disk.within(join(folder, 'out/_job', task))
   if (made.length === 0) yield `${task} has made nothing`
   for (const path of made) yield disk.lacks(path)
 }
 
 const consume = 'beck consume in -g g --exactly-once --checkpoint 0s'
+const bad = `${consume} | beck map 'r.id % 9 ? r : NaN' --dead-letter bad --quiet | beck append out`
+const parts = `${consume} | beck filter 'r.id < 700' | beck via -- cat | beck into file:deep/parts`
 const lines: readonly { name: string; line: string; rules: readonly Rule[]; at: RegExp; ends?: string }[] = [
   {
     name: 'snapshots, and files beside the output',
     line: `${consume} --session-timeout 1m | beck map 'r.id % 9 ? r : NaN' --dead-letter bad --quiet | beck window count --tumbling 10s --time ts --late-to late --quiet --by path | beck append out`,
-    rules: [journal, sides('bad')],
+    rules: [journal, side('map', 'bad'), side('window', 'late')],
     at: /pwrite64.*"handles":\[\{/,
+  },
+  {
+    name: 'files beside the output, again',
+    line: `${bad}; tail -n 90 records | beck append in; ${bad}`,
+    rules: [journal, side('map', 'bad')],
+    at: /rename.*restoring/,
   },
   {
     name: 'snapshots in chains, and what was spilled',
@@ -105,9 +118,17 @@ const lines: readonly { name: string; line: string; rules: readonly Rule[]; at: 
   },
   {
     name: 'part files',
-    line: `${consume} | beck via -- cat | beck into file:deep/parts`,
+    // The second run has nothing to write: its line forgets the part of the first.
+    line: `${parts}; tail -n 90 records | beck append in; ${parts}`,
     rules: [journal],
     at: /pwrite64.*"temporary"/,
+  },
+  {
+    name: 'a part file without frames',
+    line: `beck into file:deep/parts records`,
+    rules: [],
+    at: /^link/,
+    ends: 'deep/parts/part-0000000001.ndjson',
   },
   {
     name: 'rows in SQLite',
@@ -118,7 +139,13 @@ const lines: readonly { name: string; line: string; rules: readonly Rule[]; at: 
   {
     name: 'at least once, into a file',
     line: `beck consume in -g g --at-least-once --checkpoint 0s | beck commit > out`,
-    rules: [journal, (...given) => [...first('out')(...given)].filter((lack) => !lack?.includes('a new name'))],
+    // Its name is the shell's.
+    rules: [
+      journal,
+      function* (call, disk, folder) {
+        if (isCommit(call, folder)) yield disk.lacksBytes(join(folder, 'out'))
+      },
+    ],
     at: /^write.*out>/,
   },
   {
@@ -179,3 +206,37 @@ for (const { name, line, rules, at, ends } of lines) {
     expect(wrong).toEqual([])
   })
 }
+
+test.skipIf(!hasStrace)('a large snapshot is on the disk when the thread that wrote it says so', async () => {
+  const folder = realpathSync(temporaryFolder())
+  const [source, program, trace] = ['source.ts', 'program.cjs', 'trace'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  const aside = join(root, 'src/pipeline/written-aside.ts')
+  writeFileSync(
+    source,
+    `import { writeFileSync } from 'node:fs'
+     import { WrittenAside } from ${JSON.stringify(aside)}
+     const file = new WrittenAside('large', [Buffer.alloc(5e6)])
+     const timer = setInterval(() => {
+       if (file.state() === 'waits') return
+       clearInterval(timer)
+       writeFileSync('done', JSON.stringify(file.state()))
+     }, 1)`,
+  )
+  await build({ entryPoints: [source], outfile: program, bundle: true, platform: 'node', format: 'cjs' })
+  const disk = new DiskOrder(folder)
+  const { exit, stderr } = await shell(`strace -f -qq -y -e trace=${TRACED} -o ${trace} node ${program}`, {
+    cwd: folder,
+  })
+  expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+  const found: (string | undefined)[] = []
+  disk.replay(trace, ({ name, creates, path }) => {
+    if (name === 'openat' && creates && path === join(folder, 'done'))
+      found.push(disk.lacksBytes(join(folder, 'large')))
+  })
+  expect(found).toEqual([undefined])
+  expect(readFileSync(join(folder, 'done'), 'utf8')).toContain('crc')
+})
