@@ -4,9 +4,12 @@
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
+const { setFlagsFromString } = require('node:v8')
 const { Script } = require('node:vm')
 
 const [bundle, cache] = process.argv.slice(2)
+// What has not run for a while would not be kept. Set back before the cache is made, since that holds for one set of flags.
+setFlagsFromString('--no-flush-bytecode')
 const script = new Script(readFileSync(bundle, 'latin1'), { filename: 'main.cjs' }) // the cache keeps the name
 const start = script.runInThisContext()
 const folder = mkdtempSync(join(tmpdir(), 'beck-cache-'))
@@ -23,6 +26,8 @@ const commandLines = [
   ['from', 'lines', input],
   ['run', `filter 'r.a > 0' ${input} | reduce count --by b | sort --by -count`],
   ['to', 'table', input],
+  ['append', 'topic', '--store', join(folder, 'store'), input],
+  ['replay', 'topic', '--store', join(folder, 'store')],
 ]
 
 // The bundle ends the process when a command is done: here the next command line follows.
@@ -36,6 +41,7 @@ function next(code = 0) {
     start(module.exports, require, module, 'main.cjs', undefined)
   } else {
     rmSync(folder, { recursive: true })
+    setFlagsFromString('--flush-bytecode')
     writeFileSync(cache, script.createCachedData())
     exit(0)
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { BeckError } from '../core/errors.ts'
 import { ensureFolder, readSmallFile, removeIfThere, writeAll } from './env.ts'
 import { refuseWhileLive } from './groups.ts'
@@ -151,7 +150,15 @@ function nextRun(
   before: PipelineState | undefined,
   { group, sessionMs }: { readonly group: number | undefined; readonly sessionMs?: number | undefined },
 ): PipelineState {
-  const { id = randomUUID(), epoch = 0, at = transaction.at, stages = [], handles = [], sink, prepared } = before ?? {}
+  const {
+    id = crypto.randomUUID(),
+    epoch = 0,
+    at = transaction.at,
+    stages = [],
+    handles = [],
+    sink,
+    prepared,
+  } = before ?? {}
   return {
     id,
     epoch,
@@ -339,7 +346,7 @@ export function resetPipeline(store: Store, transaction: Transaction, name: stri
   }
   const { sink: _, prepared: __, ...kept } = before
   const generation = before.generation + 1
-  const after: PipelineState = { ...kept, id: randomUUID(), generation, epoch: 0, stages: [], handles: [] }
+  const after: PipelineState = { ...kept, id: crypto.randomUUID(), generation, epoch: 0, stages: [], handles: [] }
   transaction.handles(name, after)
   return after
 }

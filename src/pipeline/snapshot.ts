@@ -1,4 +1,3 @@
-import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
 import { ensureFolder, type Env, errnoOf, named, readSmallFile, realEnv, removeIfThere, writeAll } from '../log/env.ts'
@@ -30,6 +29,9 @@ const ASIDE_BYTES = 4 << 20
 /** So many files in a row that are no larger than the newest become one, unless that has more bytes than this. */
 const FAN = 8
 const MOST_FOLDED_BYTES = 64 << 20
+
+/** Loaded where there is state: every start would pay for it. */
+const serializer = () => process.getBuiltinModule('node:v8')
 
 /** Where a pipeline's state is. */
 export interface StatePlace {
@@ -71,7 +73,7 @@ export class StageState {
     this.#sealed = files.slice(0, handle.sealed ?? 0)
     this.#chain = files.slice(this.#sealed.length)
     for (const file of files) {
-      for (const block of blocksOf(readFile(this.#place, file))) yield deserialize(block)
+      for (const block of blocksOf(readFile(this.#place, file))) yield serializer().deserialize(block)
     }
   }
 
@@ -87,11 +89,11 @@ export class StageState {
     must: boolean | 'seal' = false,
   ): StateHandle {
     const name = `${this.#stage}/${at.generation}-${at.epoch}`
-    if (must === 'seal') return this.#seal(name, serialize(take(true)))
+    if (must === 'seal') return this.#seal(name, serializer().serialize(take(true)))
     this.#takeAside(name)
     const whole = must || this.#isWholeDue()
     if (whole) this.#aside = undefined
-    const state = serialize(take(whole))
+    const state = serializer().serialize(take(whole))
     // The first stays alone; and files before and after what is written aside stay apart.
     const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
     const kept = whole ? 0 : keepFrom(this.#chain, floor, LENGTH + state.length)
@@ -99,7 +101,7 @@ export class StageState {
     const file = this.#writeFile(name, [HEAD, ...folded, lengthOf(state), state])
     this.#chain = [...this.#chain.slice(0, kept), file]
     if (this.#isAsideDue()) {
-      const everything = serialize(take(true))
+      const everything = serializer().serialize(take(true))
       const path = `${layout.state(this.#place.store, this.#place.pipeline)}/${name}.part`
       const written = new WrittenAside(path, [HEAD, lengthOf(everything), everything])
       this.#aside = { file: written, place: this.#chain.length }
