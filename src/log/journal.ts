@@ -85,6 +85,11 @@ export class Journal {
     return `${this.folder}/${this.file?.name ?? ''}`
   }
 
+  /** Nothing was written to the file since this process has read it, or written to it. */
+  get isUnchanged(): boolean {
+    return this.file !== undefined && !this.tail && this.env.stat(this.file.fd).length === this.file.end
+  }
+
   /**
    * Applies what was committed since the last call. Returns whether there was anything.
    * @throws BeckError store, when the journal is missing or damaged

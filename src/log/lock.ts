@@ -32,14 +32,15 @@ export class Lock {
   }
 
   /**
-   * Waits for the lock and takes it. `atLeast`: the generation must be higher. `fromDead`: the last holder died holding it.
+   * Waits for the lock and takes it. `atLeast`: the generation must be higher. `fromDead`: the last holder died holding it. `again`: nobody
+   * has held it since this process let it go.
    * @throws BeckError store, when the holder is in another pid namespace
    */
-  acquire(atLeast: number): { fromDead: boolean } {
+  acquire(atLeast: number): { fromDead: boolean; again: boolean } {
     const { env } = this
-    if (this.generation > 0) return { fromDead: false }
+    if (this.generation > 0) return { fromDead: false, again: false }
     // Nobody came between, most of the time: then the next generation is free, and the check after linking says so.
-    if (this.last >= atLeast && this.last > 0 && this.tryLink(this.last + 1)) return { fromDead: false }
+    if (this.last >= atLeast && this.last > 0 && this.tryLink(this.last + 1)) return { fromDead: false, again: true }
     const started = env.now()
     let told = false
     for (let attempt = 0; ; attempt++) {
@@ -47,7 +48,8 @@ export class Lock {
       const holder = top && !top.free ? this.read(top.name) : undefined
       const liveness = holder ? this.judge(holder) : 'dead'
       if (holder !== 'gone' && liveness === 'dead') {
-        if (this.tryLink(Math.max(top?.generation ?? 0, atLeast) + 1)) return { fromDead: holder !== undefined }
+        if (this.tryLink(Math.max(top?.generation ?? 0, atLeast) + 1))
+          return { fromDead: holder !== undefined, again: false }
       } else if (holder !== undefined && holder !== 'gone' && !told && env.now() - started > 2000) {
         told = true
         this.onWait(holder, env.now() - started)

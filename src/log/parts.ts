@@ -1,7 +1,7 @@
-import { crc32 } from 'node:zlib'
 import type { RecordBatch, Scattered } from '../core/batch.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import type { PartStage, SinkPart } from '../core/spec.ts'
+import { crc32 } from '../ndjson/checksum.ts'
 import { timesOf } from './times.ts'
 import type { Append } from './transaction.ts'
 

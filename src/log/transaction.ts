@@ -1,5 +1,5 @@
-import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
+import { crc32 } from '../ndjson/checksum.ts'
 import { type Env, errnoOf, named, removeIfThere, writeAll } from './env.ts'
 import { encodeBatch, SLOT } from './index-file.ts'
 import { layout } from './layout.ts'

@@ -22,6 +22,7 @@ export interface Kernel {
   ): void
   plainLines(from: number, end: number): number
   plainAscii(): number
+  fold(from: number, end: number, crc: number, out: number): number
   kinds(block: number, span: number, stride: number, rows: number, out: number): void
   numbers(block: number, span: number, stride: number, rows: number, kinds: number, values: number, odd: number): number
   decimals(
@@ -184,6 +185,9 @@ const LEAST_BITS = 12
 /** The kernel reads and writes up to this far beyond what it is asked to (64 bytes a step). */
 export const SLACK = 128
 
+/** What `fold` works in. */
+const FOLD_BYTES = 1324 * 16
+
 /** Something that grows while batches are worked on, and wants room for it before. */
 export interface Growing {
   /** A batch of so many rows and bytes is coming. */
@@ -207,6 +211,9 @@ export class Heap {
   /** Free pieces by their size's logarithm. */
   private readonly free: number[][] = Array.from({ length: 33 }, () => [])
 
+  /** Where `fold` works. */
+  readonly foldRoom: number
+
   bytes!: Buffer
   u32!: Uint32Array
   f64!: Float64Array
@@ -220,6 +227,7 @@ export class Heap {
     this.kernel = instance.exports as unknown as Kernel // what index.ts of the kernel exports
     this.top = (this.kernel.heapBase() + 0xfff) & ~0xfff
     this.view()
+    this.foldRoom = this.allocate(FOLD_BYTES) // now: later on, growing would take the bytes away that are to be folded
   }
 
   private view(): void {
@@ -376,3 +384,7 @@ export function useVisibleMemory(memory: WebAssembly.Memory): void {
 let shared: Heap | undefined
 /** The thread's heap, made when first needed. */
 export const heap = (): Heap => (shared ??= new Heap())
+
+/** The thread's heap, if `bytes` are in it. */
+export const heapOf = (bytes: Uint8Array): Heap | undefined =>
+  shared?.bytes.buffer === bytes.buffer ? shared : undefined
