@@ -209,7 +209,7 @@ class Port implements LineSink {
   readonly group: ViewGroup
   readonly #scanner: Scanner
   readonly #buffer = new ByteBuffer(PIECE_BYTES + (PIECE_BYTES >> 2))
-  #origin = new CountedOrigin('stdin', 0)
+  #origin: CountedOrigin
 
   constructor(stages: readonly ChainStage[], around: Surroundings, out: ByteSink) {
     const [first] = stages as [ChainStage]
@@ -217,6 +217,7 @@ class Port implements LineSink {
     const reads = fieldsOf(stages)
     this.#scanner = createScanner({ reads, strict, maxLineBytes, apart: true, stages: stages.length }, scanner)
     this.group = new ViewGroup(stages, this.#scanner, around, collectInto(out))
+    this.#origin = new CountedOrigin(first.from ?? 'stdin', 0)
     this.#scanner.begin(this.#origin)
   }
 
@@ -249,7 +250,7 @@ class Port implements LineSink {
 
   beginAt(position: number): void {
     this.settle()
-    this.#origin = new CountedOrigin('stdin', position, this.#origin.lines)
+    this.#origin = new CountedOrigin(this.#origin.file, position, this.#origin.lines)
     this.#scanner.begin(this.#origin)
   }
 

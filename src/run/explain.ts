@@ -20,11 +20,11 @@ export interface ExplainedStage {
   readonly command: string
   readonly place: string
   /**
-   * Where its records come from: `files`, `stdin`, or the stage before: its `rows` as they stand in memory, its `lines` scanned anew, a `pipe`. In tasks:
+   * Where its records come from: `files`, `stdin`, in a branch the `tee`, or the stage before: its `rows` as they stand in memory, its `lines` scanned anew, a `pipe`. In tasks:
    * `pieces` of the files, a `partition` of what the map tasks have made, the `results` of all tasks, or their `states`.
    */
   readonly input?: {
-    readonly from: 'files' | 'stdin' | 'rows' | 'lines' | 'pipe' | 'pieces' | 'partition' | 'results' | 'states'
+    readonly from: 'files' | 'stdin' | 'tee' | 'rows' | 'lines' | 'pipe' | 'pieces' | 'partition' | 'results' | 'states'
     readonly stage?: number
     readonly files?: readonly string[]
   }
@@ -52,24 +52,33 @@ export async function explain(
   return json ? `${JSON.stringify(explained, null, 2)}\n` : `${forPeople(explained, '').join('\n')}\n`
 }
 
-/** @param pipes a pipeline in brackets is run as the whole one is */
 async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, pipes: boolean): Promise<Explained> {
   const fused = canFuse(logical) && !pipes
   // Processes of their own run what is written.
   const { plan, made } = fused ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
-  const { stages, made: more } = await explainStages(plan, fused, rewrites)
+  const { stages, made: more } = explainStages(plan, fused, rewrites)
   return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...more] }
 }
 
-/** The stages of a plan that needs no more rewriting. @param fused in one process */
-export async function explainStages(
+/** The stages of a plan that needs no more rewriting. @param fused in one process @param inner it stands in brackets */
+export function explainStages(
   plan: LogicalPlan,
   fused: boolean,
   rewrites: Rewrites,
-): Promise<{ stages: ExplainedStage[]; made: readonly RewriteMade[] }> {
-  const physical = physicalOf(plan, fused, rewrites)
+  inner?: 'branch' | 'table',
+): { stages: ExplainedStage[]; made: readonly RewriteMade[] } {
+  const physical = physicalOf(plan, fused, inner === 'branch' ? { ...rewrites, threads: false } : rewrites)
   const stages = plan.stages.map((stage, index) => explainStage(plan, stage, index, physical, rewrites))
-  return { stages: await Promise.all(stages), made: physical.made }
+  const [first, ...more] = stages
+  // What comes to a tee is its branches' input.
+  if (inner === 'branch') return { stages: [{ ...first!, input: { from: 'tee' } }, ...more], made: physical.made }
+  return { stages, made: physical.made }
+}
+
+/** A pipeline in brackets, which is run as the whole one is, and has been rewritten with it. */
+function explainInner(plan: LogicalPlan, fused: boolean, rewrites: Rewrites, inner: 'branch' | 'table'): Explained {
+  const { stages, made } = explainStages(plan, fused, rewrites, inner)
+  return { mode: fused ? 'fused' : 'pipes', stages, rewrites: made }
 }
 
 interface ScanGroup {
@@ -90,13 +99,17 @@ interface Physical {
 
 function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Physical {
   const made: RewriteMade[] = []
-  const chain = plan.stages.flatMap((stage, index) =>
-    stage.kind === 'command' ? (chainStage(stage, index) ?? []) : [],
-  )
+  const chains: ChainStage[][] = [[]]
+  for (const [index, stage] of plan.stages.entries()) {
+    const made = stage.kind === 'tee' ? undefined : chainStage(stage, index)
+    if (stage.kind === 'tee') chains.push([])
+    else if (made) chains.at(-1)!.push(made)
+  }
+  const [chain] = chains as [ChainStage[]]
   const how = fused ? rewrites : { ...rewrites, fuse: false, projection: false }
   const groups: [number, ScanGroup][] = []
   const kept = new Set<number>()
-  for (const group of groupStages(chain, how)) {
+  for (const group of chains.flatMap((part) => groupStages(part, how))) {
     const stages = group.map(({ index }) => index)
     const table = group.some(({ index }) => (plan.stages[index] as CommandStage).role === 'table')
     const fields = new Set(group.flatMap(({ stage }) => stage.reads.map(formatFieldPath)))
@@ -104,7 +117,12 @@ function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Phys
     for (const index of stages) kept.add(index)
     if (stages.length > 1) made.push({ name: 'fuse', says: `stages ${listed(stages)} share one scan` })
   }
-  const inlined = new Set(chain.map(({ index }) => index).filter((index) => !kept.has(index)))
+  const inlined = new Set(
+    chains
+      .flat()
+      .map(({ index }) => index)
+      .filter((index) => !kept.has(index)),
+  )
   for (const index of inlined)
     made.push({
       name: 'projection',
@@ -114,7 +132,9 @@ function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Phys
   const [first] = plan.stages
   const files =
     first?.kind === 'command' && first.spec.files && first.args.files.length > 0 && !first.args.files.includes('-')
-  const plain = chain.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
+  const plain =
+    chain.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers) &&
+    !plan.stages.some((stage, index) => index >= chain.length && isTimed(stage))
   const head = files && plain && fused && rewrites.threads && chain[0]?.index === 0 ? parallelHead(chain) : undefined
   if (head) {
     const joined = head.kind === 'merge' ? 'merged' : head.kind === 'ordered' ? 'parts in order' : 'in order'
@@ -147,26 +167,34 @@ function chainStage({ stage, settings, role }: CommandStage, index: number): Cha
       },
     }
   }
-  if (role === 'encoder' || role === 'sink') return { index, settings, stage: { role: 'operator', reads, open } }
+  if (role === 'encoder' || role === 'sink') {
+    return { index, settings, stage: { role: 'operator', reads, open, timers: role === 'sink' } }
+  }
   return undefined
 }
 
-async function explainStage(
+/** Whether stages that one process runs want to know the time. */
+const isTimed = (stage: PlannedStage): boolean =>
+  stage.kind === 'tee'
+    ? stage.branches.some(({ stages }) => stages.some(isTimed))
+    : stage.role === 'sink' || (stage.stage?.role === 'operator' && stage.stage.timers === true)
+
+function explainStage(
   plan: LogicalPlan,
   stage: PlannedStage,
   index: number,
   { fused, groups, inlined, threaded }: Physical,
   rewrites: Rewrites,
-): Promise<ExplainedStage> {
+): ExplainedStage {
   const base = { number: index + 1, place: placeIn(plan.source, stage.text.at) }
   const before = index > 0 ? { stage: index } : {}
   if (stage.kind === 'tee') {
-    const branches = await Promise.all(stage.branches.map((branch) => explainPlan(branch, rewrites, true)))
+    const branches = stage.branches.map((branch) => explainInner(branch, fused, rewrites, 'branch'))
     const output = 'the same records, to each branch and to the next stage'
     return {
       ...base,
       command: 'tee',
-      input: { from: 'pipe', ...before },
+      input: { from: fused ? 'lines' : 'pipe', ...before },
       threads: 'one',
       memory: 'O(1)',
       output,
@@ -187,7 +215,7 @@ async function explainStage(
           ? 'lines'
           : 'rows'
   const joined = threaded.get(index)
-  const tables = await Promise.all(stage.tables.map((table) => explainPlan(table, rewrites, true)))
+  const tables = stage.tables.map((table) => explainInner(table, fused, rewrites, 'table'))
   const source = stage.spec.place === 'first' || (index === 0 && stage.role === 'tool')
   return {
     ...base,
@@ -287,6 +315,8 @@ function inputText({ input, inlined }: ExplainedStage): string {
       return (input.files ?? []).join(' ')
     case 'stdin':
       return 'standard input'
+    case 'tee':
+      return 'what comes to the tee'
     case 'rows':
       return `rows of stage ${input.stage}, where they are`
     case 'pipe':

@@ -17,6 +17,8 @@ export interface ChainStage {
   readonly settings: RunSettings
   /** Its records are those before the map of this number, which is left out: they are trimmed, as the map would have made them. */
   readonly through?: number
+  /** Where its records come from, as messages name it, if they are not those of the stage before. */
+  readonly from?: string
 }
 
 /** What a chain asks its driver for, for one of its stages. */
@@ -122,7 +124,11 @@ class Node {
     this.#end = end
     this.#bad = around.bad(stage)
     this.#meter = around.meter
-    this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through !== undefined))
+    try {
+      this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through !== undefined))
+    } catch (error) {
+      throw withStage(error, stage.index)
+    }
     this.out = next ? this.#forwardTo(next, select) : out
   }
 

@@ -7,7 +7,7 @@ import type { Terminal } from '../cli/terminal.ts'
 import { Output } from '../pipeline/descriptor.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import type { BatchOptions } from './batch/job.ts'
-import { type CommandStage, type LogicalPlan, planPipeline } from './plan.ts'
+import { type LogicalPlan, planPipeline } from './plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites } from './rewrite.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
@@ -101,7 +101,7 @@ async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, ter
   if (!canFuse(logical)) return runPiped(logical, host, terminal)
   // State that is kept is that of the stages as they are written.
   const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
-  return runFused(plan.stages as readonly CommandStage[], { terminal, spawn: host.spawn, rewrites })
+  return runFused(plan.stages, { terminal, spawn: host.spawn, rewrites })
 }
 
 async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {

@@ -6,14 +6,16 @@ import type { ByteSource } from '../pipeline/source.ts'
 export class Watch {
   readonly meter: Meter
   readonly #names: readonly string[]
+  readonly #first: number
   readonly #hide: () => void
   #counted: ReadonlySet<number> = new Set()
   #input: Reading['input']
   #behind: number | undefined
 
-  /** @param names of all stages */
-  constructor(names: readonly string[], board: Board) {
+  /** @param names of all stages @param first the one whose input is told of */
+  constructor(names: readonly string[], board: Board, first: number) {
     this.#names = names
+    this.#first = first
     this.meter = new Meter(names.length, () => board.show(this.#readings))
     this.#hide = board.keepShown(this.#readings)
   }
@@ -43,8 +45,8 @@ export class Watch {
         name,
         records: this.meter.records(from),
         ...(watermark !== undefined && { watermark }),
-        ...(index === 0 && this.#input && { input: this.#input }),
-        ...(index === 0 && this.#behind !== undefined && { behind: this.#behind }),
+        ...(index === this.#first && this.#input && { input: this.#input }),
+        ...(index === this.#first && this.#behind !== undefined && { behind: this.#behind }),
       }
     })
   }

@@ -53,8 +53,8 @@ async function phasesOf(
 ): Promise<ExplainedPhase[]> {
   // A worker has one thread.
   const inTasks = chooseRewrites([...without, 'threads'])
-  const explain = async (stages: readonly CommandStage[], indexes: readonly number[], rewrites = inTasks) =>
-    renumbered((await explainStages({ ...logical, stages }, true, rewrites)).stages, indexes)
+  const explain = (stages: readonly CommandStage[], indexes: readonly number[], rewrites = inTasks) =>
+    renumbered(explainStages({ ...logical, stages }, true, rewrites).stages, indexes)
   const tasks = async (stages: readonly TaskStage[]) =>
     explain(
       await Promise.all(stages.map((stage) => asCommand(stage, logical))),
@@ -82,7 +82,7 @@ async function phasesOf(
     const from = logical.stages.length - plan.rest.length
     const indexes = plan.rest.map((_, at) => from + at)
     // What it reads is no file of the text.
-    const rest = await explain(plan.rest, indexes, chooseRewrites(without))
+    const rest = explain(plan.rest, indexes, chooseRewrites(without))
     const { scan, ...first } = rest[0]!
     const { merges } = plan
     rest[0] = { ...first, ...(scan && !merges && { scan }), input: { from: merges ? 'states' : 'results' } }

@@ -1,0 +1,132 @@
+import { BeckError } from '../core/errors.ts'
+import type { ProcessingTime } from '../core/operator.ts'
+import { ReaderGone } from '../pipeline/descriptor.ts'
+import type { Chain, LineSink } from './chain.ts'
+import { stageOf } from './group.ts'
+
+/** Tells of the error of a stage. */
+type Tell = (error: unknown) => void
+
+/** One of several that get the same records. */
+export class Flow {
+  readonly #chain: Chain | undefined
+  readonly #out: LineSink
+  readonly #fork: Fork | undefined
+  readonly #tell: Tell
+  /** The stage that has failed: what is behind it goes on to its end. */
+  #failed = -1
+  #isClosed: boolean
+
+  /**
+   * @param chain none: what comes in goes out
+   * @param out where the chain's records go; `fork`, if that is one
+   * @param closed its first stages could not be opened: those behind them have no input
+   */
+  constructor(
+    chain: Chain | undefined,
+    { out, fork, closed, tell }: { out: LineSink; fork: Fork | undefined; closed: boolean; tell: Tell },
+  ) {
+    this.#chain = chain
+    this.#out = out
+    this.#fork = fork
+    this.#tell = tell
+    this.#isClosed = closed
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Some of its stages want to know the time. */
+  get isTimed(): boolean {
+    return this.#chain?.nodes.some(({ stage }) => stage.stage.timers) === true || this.#fork?.isTimed === true
+  }
+
+  /** Hands something on, unless a stage has failed. @throws ReaderGone */
+  give(hand: (sink: LineSink) => void): void {
+    this.#attempt(() => hand(this.#chain?.entry ?? this.#out))
+  }
+
+  settle(): void {
+    this.#attempt(() => (this.#chain ?? this.#out).settle())
+  }
+
+  tick(now: ProcessingTime): void {
+    this.#attempt(() => {
+      for (const { stage, operator, out } of this.#chain?.nodes ?? []) {
+        if (stage.stage.timers) operator.onTimer?.(now, out)
+      }
+      this.#chain?.settle()
+    })
+    this.#fork?.tick(now)
+  }
+
+  /** The input has ended. @throws ReaderGone */
+  end(): void {
+    for (const error of this.#chain?.end(this.#failed) ?? []) this.#tell(error)
+    if (this.#fork) this.#fork.end()
+    else this.#out.settle()
+  }
+
+  #attempt(work: () => void): void {
+    if (this.#isClosed) return
+    try {
+      work()
+    } catch (error) {
+      if (error instanceof ReaderGone) throw error
+      this.#isClosed = true
+      this.#failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? Infinity
+      this.#tell(error)
+    }
+  }
+}
+
+/** Where a pipeline forks: all records go to each. One that fails does not keep the others from going on. */
+export class Fork implements LineSink {
+  readonly #flows: readonly Flow[]
+
+  constructor(flows: readonly Flow[]) {
+    this.#flows = flows
+  }
+
+  get isTimed(): boolean {
+    return this.#flows.some(({ isTimed }) => isTimed)
+  }
+
+  write(bytes: Uint8Array): void {
+    for (const flow of this.#flows) flow.give((sink) => sink.write(bytes))
+    this.#check()
+  }
+
+  writeBinary(text: string): void {
+    for (const flow of this.#flows) flow.give((sink) => sink.writeBinary(text))
+    this.#check()
+  }
+
+  settle(): void {
+    for (const flow of this.#flows) flow.settle()
+  }
+
+  tick(now: ProcessingTime): void {
+    for (const flow of this.#flows) flow.tick(now)
+  }
+
+  /** The input has ended. */
+  end(): void {
+    let gone: unknown
+    for (const flow of this.#flows) {
+      try {
+        flow.end()
+      } catch (error) {
+        // The others end all the same.
+        gone ??= error
+      }
+    }
+    if (gone !== undefined) throw gone
+  }
+
+  /** @throws ReaderGone when nobody takes records any more */
+  #check(): void {
+    if (this.#flows.every(({ isClosed }) => isClosed)) throw new ReaderGone()
+  }
+}
