@@ -165,6 +165,7 @@ const FRAMES = 'test/pipeline/frames.test.ts'
 const JOINED = 'test/pipeline/joined-inputs.test.ts'
 const FENCES = 'test/connectors/fences.test.ts'
 const EPOCHS = 'test/log/pipelines.test.ts'
+const TASKS = 'test/pipeline/framed-stages.test.ts'
 const SIDES = 'test/pipeline/side-files.test.ts'
 const beyond = [
   ['sync of a snapshot', 'src/pipeline/snapshot.ts', 'env.sync(fd)', '', SYNCS],
@@ -296,6 +297,28 @@ const beyond = [
     "if (frame.kind === 'start') {",
     "if (frame.kind === 'start' && records < 0) {",
     FRAMES,
+  ],
+  [
+    'records before another task',
+    'src/pipeline/task-frames.ts',
+    'if (records > 0 || this.#ended) throw',
+    'if (records < 0) throw',
+    TASKS,
+  ],
+  ['a task twice', 'src/pipeline/task-frames.ts', 'if (known) throw', 'if (records < 0) throw', TASKS],
+  [
+    'records of a task behind its last barrier',
+    'src/pipeline/task-frames.ts',
+    'if (records > 0) throw',
+    'if (records < 0) throw',
+    TASKS,
+  ],
+  [
+    'tasks without an end',
+    'src/pipeline/task-frames.ts',
+    'if (!this.#ended || records > 0) throw',
+    'if (records < 0) throw',
+    TASKS,
   ],
   [
     'the options that state belongs to',

@@ -79,11 +79,14 @@ const complete: Rule = function* (call, disk, folder) {
 
 /** What a task has made is safe before the job's journal says that it is done. */
 const tasks: Rule = function* (call, disk, folder) {
-  if (call.path !== join(folder, 'out/_job/journal') || !call.name.startsWith('write')) return
+  const job = join(folder, 'out/_job')
+  // What a job is comes first: without it there is nothing to go on with.
+  if (call.name === 'mkdir' && dirname(call.path) === job) yield disk.lacks(join(job, 'journal'))
+  if (call.path !== join(job, 'journal') || !call.name.startsWith('write')) return
   const { task } = JSON.parse(call.text) as { readonly task: string }
   // Nor does a line come to the disk before those that stand above it.
   yield disk.lacks(call.path)
-  const made = disk.within(join(folder, 'out/_job', task))
+  const made = disk.within(join(job, task))
   if (made.length === 0) yield `${task} has made nothing`
   for (const path of made) yield disk.lacks(path)
 }
@@ -159,7 +162,7 @@ const lines: readonly { name: string; line: string; rules: readonly Rule[]; at: 
     name: 'a job in tasks',
     line: `beck run --mode parallel --workers 2 --split 64KB --out out 'beck filter "r.id % 3" records | beck reduce count --by path'`,
     rules: [tasks, complete],
-    at: /_job\/journal>.*map-/,
+    at: /mkdir.*_job\/map-/,
     ends: 'out/_SUCCESS',
   },
 ]

@@ -72,6 +72,58 @@ describe('stages in a pipe with frames', () => {
     expect(output).not.toContain('"end"')
   })
 
+  const tasks = text({ ...start, epoch: 0, tasks: [] })
+  const open = (p: number, action: 'open' | 'switch' | 'close' = 'open'): string =>
+    text({
+      kind: 'task',
+      partition: `t/${p}`,
+      action,
+      pipeline: `g@t-${p}`,
+      generation: 1,
+      epoch: 4,
+      states: 0,
+      handles: [],
+    })
+  const one = `{"a":1}\n${text({ ...barrier, records: 1 })}`
+  const end = text({ kind: 'end', epoch: 0, records: 0, drained: false })
+
+  test('change from task to task behind a barrier', async () => {
+    const input = `${tasks}${open(0)}${one}${open(1)}${one}${open(0, 'switch')}${one.replace('"epoch":5', '"epoch":6')}${open(0, 'close')}${end}`
+    const { exit, stderr, output } = await pipe(`beck filter true`, input)
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
+    expect(output).toBe(input.replace('"stages":["consume"]', '"stages":["consume","filter"]'))
+  })
+
+  test.each([
+    [
+      'records before another task',
+      `${open(0)}{"a":1}\n${open(1)}${one}${end}`,
+      '1 records came before a change of tasks',
+    ],
+    ['a task twice', `${open(0)}${one}${open(0)}${one}${end}`, 'task t/0 is open already'],
+    ['a task that was not opened', `${open(0)}${one}${open(1, 'switch')}${one}${end}`, 'task t/1 is not open'],
+    [
+      'a task that was closed',
+      `${open(0)}${one}${open(0, 'close')}${open(0, 'switch')}${one}${end}`,
+      'task t/0 is not open',
+    ],
+    ['a barrier without a task', `${open(0)}${one}${open(0, 'close')}${one}${end}`, 'no task is open'],
+    ['records behind the last barrier', `${open(0)}${one}{"a":2}\n${end}`, '1 records came behind the last barrier'],
+    [
+      'lost records of a task',
+      `${open(0)}${one.replace('{"a":1}\n', '')}${end}`,
+      '1 of 1 records before barrier 5 are missing',
+    ],
+    ['a lost barrier of a task', `${open(0)}${one.replace('"epoch":5', '"epoch":6')}${end}`, 'barrier 5 is missing'],
+    ['a task behind the end', `${open(0)}${one}${end}${open(1)}`, 'records came before a change of tasks'],
+    ['tasks without an end', `${open(0)}${one}`, 'without its "end"'],
+  ])('%s, with tasks: exit 4, and no end for the next stage', async (_, input, problem) => {
+    const { exit, stderr, output } = await pipe(`beck filter true`, `${tasks}${input}`)
+    expect(exit, stderr).toBe(4)
+    expect(stderr).toContain(problem)
+    if (!input.endsWith(open(1))) expect(output).not.toContain('"end"')
+  })
+
   test.each([
     [`beck sort --by a --check`, 'check the topic: beck replay'],
     [`beck to csv`, 'beck to writes another format'],
