@@ -12,6 +12,7 @@ export const explain: CommandSpec = {
   files: false,
   options: [withoutOption, modeOption, outOption, splitOption, { flag: 'json', description: 'as one JSON document' }],
   common: ['args', 'workers', 'store'],
+  threads: false,
   cost: { time: 'O(text)', memory: 'O(text)' },
   errors: ['usage', 'unknown-command', 'no-such-file'],
   examples: [

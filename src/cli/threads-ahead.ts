@@ -9,5 +9,9 @@ export function needsThreads({ common, threads, options }: CommandSpec, words: r
   if (!common.includes('workers') || threads === false) return false
   const without = ['workers', ...options.filter(({ oneThread }) => oneThread).map(({ flag }) => flag)]
   const named = ([word]: string[]): boolean => without.some((flag) => word === `--${flag}`)
-  return !words.some((word) => named(word.split('=', 1))) && namesLargeFile(words)
+  // A word may be the text of a pipeline.
+  return (
+    !words.some((word) => named(word.split('=', 1))) &&
+    namesLargeFile(words.flatMap((word) => word.split(/[\s'"|()]+/)))
+  )
 }

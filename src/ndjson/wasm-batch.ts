@@ -37,6 +37,18 @@ export interface WasmBlock {
   readonly findSpans?: () => void
 }
 
+/** Rows that are looked at one by one before the rest is searched at once: the call costs as much as some of them. */
+const NEAR_ROWS = 8
+
+/** The next row whose mask is 1; `to` if there is none. */
+function nextOne(mask: Uint8Array, from: number, to: number): number {
+  const near = Math.min(from + NEAR_ROWS, to)
+  for (let row = from; row < near; row++) if (mask[row] === 1) return row
+  if (near === to) return to
+  const found = mask.indexOf(1, near)
+  return found < 0 || found > to ? to : found
+}
+
 /** The fast batch: one call into the kernel per column. */
 export class WasmBatch implements RecordBatch {
   readonly count: number
@@ -89,8 +101,7 @@ export class WasmBatch implements RecordBatch {
     // Words of a row in the order in which they are wanted.
     const words = [0, 1, ...fields.flatMap((field) => [2 + 2 * field, 3 + 2 * field])]
     let at = 0
-    for (let row = from; row < to; row++) {
-      if (mask && mask[row] !== 1) continue
+    for (let row = mask ? nextOne(mask, from, to) : from; row < to; row = mask ? nextOne(mask, row + 1, to) : row + 1) {
       const start = row * wide
       into[at] = spans[start]!
       into[at + 1] = spans[start + 1]!

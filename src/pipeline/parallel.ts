@@ -64,7 +64,11 @@ export type Failure =
 export type Spawn = (task: WorkerTask) => Worker
 
 /** The inputs in ranges, if they are all regular files and worth a second thread. */
-export function planInputs(files: readonly string[], taskBytes = TASK_BYTES): InputFile[] | undefined {
+export function planInputs(
+  files: readonly string[],
+  taskBytes = TASK_BYTES,
+  worthBytes = WORTH_A_WORKER_BYTES,
+): InputFile[] | undefined {
   const inputs: InputFile[] = []
   let base = 0
   let firstTask = 0
@@ -75,7 +79,7 @@ export function planInputs(files: readonly string[], taskBytes = TASK_BYTES): In
     base += size
     firstTask += Math.ceil(size / taskBytes)
   }
-  return base >= WORTH_A_WORKER_BYTES ? inputs : undefined
+  return base >= worthBytes ? inputs : undefined
 }
 
 /**

@@ -4,7 +4,7 @@ import { type BadRecords, DeadLetters, openSideFile, stopAtBadRecords } from '..
 import { stageContext } from '../pipeline/context.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
-import type { Spawn } from '../pipeline/parallel.ts'
+import type { InputFile, Spawn } from '../pipeline/parallel.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
@@ -66,6 +66,8 @@ export interface FusedHost {
   readonly terminal: Terminal
   readonly spawn: Spawn
   readonly rewrites: Rewrites
+  /** Which inputs are cut for several threads, and how. Default: large files, as every command does it. */
+  readonly planInputs?: (files: readonly string[]) => InputFile[] | undefined
 }
 
 /**
@@ -85,9 +87,11 @@ class FusedRun implements RunAround {
   readonly terminal: Terminal
   readonly spawn: Spawn
   readonly rewrites: Rewrites
+  readonly planInputs: FusedHost['planInputs']
   readonly watch: Watch | undefined
   readonly framed: boolean
   readonly sink: LineSink
+  readonly direct: boolean
   readonly surroundings: Surroundings
   readonly endings = new Map<number, Ending>()
   readonly #lines: Lines
@@ -101,13 +105,16 @@ class FusedRun implements RunAround {
   /** The exit code of the signal that has asked for an end. */
   #stopped = 0
 
-  constructor(stages: readonly PlannedStage[], { terminal, spawn, rewrites }: FusedHost, to: Output | undefined) {
+  constructor(stages: readonly PlannedStage[], host: FusedHost, to: Output | undefined) {
+    const { terminal } = host
     this.terminal = terminal
-    this.spawn = spawn
-    this.rewrites = rewrites
+    this.spawn = host.spawn
+    this.rewrites = host.rewrites
+    this.planInputs = host.planInputs
     this.framed = hasFrames({ stages })
     this.#lines = linesOf(stages)
     const output = to ?? new Output()
+    this.direct = to === undefined
     this.sink = {
       write: (bytes) => output.write(bytes),
       writeBinary: (text) => output.writeBinary(text),

@@ -14,6 +14,7 @@ import { Chain, fieldsOf, groupStages, type LineSink, withSiftedFields } from '.
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { Flow, Fork } from './fork.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
+import type { FusedHost } from './fused.ts'
 import type { Line, LineStage } from './lines.ts'
 import type { CommandStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
@@ -24,11 +25,13 @@ export interface RunAround {
   readonly terminal: Terminal
   readonly spawn: Spawn
   readonly rewrites: Rewrites
+  readonly planInputs: FusedHost['planInputs']
   /** Only where somebody looks. */
   readonly watch: Watch | undefined
   readonly surroundings: Surroundings
-  /** Standard output. */
+  /** What comes out at the end. `direct`: standard output. */
   readonly sink: LineSink
+  readonly direct: boolean
   readonly endings: Map<number, Ending>
   countsOf(index: number): Map<string, number>
   badOf(index: number, settings: RunSettings): BadRecords
@@ -178,13 +181,18 @@ export class LineRun {
    */
   async #inParallel({ args }: CommandStage, stages: readonly ChainStage[]): Promise<boolean> {
     const { rewrites, spawn } = this.#around
-    const head = rewrites.threads ? parallelHead(stages) : undefined
+    const whole = rewrites.threads ? parallelHead(stages) : undefined
+    // All threads write to standard output, but only one to anything else.
+    const head =
+      whole?.kind === 'stateless' && (this.#fork || !this.#around.direct)
+        ? ({ ...whole, kind: 'lines' } as const)
+        : whole
     const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
     // Dead letters of several stages would have to wait for their turn.
     const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
     if (!head || workers < 2 || !plain || this.#fork?.isTimed) return false
     const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
-    const inputs = planInputs(args.files)
+    const inputs = (this.#around.planInputs ?? planInputs)(args.files)
     if (!inputs) return false
     const tail = this.#chain(stages.slice(head.count))
     const into = tail?.entry ?? this.#out

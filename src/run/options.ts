@@ -15,6 +15,7 @@ export const modeOption: OptionSpec = {
   value: 'MODE',
   choices: ['fused', 'pipes', 'parallel'],
   default: 'fused',
+  oneThread: true, // or it need not be said
   description: 'fused: in one process. pipes: a process a stage, as in a shell. parallel: tasks on pieces of the files',
 }
 export const outOption: OptionSpec = {

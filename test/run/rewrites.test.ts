@@ -1,8 +1,10 @@
 // Random pipelines over random records: fused, with each rewrite switched off in turn, and stage after stage on its own, each over the whole
 // output of the one before. Output, exit code and what is said about errors agree. BECK_PIPELINES=all switches off each rewrite for
 // each pipeline, which are fewer then: the kernel's heap is one for all of a process, and hundreds of pipelines in one go fill it.
+import { EventEmitter } from 'node:events'
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { commands } from '../../commands/index.ts'
@@ -11,6 +13,8 @@ import { BeckError } from '../../src/core/errors.ts'
 import type { Collector, StageContext } from '../../src/core/operator.ts'
 import { createScanner } from '../../src/ndjson/index.ts'
 import { Output } from '../../src/pipeline/descriptor.ts'
+import { planInputs, runWorker, type Spawn } from '../../src/pipeline/parallel.ts'
+import { type ChainWork, composeWork } from '../../src/run/composite.ts'
 import { canFuse, runFused } from '../../src/run/fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../../src/run/plan.ts'
 import {
@@ -24,7 +28,7 @@ import {
 import { quoted } from '../../src/run/shell-line.ts'
 import { parsePipeline } from '../../src/run/text.ts'
 import { feed } from '../ndjson/scan.ts'
-import { temporaryFolder } from '../shell.ts'
+import { shell, temporaryFolder } from '../shell.ts'
 import { memorySpill } from '../sort/spill.ts'
 
 const folder = temporaryFolder()
@@ -188,7 +192,19 @@ const plan = (text: string): Promise<LogicalPlan> => {
 const saying = (where: string, error: unknown): string =>
   `${where}: ${error instanceof BeckError ? `${error.code}: ${error.facts['problem']}` : String(error)}`
 
-async function fused(text: string, rewrites: Rewrites): Promise<Result> {
+/** A thread in this one, as far as it is one. Where blocks are put together in order, it takes none. */
+const spawn: Spawn = (task) => {
+  const thread = new EventEmitter()
+  const work = async (): Promise<void> => {
+    const stage = await composeWork(structuredClone(task.chain) as ChainWork, commands)
+    if (stage.parallel === 'ordered') return
+    thread.emit('message', structuredClone(await runWorker(stage, structuredClone(task))))
+  }
+  work().catch((error: unknown) => thread.emit('error', error))
+  return thread as Worker
+}
+
+async function fused(text: string, rewrites: Rewrites, threads = false): Promise<Result> {
   const file = join(folder, 'output')
   const fd = openSync(file, 'w')
   const errors: string[] = []
@@ -202,13 +218,15 @@ async function fused(text: string, rewrites: Rewrites): Promise<Result> {
     board: () => undefined,
     clear: () => {},
   } as unknown as Terminal
-  const spawn = (): never => {
-    throw new Error('small inputs need no threads')
-  }
   try {
     const { plan: rewritten } = await rewritePlan(await plan(text), rewrites)
     expect(canFuse(rewritten)).toBe(true)
-    const exit = await runFused(rewritten.stages as CommandStage[], { terminal, spawn, rewrites }, new Output(fd, file))
+    const stages = (rewritten.stages as CommandStage[]).map((stage) => ({
+      ...stage,
+      settings: { ...stage.settings, workers: threads ? 3 : 1 },
+    }))
+    const host = { terminal, spawn, rewrites, planInputs: (files: readonly string[]) => planInputs(files, 300, 0) }
+    const exit = await runFused(stages, host, new Output(fd, file))
     return { output: readFileSync(file, 'latin1'), exit, errors }
   } finally {
     closeSync(fd)
@@ -301,8 +319,10 @@ describe('pipelines of all kinds', () => {
         const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')
         const expected = await stagewise(stages, records.map((line) => `${line}\n`).join(''))
         const all = await fused(text, allRewrites)
+        const threaded = await fused(text, allRewrites, true)
         const same = ({ output, exit }: Result) => ({ output, exit: Math.min(exit, 1) })
         expect(same(all), text).toEqual(same(expected))
+        expect(same(threaded), `${text} on several threads`).toEqual(same(expected))
         // Behind a stage that has failed, a shell's pipes may let another one fail, or not.
         expect(expected.errors, text).toEqual(expect.arrayContaining([...all.errors]))
         for (const name of long ? names : [names[without]!])
@@ -310,6 +330,38 @@ describe('pipelines of all kinds', () => {
         expect(same(await fused(text, chooseRewrites(names))), `${text} without any rewrite`).toEqual(same(expected))
       }),
       { numRuns },
+    )
+  })
+
+  it('give the same bytes in tasks', async () => {
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(pipeline, lines, fc.nat(names.length - 1), async (stages, records, without) => {
+        const cwd = join(folder, `tasks-${run++}`)
+        mkdirSync(cwd)
+        // A file is a piece at least.
+        const files = [0, 1, 2].map((part) => {
+          const [from, to] = [part, part + 1].map((of) => Math.floor((records.length * of) / 3)) as [number, number]
+          writeFileSync(
+            join(cwd, `${part}`),
+            records
+              .slice(from, to)
+              .map((line) => `${line}\n`)
+              .join(''),
+          )
+          return `${part}`
+        })
+        const [first, ...rest] = stages as [string[], ...string[][]]
+        const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')
+        const { output, exit } = await stagewise(stages, records.map((line) => `${line}\n`).join(''))
+        for (const options of ['', `--without ${names[without] as string}`]) {
+          const line = `beck run --mode parallel --workers 2 ${options} "$TEXT"`
+          const got = await shell(line, { cwd, env: { TEXT: text } })
+          const same = { output: got.stdout.toString('latin1'), exit: Math.min(got.exit, 1) }
+          expect(same, `${text} ${options}\n${got.stderr}`).toEqual({ output, exit: Math.min(exit, 1) })
+        }
+      }),
+      { numRuns: long ? 30 : 4 },
     )
   })
 })
