@@ -120,6 +120,8 @@ export interface OperatorStage {
    * FoldingOperator, and workers run what `openPart` gives. Default: one worker.
    */
   readonly parallel?: 'stateless' | 'merge' | 'ordered'
+  /** With 'merge': it gives out records also before its end. */
+  readonly streams?: boolean
   openPart?(context: StageContext): PartOperator
   /**
    * `snapshot` and `restore` of the operator hold all that it knows. Without it, and unless 'stateless', exactly-once pipes are refused.
@@ -158,6 +160,7 @@ export interface TableStage<Table = unknown> {
   readonly reads: readonly FieldPath[]
   /** As of `OperatorStage`, for the input. The table is read once, by one thread. */
   readonly parallel?: 'stateless' | 'merge'
+  readonly streams?: boolean
   readonly selects?: boolean
   open(context: StageContext): TableReader<Table>
   /** The stage for the input; called once per worker. */

@@ -41,6 +41,7 @@ export function broadcastStage(
     store,
     reads: right.paths,
     parallel,
+    streams: true,
     selects: type === 'semi' || type === 'anti',
     open(context) {
       const times = asOf?.open(asOf.time.right, timeField!)
@@ -57,6 +58,7 @@ export function broadcastStage(
         role: 'operator',
         reads: left.paths,
         parallel,
+        streams: true,
         snapshots: 'changes',
         selects: type === 'semi' || type === 'anti',
         open(context) {

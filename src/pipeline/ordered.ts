@@ -204,6 +204,12 @@ class TaskRunner {
       block?.endRange(nowhere)
     } catch (error) {
       failure = packed(error)
+      try {
+        block?.breakRange(error, nowhere)
+      } catch (earlier) {
+        // Of a stage behind, at a record before.
+        failure = packed(earlier)
+      }
     }
     return { task, part: this.#operator.takePart(), ...(failure && { failure }) }
   }

@@ -170,7 +170,14 @@ async function workThrough(
       await output.finish()
     }
     await output.drain()
-  } catch (error) {
+  } catch (thrown) {
+    let error = thrown
+    try {
+      block?.breakRange(thrown, out)
+    } catch (earlier) {
+      // Of a stage behind, at a record before.
+      error = earlier
+    }
     if (error instanceof ReaderGone) turns.stop()
     if (error instanceof ReaderGone || (await output.fail())) failure = packed(error)
   } finally {

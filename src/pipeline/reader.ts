@@ -65,6 +65,8 @@ export interface BlockOperator {
   beginRange(position: number): void
   /** Everything of the range is handed on. */
   endRange(out: Collector): void
+  /** A stage has failed within a range: what those behind it have got is worked off. */
+  breakRange(error: unknown, out: Collector): void
   /** A part of the input has failed: the stages behind the one that did go on to their end. */
   endBehind?(error: unknown, out: Collector): void
 }

@@ -73,6 +73,14 @@ export class Chain {
     this.#out.settle()
   }
 
+  /** A stage has failed: works off what those behind it have got. */
+  settleBehind(error: unknown): void {
+    const failed = error instanceof BeckError ? stageOf(error) : undefined
+    if (failed === undefined) return
+    for (const [at, port] of this.#ports.entries()) if (this.#groups[at]!.nodes[0]!.index > failed) port?.settle()
+    this.#out.settle()
+  }
+
   /** Bytes of its input that a stage has seen. */
   positionOf(node: number): number {
     return this.#portOf(node)?.position ?? 0

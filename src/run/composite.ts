@@ -51,14 +51,21 @@ export interface ChainWork {
   readonly counts?: SharedArrayBuffer | undefined
 }
 
-/** Undefined: one thread is all that these stages can use. */
-export function parallelHead(stages: readonly ChainStage[]): ParallelHead | undefined {
+/**
+ * Undefined: one thread is all that these stages can use.
+ * @param direct what the last one gives out is written to standard output, which all threads can do
+ */
+export function parallelHead(stages: readonly ChainStage[], direct: boolean): ParallelHead | undefined {
   let count = 0
   while (stages[count]?.stage.parallel === 'stateless') count++
-  const next = stages[count]?.stage.parallel
-  if (next === 'merge' || next === 'ordered') return { count: count + 1, kind: next }
+  const isWritten = (end: number): boolean => direct && end === stages.length
+  const { parallel, streams } = stages[count]?.stage ?? {}
+  // What a stage gives out before its end would come past the stages behind it.
+  if (parallel === 'ordered' || (parallel === 'merge' && (!streams || isWritten(count + 1)))) {
+    return { count: count + 1, kind: parallel }
+  }
   if (count === 0) return undefined
-  return { count, kind: count === stages.length ? 'stateless' : 'lines' }
+  return { count, kind: isWritten(count) ? 'stateless' : 'lines' }
 }
 
 /** Positions in lines that were made anew are counted in finer steps, so that those of the next range of the input come after them. */
@@ -150,6 +157,10 @@ class Composite implements MergeableOperator, FoldingOperator, BlockOperator {
     this.#sink.out = out
     this.#chain.settle()
   }
+  breakRange(error: unknown, out: Collector): void {
+    this.#sink.out = out
+    this.#chain.settleBehind(error)
+  }
   onEnd(out: Collector): void {
     this.#sink.out = out
     for (const error of this.#chain.end()) throw error
@@ -212,6 +223,9 @@ class CompositeParts implements PartOperator, BlockOperator {
   endRange(): void {
     this.#chain.settle()
   }
+  breakRange(error: unknown): void {
+    this.#chain.settleBehind(error)
+  }
   takePart(): Part {
     return this.#part!.takePart()
   }
@@ -240,6 +254,9 @@ class LineParts implements PartOperator<Lines>, BlockOperator, LineSink {
   }
   endRange(): void {
     this.#chain.settle()
+  }
+  breakRange(error: unknown): void {
+    this.#chain.settleBehind(error)
   }
   takePart(): Lines {
     const lines = new Uint8Array(this.#lines.view())

@@ -135,7 +135,10 @@ function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Phys
   const plain =
     chain.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers) &&
     !plan.stages.some((stage, index) => index >= chain.length && isTimed(stage))
-  const head = files && plain && fused && rewrites.threads && chain[0]?.index === 0 ? parallelHead(chain) : undefined
+  const head =
+    files && plain && fused && rewrites.threads && chain[0]?.index === 0
+      ? parallelHead(chain, chains.length === 1)
+      : undefined
   if (head) {
     const joined = head.kind === 'merge' ? 'merged' : head.kind === 'ordered' ? 'parts in order' : 'in order'
     for (let index = 0; index < head.count; index++) threaded.set(index, joined)
@@ -164,6 +167,7 @@ function chainStage({ stage, settings, role }: CommandStage, index: number): Cha
         open,
         selects: stage.selects === true,
         ...(stage.parallel && { parallel: stage.parallel }),
+        streams: stage.streams === true,
       },
     }
   }

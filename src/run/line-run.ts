@@ -181,12 +181,7 @@ export class LineRun {
    */
   async #inParallel({ args }: CommandStage, stages: readonly ChainStage[]): Promise<boolean> {
     const { rewrites, spawn } = this.#around
-    const whole = rewrites.threads ? parallelHead(stages) : undefined
-    // All threads write to standard output, but only one to anything else.
-    const head =
-      whole?.kind === 'stateless' && (this.#fork || !this.#around.direct)
-        ? ({ ...whole, kind: 'lines' } as const)
-        : whole
+    const head = rewrites.threads ? parallelHead(stages, this.#around.direct && !this.#fork) : undefined
     const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
     // Dead letters of several stages would have to wait for their turn.
     const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
