@@ -20,6 +20,21 @@ export interface Kernel {
     odd: number,
     result: number,
   ): void
+  alikeBytes(bytes: number): number
+  scanAlike(
+    block: number,
+    from: number,
+    end: number,
+    names: number,
+    nameCount: number,
+    fieldCount: number,
+    spans: number,
+    most: number,
+    odd: number,
+    result: number,
+    work: number,
+    room: number,
+  ): void
   plainLines(from: number, end: number): number
   plainAscii(): number
   fold(from: number, end: number, crc: number, out: number): number

@@ -47,6 +47,8 @@ export class WasmScanner implements Scanner {
   private offset = 0
   private origin: Origin = { file: '', base: 0, lineAt: () => 1 }
 
+  /** What `scanAlike` works with. */
+  private work = 0
   private most = 1 << 13
   private spans: number
   private odd: number
@@ -82,8 +84,13 @@ export class WasmScanner implements Scanner {
 
   /** A line end stands before the block, so that whatever looks back from its first line stops there. */
   private allocateBlock(): number {
-    const block = this.pieces.allocate(this.blockBytes + 2 * SLACK) + SLACK
-    this.heap.bytes[block - 1] = NEWLINE
+    const { heap, pieces } = this
+    const block = pieces.allocate(this.blockBytes + 2 * SLACK) + SLACK
+    heap.bytes[block - 1] = NEWLINE
+    if (this.nameCount > 0 && !this.strict) {
+      if (this.work) pieces.release(this.work)
+      this.work = pieces.allocateZeroed(heap.kernel.alikeBytes(this.blockBytes))
+    }
     return block
   }
 
@@ -209,8 +216,11 @@ export class WasmScanner implements Scanner {
     while (at < end) {
       const spans = this.spans + rows * this.stride * 4
       const odd = this.odd + oddLines * ODD_BYTES
-      const { names, nameCount, fieldCount, strict, most, result } = this
-      heap.kernel.scan(block, at, end, names, nameCount, fieldCount, Number(strict), spans, most - rows, odd, result)
+      const { names, nameCount, fieldCount, strict, result, work, blockBytes } = this
+      const most = this.most - rows
+      if (work) {
+        heap.kernel.scanAlike(block, at, end, names, nameCount, fieldCount, spans, most, odd, result, work, blockBytes)
+      } else heap.kernel.scan(block, at, end, names, nameCount, fieldCount, Number(strict), spans, most, odd, result)
       const words = heap.u32.subarray(result >>> 2)
       const odds = words[2] as number
       if (rows)

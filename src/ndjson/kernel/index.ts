@@ -1,6 +1,7 @@
 export { plainAscii, plainLines } from './plain'
 export { scan } from './scan'
 export { fold } from './checksum'
+export { alikeBytes, scanAlike } from './alike'
 export { decimals, equalsString, kinds, numbers } from './columns'
 export { append, intern, internSpelling, joined, rehash } from './intern'
 export { keyLines, keyLinesBytes } from './key-lines'

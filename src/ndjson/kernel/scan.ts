@@ -19,7 +19,7 @@ import { utf8Valid } from './utf8'
 //   24 address of its fields u32, 28 number of them u32 · 32 stamp u32: the line in which it was found last
 //   36 single i32: the field when there is just one and its path ends here, else -1
 // A field of a name, 12 bytes: 0 field u32 · 4 address of the rest of its path u32, 8 number of parts u32 (see `find`).
-const NAME: usize = 40
+export const NAME: usize = 40
 const FIELD: usize = 12
 
 // The result: 0 rows u32 · 4 lines u32 · 8 odd lines u32 · 12 where to go on u32, 0 at the end · 16 all ASCII u32 · 20 dense u32
@@ -237,7 +237,7 @@ function clearFields(row: usize, stride: usize): void {
 /** Where the value at p ends; 0 when it is not one. The usual ones without a loop. */
 // @ts-ignore: decorator
 @inline
-function wantedEnd(p: usize): usize {
+export function wantedEnd(p: usize): usize {
   const first = load<u8>(p)
   if (first == 0x22) {
     // The closing quote, when it comes within 16 bytes and before any backslash or control character.
@@ -273,11 +273,20 @@ function wantedEnd(p: usize): usize {
 /** Whether a member's value may end at p: , or } follow. */
 // @ts-ignore: decorator
 @inline
-function endsMember(p: usize): bool {
+export function endsMember(p: usize): bool {
   const next = load<u8>(p)
   if (next == 0x2c || next == 0x7d) return true
   const after = load<u8>(skipSpace(p))
   return after == 0x2c || after == 0x7d
+}
+
+/** Whether a wanted name ends right before the colon at `at`. */
+// @ts-ignore: decorator
+@inline
+export function nameAt(at: usize, name: usize): bool {
+  if ((load<u64>(at - 8) & load<u64>(name)) != load<u64>(name, 8)) return false
+  const length = usize(load<u32>(name, 20))
+  return (length <= 8 || sameBytes(at - length, load<u32>(name, 16), length - 8)) && load<u8>(at - length - 1) != 0x5c
 }
 
 /** Whether the name that ends at `end` (a quote) has an escape in it: then it may be one of the wanted ones in disguise. */
@@ -294,7 +303,7 @@ function nameHasEscape(end: usize): bool {
 }
 
 /** Stores the spans of all fields below a name. False: odd. */
-function storePaths(name: usize, value: usize, spans: usize, block: usize, last: bool): bool {
+export function storePaths(name: usize, value: usize, spans: usize, block: usize, last: bool): bool {
   let field = usize(load<u32>(name, 24))
   const stop = field + usize(load<u32>(name, 28)) * FIELD
   for (; field < stop; field += FIELD) {
