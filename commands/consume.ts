@@ -19,7 +19,9 @@ export const consume: CommandSpec = {
     "against this command's own death, not against its readers': what a later stage of the pipe had not finished is not delivered " +
     'again. Killed at any moment and started again, it delivers everything at least once; with --at-most-once, which commits before ' +
     'it writes, at most once. With --exactly-once the end of the pipe (beck append, beck into) commits output, offsets and the state of the ' +
-    'stages as one: docs/exactly-once.md. Members of one group share the partitions; members beyond the partitions stand by to take over.',
+    'stages as one: docs/exactly-once.md; in scripts, BECK_EXACTLY_ONCE=1 makes that end take nothing that comes without control frames, as the pipe of a ' +
+    'consume that was killed at its start. With --follow, programs behind it that gather their output hold records back: jq --unbuffered, ' +
+    'grep --line-buffered, sed -u. Members of one group share the partitions; members beyond the partitions stand by to take over.',
   program: [{ name: 'TOPIC', description: 'one or more topics', variadic: true }],
   files: false,
   options: [

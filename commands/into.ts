@@ -4,6 +4,7 @@ import type { Arguments, CommandSpec, SinkStage } from '../src/core/spec.ts'
 import { hidePasswords } from '../src/core/secrets.ts'
 import type { Database } from '../src/connectors/database-sink.ts'
 import { suggest } from '../src/core/suggest.ts'
+import { insistsOnFrames } from '../src/pipeline/swallowed-frames.ts'
 
 export const into: CommandSpec = {
   name: 'into',
@@ -112,7 +113,7 @@ async function databaseStage(database: Database, target: Target): Promise<SinkSt
   return { role: 'sink', reads: [], ownProcess: true, open: (context) => new DatabaseSink(database, target, context) }
 }
 
-async function createStage({ program, options }: Arguments): Promise<SinkStage> {
+async function createStage({ program, files, options }: Arguments): Promise<SinkStage> {
   const [target = '', table] = program
   const [, kind = '', rest = ''] = /^([a-z]+):(.*)$/is.exec(target) ?? []
   const make = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined
@@ -139,7 +140,7 @@ async function createStage({ program, options }: Arguments): Promise<SinkStage> 
   if (upsert && keys.length === 0) {
     throw new BeckError('bad-option', { option: '--upsert', problem: 'needs a key', hint: 'write --key id --upsert' })
   }
-  return make(rest, { table: table ?? '', keys, upsert, insists: options['exactly-once'] === true })
+  return make(rest, { table: table ?? '', keys, upsert, insists: insistsOnFrames({ options, files }) })
 }
 
 /** Columns are fields at the top of a record. @throws BeckError bad-option */

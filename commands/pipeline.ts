@@ -118,7 +118,20 @@ function summary(store: Store, name: string, state: PipelineState): Record<strin
 }
 
 function list(store: Store, _: string, io: ToolIo): void {
-  for (const name of [...store.state.handles.keys()].sort()) line(io, summary(store, name, known(store, name)))
+  for (const name of [...store.state.handles.keys()].sort()) {
+    const state = known(store, name)
+    if (!isOver(store, name, state)) line(io, summary(store, name, state))
+  }
+}
+
+/** What is left in the journal of a task that never had a record; or of the other way, by partition or not, in which the group has worked before. */
+function isOver(store: Store, name: string, { at, epoch, handles, prepared }: PipelineState): boolean {
+  if (prepared || handles.some((handle) => handle !== null) || isRunning(store, name)) return false
+  const group = groupOf(name)
+  if (name !== group && epoch === 0) return true
+  return pipelinesOf(store, group).some(
+    (other) => (other === group) !== (name === group) && (pipelineOf(store, other)?.at ?? 0) > at,
+  )
 }
 
 function describe(store: Store, name: string, io: ToolIo): void {

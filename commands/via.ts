@@ -8,9 +8,10 @@ export const via: CommandSpec = {
     'Runs CMD with its arguments, writes the records to its standard input and takes the lines of its standard output as records. In an ' +
     'exactly-once pipe it is run anew for each epoch, on the records of that epoch, and the end of its output closes the epoch: jq, awk ' +
     'or a script can stand in such a pipe, and a program that looks across records (sort, uniq, wc) sees one epoch at a time. With --lines ' +
-    'one run of it serves all epochs: for programs that answer each line with one line, at once (jq -c --unbuffered, sed -u). ' +
+    'one run of it serves all epochs: for programs that answer each line with one line, at once, and do not gather their output ' +
+    '(jq -c --unbuffered, sed -u, grep --line-buffered, python3 -u, stdbuf -oL). ' +
     'The program need not read everything; ending with anything but exit 0 is an error, and nothing of that epoch is committed.',
-  program: [{ name: 'CMD', description: 'the program and its arguments, after --', variadic: true }],
+  program: [{ name: 'CMD', description: 'the program and its arguments, after --', variadic: true, own: true }],
   files: false,
   options: [{ flag: 'lines', description: 'it answers each line with one line: run it once' }],
   common: [],

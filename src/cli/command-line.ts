@@ -121,7 +121,9 @@ function usageError(error: CommanderError, spec: CommandSpec, options: readonly 
       hint: near
         ? undefined
         : dash
-          ? `a program that begins with "-" comes after --: beck ${spec.name} -- '${named}'`
+          ? spec.program?.some(({ own }) => own)
+            ? `options of the program itself come after --: beck ${spec.name} -- jq ${named} …`
+            : `a program that begins with "-" comes after --: beck ${spec.name} -- '${named}'`
           : `beck ${spec.name} --help lists them`,
     })
   }

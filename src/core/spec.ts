@@ -43,6 +43,8 @@ export interface Argument {
   readonly description: string
   readonly optional?: boolean
   readonly variadic?: boolean
+  /** The command line of another program: options in it are not ours. */
+  readonly own?: boolean
   /** Words that completion offers. The command itself refuses others. */
   readonly choices?: readonly string[]
 }

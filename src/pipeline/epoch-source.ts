@@ -290,7 +290,7 @@ export class EpochSource {
     if (alive === undefined && Date.now() - this.started > SINK_MS) {
       throw this.notCommitted(
         'no stage has taken up the control frames of this pipe, so that nothing would be committed',
-        'end the pipe with beck append TOPIC, beck into TARGET or beck commit; what stands between must be beck commands, which hand control frames on: grep, head and jq do not, but beck via -- jq … does',
+        'end the pipe with beck append TOPIC, beck into TARGET or beck commit; what stands between must be beck commands, which hand control frames on: grep and head do not, nor does jq unless it passes every line on at once (--unbuffered), but beck via -- jq … does',
       )
     }
   }

@@ -1,5 +1,6 @@
 import { BeckError } from '../core/errors.ts'
 import { ownerIsAlive, type PipelineState, withoutSink } from '../log/pipelines.ts'
+import type { Arguments } from '../core/spec.ts'
 import type { Store } from '../log/store.ts'
 import { isUpstream, processGroup, upstreamCommands } from './upstream.ts'
 
@@ -11,6 +12,12 @@ export function refuseSwallowedFrames(store: Store): void {
   const group = startedWithUs(store)
   if (group !== undefined) throw swallowed('append', group)
 }
+
+/** Whether a sink is to take nothing without frames: it was told so, or all that read pipes here are. */
+export const insistsOnFrames = ({ options, files }: Pick<Arguments, 'options' | 'files'>): boolean =>
+  options['exactly-once'] === true || (process.env[EXACTLY_ONCE] === '1' && files.length === 0)
+/** `beck run` sets it for the processes of a pipeline that begins with frames, and people may for their own. */
+export const EXACTLY_ONCE = 'BECK_EXACTLY_ONCE'
 
 /**
  * The same for a sink that knows no store: asks the command lines before it. Called when it opens, while those are there; what it returns
@@ -36,7 +43,7 @@ export const withoutFrames = (): BeckError =>
 const swallowed = (name: string, group: string): BeckError =>
   new BeckError('frames', {
     problem: `this pipe begins with consume --group ${group} and delivers exactly once, but its control frames do not arrive here; nothing is committed`,
-    hint: `grep, head, jq and other programs swallow them: between consume and ${name} only beck commands can stand, as beck filter in place of grep, or beck via around a program`,
+    hint: `grep, head, jq and other programs swallow them: between consume and ${name} only beck commands can stand, as beck filter in place of grep, or beck via around a program; a consume that was killed at its start has sent none: run the same line again`,
   })
 /** A shell starts the stages of a pipe within this time. Hundredths of a second, as Linux counts them. */
 const TOGETHER_TICKS = 20

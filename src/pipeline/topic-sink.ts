@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs'
+import { fstatSync, realpathSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../core/field-path.ts'
 import type { Arguments, EpochSink, PartStage, PipelineStart, SinkContext, SinkStage } from '../core/spec.ts'
@@ -12,7 +12,7 @@ import { Store, storeFolder } from '../log/store.ts'
 import { plannedTopic, prepareTopic } from '../log/topics.ts'
 import { DEFAULT_SEGMENT_BYTES } from '../log/transaction.ts'
 import { EpochCommitter, unanswered } from './epoch-committer.ts'
-import { refuseSwallowedFrames, withoutFrames } from './swallowed-frames.ts'
+import { expectFrames, insistsOnFrames, refuseSwallowedFrames, withoutFrames } from './swallowed-frames.ts'
 
 /** `beck append` at work: records of a plain input, or the epochs of a pipe, into one topic. */
 export async function appendTo(args: Arguments): Promise<SinkStage> {
@@ -85,12 +85,16 @@ export async function appendTo(args: Arguments): Promise<SinkStage> {
       }
       const appender = new Appender(begin, plan, context)
       const epochs = epochSink(begin, appender, producerId)
-      const insists = args.options['exactly-once'] === true
+      const insists = insistsOnFrames(args)
       let checked = args.files.length > 0
+      // A consume that dies before its first line leaves a pipe that looks like any other: now its command line is there.
+      const expected = !checked && fstatSync(0).isFIFO() ? expectFrames('append', insists) : undefined
       return {
         processBatch(batch) {
-          if (insists && !epochs.started) throw withoutFrames()
-          if (!checked && !epochs.started && store) refuseSwallowedFrames(store)
+          if (!checked && !epochs.started) {
+            expected?.()
+            if (store) refuseSwallowedFrames(store)
+          }
           checked = true
           appender.processBatch(batch)
         },

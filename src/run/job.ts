@@ -106,7 +106,10 @@ async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, ter
 
 async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
-  return runPipes(plan, host.command, process.env, terminal)
+  const { hasFrames } = await import('./fused.ts')
+  const { EXACTLY_ONCE } = await import('../pipeline/swallowed-frames.ts')
+  const env = hasFrames(plan) ? { ...process.env, [EXACTLY_ONCE]: '1' } : process.env
+  return runPipes(plan, host.command, env, terminal)
 }
 
 /** A text has spaces or bars; a single word is the name of a file. @throws BeckError no-such-file */

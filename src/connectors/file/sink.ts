@@ -1,5 +1,5 @@
 import { closeSync, fdatasyncSync, linkSync, openSync, readdirSync, realpathSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { RecordBatch } from '../../core/batch.ts'
 import { atFile, BeckError } from '../../core/errors.ts'
@@ -36,6 +36,15 @@ export class FileSink implements Sink {
   constructor(folder: string, insists: boolean, context: SinkContext) {
     this.context = context
     this.refuseWithoutFrames = expectFrames('into', insists)
+    const kind = realEnv.kind(folder)
+    if (kind !== undefined && kind !== 'folder') {
+      const stem = /[^/]+?(?=\.|$)/.exec(basename(folder))?.[0] ?? 'out'
+      throw new BeckError('file', {
+        file: folder,
+        problem: 'is a file, and file: writes part files into a folder',
+        hint: `name a folder: beck into file:${stem}; one file, without exactly-once: … > ${folder}`,
+      })
+    }
     this.folder = atFile(folder, () => {
       makeFolders(folder)
       return realpathSync(folder)
