@@ -35,7 +35,6 @@ export const commit: CommandSpec = {
   create: (): SinkStage => ({
     role: 'sink',
     reads: [],
-    ownProcess: true,
     open: (context) => new CommitSink(context),
   }),
 }

@@ -269,8 +269,8 @@ export interface EncoderStage {
 export interface SinkStage {
   readonly role: 'sink'
   readonly reads: readonly FieldPath[]
-  /** It waits for an outside system, or writes to standard output: it cannot share a process with other stages. */
-  readonly ownProcess?: boolean
+  /** It waits for an outside system, so its input has to be able to wait, too. */
+  readonly waits?: boolean
   open(context: SinkContext): Sink
   /** For long files: what any thread can do with a block. Only with a sink that has `addPart`. */
   readonly parts?: PartStage

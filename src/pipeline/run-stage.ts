@@ -214,6 +214,8 @@ export interface DecoderOutput {
   readonly write: (lines: Uint8Array) => void
   /** Called before waiting for input that pauses. */
   readonly flush: () => void
+  /** Awaited before each read. */
+  readonly turn?: () => Promise<void> | undefined
   readonly progress?: Progress | undefined
   /** As `Scanner.readText`, for what takes the records as they are made. Default: they are written. */
   readonly readText?: ReadText
@@ -223,7 +225,7 @@ export interface DecoderOutput {
 export async function decodeInputs(
   stage: DecoderStage,
   files: readonly string[],
-  { settings, bad, write, flush, progress, readText = writtenTexts(write, settings) }: DecoderOutput,
+  { settings, bad, write, flush, turn, progress, readText = writtenTexts(write, settings) }: DecoderOutput,
 ): Promise<void> {
   let records = 0
   const emit = (lines: Uint8Array | string): void => {
@@ -254,6 +256,8 @@ export async function decodeInputs(
       const { framed, source } = await lookForFrames(opened, file)
       if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
       for (;;) {
+        const waiting = turn?.()
+        if (waiting) await waiting
         if (source.pauses) flush()
         let filled = source.read(block)
         if (typeof filled !== 'number') filled = await filled

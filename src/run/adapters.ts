@@ -6,12 +6,16 @@ import { addCounts, type RunSettings } from '../pipeline/settings.ts'
 
 /** What a stage wants beside its batches. */
 export interface Ending {
+  /** Awaited before more is read: it is behind. @throws BeckError */
+  ready?(): Promise<void> | undefined
   /** The input pauses. */
-  onIdle?(): void
+  onIdle?(): void | Promise<void>
   /** The stage has failed. */
-  onFailure?(error: unknown): void
+  onFailure?(error: unknown): void | Promise<void>
+  /** Awaited once the stage has ended. @throws BeckError */
+  finish?(): Promise<void> | undefined
   /** Always called at last. */
-  close?(): void
+  close?(): void | Promise<void>
   /** The sink itself, once its stage is open. */
   sink?(): Sink | undefined
 }
@@ -72,6 +76,7 @@ export async function asOperator(
     }
     case 'sink': {
       let sink: Sink | undefined
+      let ended: void | Promise<void>
       const operator: OperatorStage = {
         role: 'operator',
         reads: stage.reads,
@@ -82,18 +87,33 @@ export async function asOperator(
           return {
             processBatch: (batch) => opened.processBatch(batch),
             onTimer: (now) => opened.onTimer(now),
-            onEnd: () => void opened.onEnd(), // synchronous: `canFuse` takes no others
+            onEnd() {
+              ended = opened.onEnd()
+              ended?.catch(() => {}) // thrown by `finish`
+            },
           }
         },
       }
-      const onIdle = (): void => void sink?.onIdle()
-      const onFailure = (error: unknown): void => {
-        if (error instanceof BeckError && error.code === 'bad-record') onIdle()
+      const onIdle = (): void | Promise<void> => sink?.onIdle()
+      const onFailure = (error: unknown): void | Promise<void> => {
+        if (error instanceof BeckError && error.code === 'bad-record') return onIdle()
+      }
+      const finish = (): Promise<void> | undefined => {
+        const waiting = ended ?? undefined
+        ended = undefined
+        return waiting
       }
       return {
         stage: operator,
         settings,
-        ending: { onIdle, onFailure, close: () => void sink?.close(), sink: () => sink },
+        ending: {
+          ready: () => sink?.ready?.(),
+          onIdle,
+          onFailure,
+          finish,
+          close: () => sink?.close(),
+          sink: () => sink,
+        },
       }
     }
     default:

@@ -5,6 +5,7 @@ import type { FrameOutput, SourceOutput } from '../pipeline/framed-output.ts'
 import type { FrameTaker } from '../pipeline/reader.ts'
 import { SideFiles } from '../pipeline/side-files.ts'
 import type { Chain } from './chain.ts'
+import { withStage } from './group.ts'
 
 /**
  * Control frames within a process: what `consume` writes at its checkpoints goes from stage to stage as it would through pipes, behind the records that
@@ -51,7 +52,11 @@ export class FusedFrames implements SourceOutput {
 
   async frame(frame: Frame): Promise<void> {
     this.#give(0, frame)
-    await this.#sinking
+    try {
+      await this.#sinking
+    } catch (error) {
+      throw withStage(error, this.#chain.nodes.at(-1)!.index)
+    }
     // Signals and timers have their turn.
     await new Promise(setImmediate)
   }

@@ -34,7 +34,7 @@ export function canFuse(plan: Pick<LogicalPlan, 'stages'>): boolean {
   const last = stages.at(-1)
   // What stands at the end commits; and a table is only watched for changes where frames come through a pipe.
   if (hasFrames(plan)) {
-    if (last?.kind !== 'command' || last.name !== 'append' || !stages.every(isPlainUnderFrames)) return false
+    if (last?.kind !== 'command' || last.role !== 'sink' || !stages.every(isPlainUnderFrames)) return false
   }
   return stages.every((stage, index) => {
     if (stage.kind === 'tee') return stage.branches.every((branch) => takesRecords(branch) && canFuse(branch))
@@ -43,7 +43,10 @@ export function canFuse(plan: Pick<LogicalPlan, 'stages'>): boolean {
     if (!stage.tables.every((table) => hasInput(table) && !hasFrames(table) && canFuse(table))) return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
     if (stage.role === 'operator' || stage.role === 'table') return true
-    if (stage.stage?.role === 'sink' && stage.stage.ownProcess) return false
+    // A source that only reads when it likes cannot be made to wait for a database.
+    const [first] = stages
+    const isDatabase = stage.stage?.role === 'sink' && stage.stage.waits === true
+    if (isDatabase && !hasFrames(plan) && first?.kind === 'command' && first.name === 'consume') return false
     return (stage.role === 'encoder' || stage.role === 'sink') && index === stages.length - 1
   })
 }
@@ -79,7 +82,7 @@ export async function runFused(stages: readonly PlannedStage[], host: FusedHost,
   try {
     return await run.run()
   } finally {
-    run.close()
+    await run.close()
   }
 }
 
@@ -183,7 +186,12 @@ class FusedRun implements RunAround {
     const at = (error instanceof BeckError ? stageOf(error) : undefined) ?? index
     this.#failed.add(at)
     const name = this.#lines.all[at]?.name ?? 'run'
-    this.endings.get(at)?.onFailure?.(error)
+    try {
+      await this.endings.get(at)?.onFailure?.(error)
+    } catch (other) {
+      // What came before the bad record could not be kept, either.
+      await this.terminal.error(`beck ${name}`, other)
+    }
     await this.terminal.error(`beck ${name}`, error)
     if (at < this.#failedAt) return
     this.#failedAt = at
@@ -200,10 +208,10 @@ class FusedRun implements RunAround {
     this.terminal.report(`beck ${name}`, { counts: this.#counts.get(index) ?? new Map<string, number>(), deadLetters })
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.watch?.close()
     this.terminal.clear()
-    for (const { close } of this.endings.values()) close?.()
+    for (const { close } of this.endings.values()) await close?.()
     for (const { close } of this.#bad.values()) close?.()
   }
 }

@@ -13,7 +13,7 @@ import { type Adapted, asOperator, type Ending } from './adapters.ts'
 import { Chain, fieldsOf, groupStages, type LineSink, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { Flow, Fork } from './fork.ts'
-import { type ChainStage, stageOf, type Surroundings } from './group.ts'
+import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
 import type { FusedHost } from './fused.ts'
 import type { Line, LineStage } from './lines.ts'
 import type { CommandStage } from './plan.ts'
@@ -256,8 +256,10 @@ export class LineRun {
           this.#fork?.isTimed === true ||
           stages.some(({ stage }) => stage.timers === true),
         ...(this.#watch && { afterBlock: this.#watch.reads }),
+        turn: () => this.#ready(),
         onIdle: () => {
-          for (const { onIdle } of endings.values()) onIdle?.()
+          const idle = [...endings.values()].map(({ onIdle }) => onIdle?.())
+          if (idle.some((waiting) => waiting)) return Promise.all(idle).then(() => {})
         },
         beforeWait: () => chain.settle(),
         takeBlock: (scanned, origin) => {
@@ -297,6 +299,7 @@ export class LineRun {
           into.write(lines)
         },
         flush: settle,
+        turn: () => this.#ready(),
         progress: this.#watch?.reads,
         ...(into.readText && {
           readText: (kind, text) => {
@@ -331,7 +334,27 @@ export class LineRun {
       return true
     }
     const more = this.#watch && { behind: this.#watch.behind }
-    return { ...this.#around.terminal.toolIo(), write, writeBehind: async (bytes) => write(bytes), ...more }
+    const writeBehind = async (bytes: Uint8Array): Promise<boolean> => {
+      write(bytes)
+      await this.#ready()
+      return true
+    }
+    return { ...this.#around.terminal.toolIo(), write, writeBehind, ...more }
+  }
+
+  /** Sinks that wait for others are given no more than they can take. @throws BeckError */
+  #ready(): Promise<void> | undefined {
+    let all: Promise<void> | undefined
+    for (const [index, { ready }] of this.#around.endings) {
+      const one = ready?.()
+      if (!one) continue
+      const told = one.catch((error: unknown) => {
+        throw withStage(error, index)
+      })
+      const before = all
+      all = before ? before.then(() => told) : told
+    }
+    return all
   }
 
   /** Reads to the end, and ends the stages; those behind one that fails all the same. */
@@ -375,6 +398,13 @@ export class LineRun {
     for (const error of chain?.end(failed) ?? []) await this.#around.fail(error, 0)
     if (this.#fork) this.#fork.end()
     else this.#out.settle()
+    for (const [index, { finish }] of this.#around.endings) {
+      try {
+        await finish?.()
+      } catch (error) {
+        await this.#around.fail(error, index)
+      }
+    }
     await this.#telling
   }
 

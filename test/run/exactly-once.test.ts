@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { loadSqlite } from '../../src/connectors/sqlite/load.ts'
 import { program, shell, temporaryFolder } from '../shell.ts'
 
 const folder = temporaryFolder()
@@ -84,6 +85,27 @@ describe('an exactly-once pipeline in one process', () => {
     await part(3)
     expect(await ended(start(store, [consuming('a', '--drain')]))).toBe(0)
     expect(await replay(store, 'a')).toBe(await undisturbed(store))
+  })
+
+  it('writes rows of a database once each, killed and in either mode', async () => {
+    const store = join(folder, 'rows')
+    const expected = await prepare(store)
+    const into = (more: string): string =>
+      `consume in --group r --exactly-once ${more} | ${STAGES} | into sqlite:rows.db windows`
+    for (let death = 0; death < 3; death++) {
+      const before = await epochOf(store, 'r')
+      const child = start(store, [into('--follow --checkpoint 1ms')])
+      await until(async () => (await epochOf(store, 'r')) > before || child.exitCode !== null || undefined)
+      process.kill(-child.pid!, 'SIGKILL')
+      await ended(child)
+      const more = join(folder, 'more-rows.ndjson')
+      writeFileSync(more, '{"ok":false}\n')
+      await shell(`beck append in ${more}`, { cwd: folder, env: { BECK_STORE: store } })
+    }
+    expect(await ended(start(store, [into('--drain')]))).toBe(0)
+    const rows = new (loadSqlite().DatabaseSync)(join(folder, 'rows.db')).prepare('SELECT * FROM windows').all()
+    const texts = rows.map((row) => `${JSON.stringify({ ...row, window: JSON.parse(row['window'] as string) })}\n`)
+    expect(texts.join('')).toBe(expected)
   })
 
   it('ends at a checkpoint after Ctrl-C, and goes on from there', async () => {
