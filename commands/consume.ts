@@ -105,7 +105,11 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
   if (id !== undefined) checkName('member', id)
   const limit = option('limit')
   if (limit !== undefined && !/^\d{1,15}$/.test(limit)) {
-    throw new BeckError('bad-option', { option: '--limit', problem: `"${limit}" is not a number of records` })
+    throw new BeckError('bad-option', {
+      option: '--limit',
+      problem: `"${limit}" is not a number of records`,
+      hint: 'write --limit 10',
+    })
   }
   const session = option('session-timeout')
   const sessionMs = session === undefined ? undefined : parsePositiveLength(session, '--session-timeout')

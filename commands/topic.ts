@@ -287,5 +287,9 @@ function limit<Name extends 'retainMs' | 'retainBytes' | 'segmentBytes' | 'tombs
 function segmentSize(given: string): number {
   const bytes = parseSize(given, '--segment')
   if (bytes >= 1 && bytes <= 2 ** 31) return bytes
-  throw new BeckError('bad-option', { option: '--segment', problem: `"${given}" is not between 1 byte and 2 GiB` })
+  throw new BeckError('bad-option', {
+    option: '--segment',
+    problem: `"${given}" is not between 1 byte and 2 GiB`,
+    hint: 'write --segment 128MiB',
+  })
 }

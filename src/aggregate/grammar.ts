@@ -45,9 +45,13 @@ export function parseCall(text: string, projection: Projection): Call {
   const { args, rest } = bracketed(text, head[0].length, functionName)
   const condition = /^\s*(?:where\b([^]*))?$/.exec(rest)
   if (!condition || condition[1]?.trim() === '') {
+    // As others write it: `sum:v`, `sum v`.
+    const meant = args.length === 0 && /^\s*[:.=\s]\s*([\p{L}_][\p{L}\p{N}_.]*)\s*$/u.exec(rest)?.[1]
     throw new BeckError('bad-program', {
       problem: `"${rest.trim()}" does not belong after ${functionName}${args.length ? '(…)' : ''}`,
-      hint: `write ${functionName}${args.length ? `(${args.join(',')})` : ''} where r.status >= 500`,
+      hint: meant
+        ? `write ${functionName}(${meant})`
+        : `write ${functionName}${args.length ? `(${args.join(',')})` : ''} where r.status >= 500`,
     })
   }
   const { values, constants, code } = parseArguments(functionName, definition, args, projection)

@@ -62,7 +62,7 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
   return {
     scanner,
     strict: values['strict'] === true,
-    maxLineBytes: parseSize(text(values, 'max-line') ?? '16MiB', '--max-line'),
+    maxLineBytes: parseSize(text(values, 'max-line') ?? '16MiB', '--max-line', 1),
     deadLetter: text(values, 'dead-letter'),
     newTable: values['new-table'] === true,
     workers,

@@ -17,24 +17,26 @@ const UNITS: Readonly<Record<string, number>> = {
   tib: 1024 ** 4,
 }
 
+const HINT = 'write 64KiB, 1GB or a number of bytes'
+
 /**
  * Reads `64KiB 1GB 1.5MiB 4096` as bytes. `KB MB GB` are powers of 1000; `KiB MiB GiB`, and the bare letters as in `64k`, of 1024.
  * @param option the option it came from, for the message
+ * @param least the smallest size that makes sense
  * @throws BeckError bad-option
  */
-export function parseSize(text: string, option: string): number {
+export function parseSize(text: string, option: string, least = 0): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text)
   const unit = match ? UNITS[(match[2] as string).toLowerCase()] : undefined
   if (!match || unit === undefined) {
-    throw new BeckError('bad-option', {
-      option,
-      problem: `"${text}" is not a size`,
-      hint: 'write 64KiB, 1GB or a number of bytes',
-    })
+    throw new BeckError('bad-option', { option, problem: `"${text}" is not a size`, hint: HINT })
   }
   const bytes = Number(match[1]) * unit
   if (!Number.isSafeInteger(Math.round(bytes)) || (unit === 1 && !Number.isInteger(bytes))) {
-    throw new BeckError('bad-option', { option, problem: `"${text}" is not a whole number of bytes` })
+    throw new BeckError('bad-option', { option, problem: `"${text}" is not a whole number of bytes`, hint: HINT })
+  }
+  if (Math.round(bytes) < least) {
+    throw new BeckError('bad-option', { option, problem: `"${text}" is too small`, hint: HINT })
   }
   return Math.round(bytes)
 }

@@ -146,7 +146,8 @@ export class Consumer {
     const owned = new Set(this.member.isIn ? this.member.owned() : read.keys())
     const known = this.store.state.group(this.member.group).offsets
     const moved = [...read].filter(([name, offset]) => owned.has(name) && known.get(name) !== offset)
-    if (moved.length > 0 || this.member.mustRelease() || !this.member.isIn) this.member.commit(new Map(moved))
+    if (moved.length > 0 || this.member.mustRelease() || !this.member.isIn)
+      this.member.commit(new Map(moved), () => this.source?.check())
     this.lastCommit = Date.now()
   }
 

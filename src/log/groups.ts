@@ -143,11 +143,13 @@ export class GroupMember {
 
   /**
    * Commits offsets of partitions that this member owns, and lets go of those that others wait for.
+   * @param check throws when the offsets are none of what is there by now
    * @throws BeckError fenced, when the group has gone on without this member
    */
-  commit(offsets: ReadonlyMap<PartitionName, Offset>): void {
+  commit(offsets: ReadonlyMap<PartitionName, Offset>, check?: () => void): void {
     this.store.transact(true, (transaction) => {
       this.check()
+      check?.()
       const { owners, targets } = this.membership
       const moved: Record<PartitionName, Offset> = {}
       const known = this.store.state.group(this.group).offsets

@@ -2,8 +2,8 @@ import { crc32 } from 'node:zlib'
 import { BeckError } from '../core/errors.ts'
 import { errnoOf, readAll } from './env.ts'
 import { type IndexedBatch, IndexReader } from './index-file.ts'
-import { layout } from './layout.ts'
-import type { Offset, PartitionName, Segment } from './state.ts'
+import { layout, splitPartitionName } from './layout.ts'
+import type { Offset, PartitionName, Segment, Topic } from './state.ts'
 import { type Store, translate } from './store.ts'
 
 /** What to do about damage and about records that retention took before they were read. */
@@ -46,6 +46,8 @@ export class PartitionReader {
   offset: Offset
   private readonly store: Store
   private readonly policy: ReadPolicy
+  /** Which topic of its name is read. */
+  private readonly made: number | undefined
   private open: Open | undefined
   private slot: number | undefined
   /** Two in turn: while one is written out, the other is read into. */
@@ -57,6 +59,24 @@ export class PartitionReader {
     this.name = name
     this.offset = offset
     this.policy = policy
+    this.made = this.topic?.made
+  }
+
+  private get topic(): Topic | undefined {
+    return this.store.state.topics.get(splitPartitionName(this.name)[0])
+  }
+
+  /** @throws BeckError store, when the topic was deleted meanwhile: one of the same name that is there now has other records */
+  check(): void {
+    const { topic } = this
+    if (topic?.made === this.made) return
+    const [name] = splitPartitionName(this.name)
+    throw new BeckError('store', {
+      problem: `the topic "${name}" was deleted while it was read`,
+      hint: topic
+        ? 'there is a new one of that name: run the command again to read it'
+        : 'beck topic list shows the topics',
+    })
   }
 
   close(): void {
@@ -186,6 +206,7 @@ export class PartitionReader {
   /** The batch with the first record at or after `offset`. */
   private locate(until: Offset): IndexedBatch | undefined {
     for (;;) {
+      this.check()
       const partition = this.store.state.partition(this.name)
       if (!partition) return undefined
       if (this.offset < partition.start) {

@@ -55,6 +55,11 @@ export class Replay {
     return this.queue.next().value as Step
   }
 
+  /** @throws BeckError store, when a topic was deleted meanwhile */
+  check(): void {
+    for (const reader of this.reader.readers) reader.check()
+  }
+
   /** All records of the plan were given. */
   get done(): boolean {
     return this.left <= 0

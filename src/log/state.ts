@@ -45,6 +45,8 @@ export interface Partition {
 }
 export interface Topic {
   config: TopicConfig
+  /** Number of the commit that made it: tells it from one of the same name that was deleted. */
+  readonly made: number
   readonly partitions: Partition[]
 }
 
@@ -124,6 +126,8 @@ export interface FullState {
       string,
       {
         readonly config: TopicConfig
+        /** 0 where an earlier beck has left it out. */
+        readonly made?: number
         readonly partitions: readonly (readonly [Offset, Offset, 0 | 1, SegmentEntry[]])[]
       }
     >
@@ -179,7 +183,9 @@ export class StoreState {
     }
     for (const [name, offsets] of Object.entries(line.o ?? {})) {
       const group = this.group(name)
-      for (const [partition, offset] of Object.entries(offsets)) group.offsets.set(partition, offset)
+      // Of a topic that was deleted meanwhile they would say something about the next one of its name.
+      for (const [partition, offset] of Object.entries(offsets))
+        if (this.partition(partition)) group.offsets.set(partition, offset)
     }
     for (const [name, producer] of Object.entries(line.x ?? {})) this.producers.set(name, producer)
     for (const [name, handle] of Object.entries(line.s ?? {})) {
@@ -207,7 +213,7 @@ export class StoreState {
       return
     }
     let topic = this.topics.get(name)
-    if (!topic) this.topics.set(name, (topic = { config, partitions: [] }))
+    if (!topic) this.topics.set(name, (topic = { config, made: this.n, partitions: [] }))
     topic.config = config
     while (topic.partitions.length < config.partitions) {
       topic.partitions.push({ start: 0, next: 0, segments: [], closed: false })
@@ -253,9 +259,10 @@ export class StoreState {
 
   private load(full: FullState): void {
     for (const map of [this.topics, this.groups, this.producers, this.handles, this.unsynced]) map.clear()
-    for (const [name, { config, partitions }] of Object.entries(full.topics)) {
+    for (const [name, { config, made = 0, partitions }] of Object.entries(full.topics)) {
       this.topics.set(name, {
         config,
+        made,
         partitions: partitions.map(([start, next, closed, segments]) => ({
           start,
           next,
@@ -275,10 +282,11 @@ export class StoreState {
   full(): FullState {
     return {
       topics: Object.fromEntries(
-        [...this.topics].map(([name, { config, partitions }]) => [
+        [...this.topics].map(([name, { config, made, partitions }]) => [
           name,
           {
             config,
+            made,
             partitions: partitions.map((p) => [p.start, p.next, p.closed ? 1 : 0, p.segments.map(toEntry)] as const),
           },
         ]),

@@ -46,12 +46,14 @@ function checkPartitions(partitions: number): void {
   throw new BeckError('bad-option', {
     option: '--partitions',
     problem: `a topic has 1 to ${MAX_PARTITIONS} partitions`,
+    hint: 'write --partitions 4',
   })
 }
 
 /** Changes settings; partitions can only become more. */
 export function alterTopic(store: Store, transaction: Transaction, name: string, config: TopicConfig): void {
   const { config: old } = topicOf(store, name)
+  checkPartitions(config.partitions)
   if (config.partitions < old.partitions) {
     throw new BeckError('bad-option', {
       option: '--partitions',
@@ -162,12 +164,14 @@ function checkGiven(name: string, config: TopicConfig, given: Given): TopicConfi
   const differs = (option: string, what: string, now: unknown, hint: string): never => {
     throw new BeckError('bad-option', { option, problem: `the topic "${name}" has ${what} ${String(now)}`, hint })
   }
+  if (partitions !== undefined) checkPartitions(partitions)
   if (partitions !== undefined && partitions !== config.partitions) {
+    const fewer = partitions < config.partitions
     differs(
       '--partitions',
       'a number of partitions of',
       config.partitions,
-      `leave --partitions out, or change the topic: beck topic alter ${name} --partitions ${partitions}`,
+      `leave --partitions out${fewer ? ': they cannot become fewer' : `, or change the topic: beck topic alter ${name} --partitions ${partitions}`}`,
     )
   }
   if (key !== undefined && config.key !== undefined && key !== config.key) {

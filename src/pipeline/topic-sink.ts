@@ -39,6 +39,7 @@ export async function appendTo(args: Arguments): Promise<SinkStage> {
     throw new BeckError('bad-option', {
       option: '--partition',
       problem: `"${topic}" has ${config.partitions === 1 ? 'only partition 0' : `partitions 0 to ${config.partitions - 1}`}`,
+      hint: 'leave --partition out, or name one of those',
     })
   }
   const projection = new Projection()
@@ -183,6 +184,6 @@ function epochSink(
 function number(text: string | undefined, option: string): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
-  if (/^\d{1,6}$/.test(text)) return value
+  if (/^\d{1,15}$/.test(text)) return value
   throw new BeckError('bad-option', { option, problem: `"${text}" is not a number`, hint: `write ${option} 4` })
 }

@@ -13,10 +13,15 @@ import {
   withoutSink,
 } from '../../src/log/pipelines.ts'
 import { Store } from '../../src/log/store.ts'
+import { createTopic } from '../../src/log/topics.ts'
 import { removeSnapshots } from '../../src/pipeline/snapshot.ts'
 import { temporaryFolder } from '../shell.ts'
 
-const open = (): Store => Store.open(join(temporaryFolder(), 'store'), { create: true })
+function open(): Store {
+  const store = Store.open(join(temporaryFolder(), 'store'), { create: true })
+  store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
+  return store
+}
 
 function failure(run: () => unknown): BeckError {
   try {

@@ -7,6 +7,7 @@ import { BeckError } from '../../src/core/errors.ts'
 import { compactTopic } from '../../src/log/compaction.ts'
 import { decodeGaps, encodeGaps } from '../../src/log/gaps.ts'
 import { checkName, partitionName } from '../../src/log/layout.ts'
+import { GroupMember } from '../../src/log/groups.ts'
 import { linesOf, MergedReader } from '../../src/log/merge.ts'
 import { offsetAt, parsePosition } from '../../src/log/positions.ts'
 import { PartitionReader } from '../../src/log/reader.ts'
@@ -151,6 +152,7 @@ describe('offsets by time', () => {
 describe('retention', () => {
   const topic = (config: Partial<TopicConfig>, lengths: readonly number[]): Parameters<typeof retentionStarts>[1] => ({
     config: { partitions: 1, ...config },
+    made: 1,
     partitions: [
       {
         start: 0,
@@ -244,6 +246,58 @@ test('a deleted topic does not come back as files, even if the power is cut at o
   const env = disk.process()
   Store.open('/store', { env }).close()
   expect(env.list('/store/topics')).toEqual([])
+})
+
+describe('a topic that is deleted while it is read', () => {
+  const begin = (rollBytes?: number) => {
+    const disk = new Disk()
+    const open = (): Store =>
+      Store.open('/store', { env: disk.process(), create: true, ...(rollBytes && { rollBytes }) })
+    const store = open()
+    store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
+    append(store, [0, 0, 0], ['1', '2', '3'])
+    const reading = open()
+    const reader = new PartitionReader(reading, 't/0', 0, policy)
+    expect(reader.take(reader.peek(2)!)?.toString()).toBe('1\n2\n')
+    const replace = (): void => {
+      store.transact(true, (transaction) => deleteTopic(store, transaction, 't'))
+      store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
+      append(store, [0, 0, 0, 0, 0], ['6', '7', '8', '9', '10'])
+      append(store, [0], ['11'])
+    }
+    return { store, reading, reader, replace }
+  }
+
+  test.each([undefined, 1])('another one of its name is not read on in, the journal rolled or not', (rollBytes) => {
+    const { reading, reader, replace } = begin(rollBytes)
+    replace()
+    reading.refresh()
+    expect(() => reader.peek(99)).toThrow('the topic "t" was deleted while it was read')
+    reader.close()
+  })
+
+  test('is told, too, when there is none of its name', () => {
+    const { store, reading, reader } = begin()
+    store.transact(true, (transaction) => deleteTopic(store, transaction, 't'))
+    reading.refresh()
+    expect(() => reader.peek(99)).toThrow('the topic "t" was deleted while it was read')
+    reader.close()
+  })
+
+  test('no group gets an offset in another one of its name', () => {
+    const { store, reading, reader, replace } = begin()
+    const member = GroupMember.join(reading, 'g', { topics: ['t'] })
+    replace()
+    const commit = (): void => member.commit(new Map([['t/0', 2]]), () => reader.check())
+    expect(commit).toThrow('the topic "t" was deleted while it was read')
+    store.transact(true, (transaction) => deleteTopic(store, transaction, 't'))
+    store.transact(true, (transaction) => transaction.offsets('g', { 't/0': 2 }))
+    replaceBy(store)
+    expect(store.state.group('g').offsets.size).toBe(0)
+    reader.close()
+  })
+  const replaceBy = (store: Store): void =>
+    store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
 })
 
 describe('what is refused', () => {
