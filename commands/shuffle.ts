@@ -2,6 +2,7 @@ import { BeckError } from '../src/core/errors.ts'
 import { parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { drain } from '../src/sort/line-sorter.ts'
+import { isWide, SharedShuffler, type ShufflePlan, ShuffleSample } from '../src/sort/shared-shuffler.ts'
 import { Shuffler } from '../src/sort/shuffler.ts'
 import { parseSortKeys } from '../src/sort/sort-keys.ts'
 
@@ -52,6 +53,7 @@ export const shuffle: CommandSpec = {
     const folder = options['out'] as string | undefined
     const exec = options['exec'] as string | undefined
     const reads = projection.paths
+    const shuffling = { partitions, keyFields, sort }
     if (folder !== undefined || exec !== undefined) {
       return {
         role: 'partitions',
@@ -60,7 +62,7 @@ export const shuffle: CommandSpec = {
         folder,
         exec,
         open(context) {
-          const shuffler = new Shuffler({ partitions, keyFields, sort }, context)
+          const shuffler = new Shuffler(shuffling, context)
           return {
             processBatch: (batch) => shuffler.add(batch),
             onEnd: (write) => shuffler.drain(write),
@@ -72,8 +74,24 @@ export const shuffle: CommandSpec = {
       role: 'operator',
       reads,
       snapshots: 'appends',
+      sampled: {
+        suits: (bytes, { memoryBytes }) => isWide(bytes, memoryBytes),
+        open(context) {
+          const sample = new ShuffleSample(shuffling, context)
+          return {
+            processBatch: (batch) => sample.processBatch(batch),
+            end: (bytes) => sample.plan(bytes, context),
+          }
+        },
+        stage: (plan) => ({
+          role: 'operator',
+          reads,
+          parallel: 'merge',
+          open: (context) => new SharedShuffler({ ...shuffling, reads }, plan as ShufflePlan, context), // as `end` has given it
+        }),
+      },
       open(context) {
-        const shuffler = new Shuffler({ partitions, keyFields, sort }, context)
+        const shuffler = new Shuffler(shuffling, context)
         return {
           processBatch: (batch) => shuffler.add(batch),
           onEnd: (out) => drain(shuffler.sorted(), (lines) => out.emit(lines)),

@@ -203,7 +203,7 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
       return
     }
     for (let round = this.nextRound(); round; round = this.nextRound()) {
-      for (let task = 0; task < round.tasks; task++) this.endTask(task, out)
+      for (let task = 0; task < round.tasks; task++) this.endTask(task)?.(out)
     }
     this.#writeLines(table, this.#order(table), (lines) => out.emit(lines))
   }
@@ -246,8 +246,8 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
     if (!this.#table) throw new Error('no keys, nothing to share')
     this.#openRounds(this.#table).join(round)
   }
-  endTask(task: number, out: Collector): void {
-    this.#rounds!.task(task, out)
+  endTask(task: number): ((out: Collector) => void) | undefined {
+    return this.#rounds!.task(task)
   }
   leaveRound(): ReturnType<GroupRounds['leave']> {
     return this.#rounds!.leave()

@@ -53,7 +53,7 @@ export class GroupRounds {
     let first = 0
     while (first < PARTITIONS && !this.#runs) this.#putTogether(spilled, first++)
     const cuts = (this.#runs ??= this.#newRuns()).cuts
-    return this.#round(PARTITIONS - first, { kind: 'groups', first, partitions: spilled.handles, cuts })
+    return this.#round(PARTITIONS - first, false, { kind: 'groups', first, partitions: spilled.handles, cuts })
   }
 
   /** The one after; undefined: that was the last. */
@@ -65,12 +65,12 @@ export class GroupRounds {
     }
     const all = [...this.#others, ...runs.export()]
     for (const others of this.#others) runs.import(others)
-    return this.#round(runs.buckets, { kind: 'lines', runs: all, cuts: runs.cuts })
+    return this.#round(runs.buckets, true, { kind: 'lines', runs: all, cuts: runs.cuts })
   }
 
-  #round(tasks: number, plan: Plan): EndRound {
+  #round(tasks: number, writes: boolean, plan: Plan): EndRound {
     this.#plan = plan
-    return { tasks, plan }
+    return { tasks, writes, plan }
   }
 
   /** In another thread. */
@@ -84,10 +84,11 @@ export class GroupRounds {
     }
   }
 
-  task(task: number, out: Collector): void {
+  task(task: number): ((out: Collector) => void) | undefined {
     const plan = this.#plan!
-    if (plan.kind === 'groups') this.#putTogether(this.#spilled!, plan.first + task)
-    else this.#runs!.drainBucket(task, (lines) => out.emit(lines))
+    if (plan.kind === 'groups') return void this.#putTogether(this.#spilled!, plan.first + task)
+    const drain = this.#runs!.readBucket(task)
+    return (out) => drain((lines) => out.emit(lines))
   }
 
   /** What this thread's tasks have come to; and those of another one. */

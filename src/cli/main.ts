@@ -86,13 +86,20 @@ async function runCommand(
   const progress = terminal.progress(args.files)
   switch (stage.role) {
     case 'operator': {
-      const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
-      const inputs = stage.parallel && settings.workers > 1 ? planInputs(args.files) : undefined
-      if (inputs && stage.parallel === 'ordered') {
+      const { bytesOf, planInputs, runParallel } = await import('../pipeline/parallel.ts')
+      const { parallel, sampled } = stage
+      const inputs = (parallel || sampled) && settings.workers > 1 ? planInputs(args.files) : undefined
+      if (inputs && parallel === 'ordered') {
         const { runOrdered } = await import('../pipeline/ordered.ts')
         const work = { command: spec.name, args, settings, inputs }
         const outcome = settings.deadLetter === undefined && (await runOrdered(stage, work, host.spawn, progress))
         if (outcome) return outcome
+      } else if (inputs && sampled) {
+        if (sampled.suits(bytesOf(inputs), settings)) {
+          const sample = await (await import('../pipeline/sample.ts')).takeSample(stage, sampled, inputs, settings)
+          const work = { command: spec.name, args, settings, inputs, sample }
+          return runParallel(sampled.stage(sample), work, host.spawn, progress)
+        }
       } else if (inputs) {
         return runParallel(stage, { command: spec.name, args, settings, inputs }, host.spawn, progress)
       }

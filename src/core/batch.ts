@@ -88,6 +88,8 @@ export interface RecordBatch {
    * or an integer: then src/log/key-hash.ts tells. The bytes are views.
    */
   scatter?(field: number, partitions: number): Scattered | undefined
+  /** All lines, each ended by "\n", by a partition for each row, which keep their order. Views. */
+  partition(targets: Uint16Array, partitions: number): PartedLines
   /** One line a row by `template` for rows `from`..`to`. A view: write it at once. */
   render(template: ObjectTemplate, from: number, to: number): Uint8Array
 
@@ -95,6 +97,13 @@ export interface RecordBatch {
   position(row: number): number
   /** Where a record stands, for messages. May cost a pass over the file: only for errors. */
   locate(row: number): Location
+}
+
+/** Where the lines of each partition stand in `bytes`, with whatever between them. */
+export interface PartedLines {
+  readonly bytes: Uint8Array
+  readonly starts: Uint32Array
+  readonly ends: Uint32Array
 }
 
 /** The lines of a batch, each ended by "\n", by partition. */

@@ -1,4 +1,5 @@
 import type { KeyTable, RecordBatch } from './batch.ts'
+import type { FieldPath } from './field-path.ts'
 
 /** Milliseconds since the Unix epoch, by the clock of the events. */
 export type EventTime = number & { readonly brand?: 'event time' }
@@ -58,7 +59,8 @@ export interface SharedEndOperator<State = unknown> extends MergeableOperator<St
   nextRound(): EndRound | undefined
   /** In another thread, instead of any record: takes part in a round. */
   joinRound(round: EndRound): void
-  endTask(task: number, out: Collector): void
+  /** Does a task but for its output, which the result writes when it is the task's turn. */
+  endTask(task: number): ((out: Collector) => void) | undefined
   /** What this thread's tasks have come to. */
   leaveRound(): unknown
   mergeRound(state: unknown): void
@@ -66,6 +68,8 @@ export interface SharedEndOperator<State = unknown> extends MergeableOperator<St
 /** Plain data, as `structuredClone` takes it. */
 export interface EndRound {
   readonly tasks: number
+  /** Tasks have output: they take turns. */
+  readonly writes: boolean
   readonly plan: unknown
 }
 
@@ -116,8 +120,17 @@ export interface StageContext {
   /** Bytes that all workers of this stage may hold before they spill. */
   readonly memoryBytes: number
   readonly workers: number
+  /** Reads records again that were kept as lines: these fields of them. For operators that share their end. */
+  lineReader?(reads: readonly FieldPath[]): LineReader
   /** New scratch space on disk, under `--tmp`; or that of another thread of this process, which must not use it any more. */
   spill(handle?: SpillHandle): SpillFile
+}
+
+/** Makes batches of lines that were good before. */
+export interface LineReader {
+  keyTable(fields: readonly number[]): KeyTable
+  /** @param fill fills some of `into` and says how much; 0 is the end */
+  read(fill: (into: Uint8Array) => number, take: (batch: RecordBatch) => void): void
 }
 
 /** Scratch space on disk, for what does not fit `memoryBytes`. It is gone when the process is, however that ends. */

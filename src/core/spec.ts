@@ -125,6 +125,8 @@ export interface OperatorStage {
   /** With 'merge': it gives out records also before its end. */
   readonly streams?: boolean
   openPart?(context: StageContext): PartOperator
+  /** What several threads run in its place, where all inputs are files; it is made of what some of the records told. */
+  readonly sampled?: SampledStage
   /**
    * `snapshot` and `restore` of the operator hold all that it knows. Without it, and unless 'stateless', exactly-once pipes are refused.
    * true: a snapshot holds everything, each time. 'changes': only when asked for the whole, else what changed. 'appends': always just what
@@ -151,6 +153,20 @@ export interface OperatorStage {
   readonly renames?: ReadonlyMap<string, FieldPath>
 }
 
+/** @see OperatorStage.sampled */
+export interface SampledStage<Sample = unknown> {
+  /** Whether several threads are of use for so many bytes. */
+  suits(bytes: number, context: Pick<StageContext, 'memoryBytes'>): boolean
+  /** Sees some records from all over the input, of the fields that the stage reads. */
+  open(context: Pick<StageContext, 'keyTable' | 'memoryBytes' | 'workers'>): {
+    processBatch(batch: RecordBatch): void
+    /** What was learnt, for an input of so many bytes: plain data. */
+    end(bytes: number): Sample
+  }
+  /** Called once per worker. */
+  stage(sample: Sample): OperatorStage
+}
+
 /** A stage that reads a table whole before its input: what is in the table decides what the input is read for. */
 export interface TableStage<Table = unknown> {
   readonly role: 'table'
@@ -169,7 +185,7 @@ export interface TableStage<Table = unknown> {
   stage(table: Table): OperatorStage
 }
 export interface TableReader<Table> {
-  processBatch(batch: import('./batch.ts').RecordBatch): void
+  processBatch(batch: RecordBatch): void
   /** What was read, as `structuredClone` takes it. Large arrays stand on a SharedArrayBuffer, so that workers share them. */
   end(): Table
 }

@@ -4,6 +4,7 @@ import {
   type Location,
   type NumberColumn,
   type ObjectTemplate,
+  type PartedLines,
   type RecordBatch,
   type TemplateValue,
   type TimeColumn,
@@ -46,6 +47,16 @@ export class ReferenceBatch implements RecordBatch {
     this.spans = block.spans
     this.stride = block.stride
     this.count = count
+  }
+
+  partition(targets: Uint16Array, partitions: number): PartedLines {
+    const lines = Array.from({ length: partitions }, (_, partition) => {
+      const mask = Uint8Array.from(targets.subarray(0, this.count), (target) => Number(target === partition))
+      return this.lines(mask, 0, this.count)
+    })
+    let end = 0
+    const ends = Uint32Array.from(lines, ({ length }) => (end += length))
+    return { bytes: Buffer.concat(lines), starts: ends.map((end, index) => end - lines[index]!.length), ends }
   }
 
   head(rows: number): RecordBatch {

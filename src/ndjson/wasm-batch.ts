@@ -3,6 +3,7 @@ import type {
   Location,
   NumberColumn,
   ObjectTemplate,
+  PartedLines,
   RecordBatch,
   Scattered,
   TemplateValue,
@@ -218,15 +219,12 @@ export class WasmBatch implements RecordBatch {
 
   scatter(field: number, partitions: number): Scattered | undefined {
     const { count, stride } = this
-    const { heap, frame, address, spans } = this.block
+    const { heap, frame, address } = this.block
     const { kernel } = heap
     const targets = frame.take(2 * count)
     const done = kernel.partitionRows(address, this.span(field), stride * 4, count, partitions, targets)
     if (done < count) return undefined
-    const table = frame.take(SCATTER_BYTES * partitions)
-    const out = frame.output(this.bytes.length + count + 16 * partitions)
-    const ranks = frame.take(count + partitions * 5 * (1 + Math.ceil(count / 255)))
-    kernel.scatter(address, spans, stride * 4, count, targets, partitions, table, out, ranks)
+    const table = this.scatterRows(targets, partitions)
     const word = (partition: number, i: number): number =>
       heap.u32[((table + SCATTER_BYTES * partition) >>> 2) + i] as number
     return {
@@ -237,6 +235,33 @@ export class WasmBatch implements RecordBatch {
         ranks: heap.bytes.subarray(word(p, 2), word(p, 3)),
       })),
     }
+  }
+
+  /** Copies the lines to their partitions, which are u16 at `targets`. Returns where kernel/scatter.ts says how they stand. */
+  private scatterRows(targets: number, partitions: number): number {
+    const { count, stride } = this
+    const { heap, frame, address, spans } = this.block
+    const table = frame.take(SCATTER_BYTES * partitions)
+    const out = frame.output(this.bytes.length + count + 16 * partitions)
+    const ranks = frame.take(count + partitions * 5 * (1 + Math.ceil(count / 255)))
+    heap.kernel.scatter(address, spans, stride * 4, count, targets, partitions, table, out, ranks)
+    return table
+  }
+
+  partition(targets: Uint16Array, partitions: number): PartedLines {
+    const { heap, frame, findSpans } = this.block
+    if (findSpans) void this.spans
+    const at = frame.take(2 * this.count)
+    new Uint16Array(heap.bytes.buffer, at, this.count).set(targets.subarray(0, this.count))
+    const table = this.scatterRows(at, partitions) >>> 2
+    const starts = new Uint32Array(partitions)
+    const ends = new Uint32Array(partitions)
+    const { u32, bytes } = heap
+    for (let partition = 0, word = table; partition < partitions; partition++, word += SCATTER_BYTES / 4) {
+      starts[partition] = u32[word] as number
+      ends[partition] = u32[word + 1] as number
+    }
+    return { bytes, starts, ends }
   }
 
   render(template: ObjectTemplate, from: number, to: number): Uint8Array {

@@ -1,5 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
-import type { Collector, StageContext } from '../core/operator.ts'
+import type { Collector, LineReader, StageContext } from '../core/operator.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { Scanner, ScannerOptions } from '../ndjson/scanner.ts'
@@ -19,9 +19,10 @@ export function stageContext(
   scanner: Pick<Scanner, 'keyTable'>,
   bad: BadRecords,
   counts: Map<string, number>,
-  { memoryBytes, workers, tmp, inputs }: RunSettings,
+  settings: RunSettings,
   trimmed = false,
 ): StageContext {
+  const { memoryBytes, workers, tmp, inputs } = settings
   let folder: SpillFolder | undefined
   return {
     reject: (batch, row, problem) => bad.reject(() => batch.locate(row), wholeLine(batch, row, trimmed), problem),
@@ -31,9 +32,23 @@ export function stageContext(
     count: (what, records) => counts.set(what, (counts.get(what) ?? 0) + records),
     memoryBytes,
     workers,
+    lineReader: (reads) => readerOf(openScanner(reads, settings)),
     spill: (handle) => (folder ??= new SpillFolder(tmp)).create(handle),
   }
 }
+
+const readerOf = (scanner: Scanner): LineReader => ({
+  keyTable: (fields) => scanner.keyTable(fields),
+  read(fill, take) {
+    scanner.begin({ file: '', base: 0, lineAt: () => 1 })
+    for (let filled = -1; filled !== 0;) {
+      filled = fill(scanner.room())
+      const { batch, bad } = scanner.scan(filled, filled === 0)
+      if (bad.length > 0) throw new Error('a line that was good is bad')
+      if (batch.count > 0) take(batch)
+    }
+  },
+})
 
 /** The line of a row with the white space around the record, which its span leaves out. `trimmed`: without. */
 function wholeLine({ bytes, spans, stride }: RecordBatch, row: number, trimmed: boolean): Uint8Array {

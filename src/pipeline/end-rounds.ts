@@ -2,9 +2,9 @@ import type { EndRound, SharedEndOperator } from '../core/operator.ts'
 import type { OperatorStage } from '../core/spec.ts'
 import { stopAtBadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
-import { ReaderGone } from './descriptor.ts'
+import { Output } from './descriptor.ts'
 import { type Failure, listen, packed, revive, type Spawn, type WorkerResult, type WorkerTask } from './parallel.ts'
-import { TurnOutput, Turns } from './turns.ts'
+import { Turns } from './turns.ts'
 
 /** What all threads know is merged in `operator`: the rounds that are left to do (see SharedEndOperator). @throws BeckError, ReaderGone */
 export async function runRounds(operator: SharedEndOperator, work: WorkerTask, spawn: Spawn): Promise<void> {
@@ -17,7 +17,7 @@ export async function runRounds(operator: SharedEndOperator, work: WorkerTask, s
     const results = await Promise.all(others)
     const failed = failure ?? results.find((result) => result.failure)?.failure
     if (failed) throw revive(failed)
-    if (!turns.isAt(round.tasks)) throw new Error('threads were stopped before all was put together')
+    if (round.writes && !turns.isAt(round.tasks)) throw new Error('threads were stopped before all was put together')
     for (const { state } of results) operator.mergeRound(state)
   }
 }
@@ -35,19 +35,28 @@ export async function joinRound(
   return { counts: [], deadLetters: 0, ...(failure ? { failure } : { state: operator.leaveRound() }) }
 }
 
-async function workAt(operator: SharedEndOperator, round: EndRound, turns: Turns): Promise<Failure | undefined> {
-  const output = new TurnOutput(turns, undefined)
+async function workAt(
+  operator: SharedEndOperator,
+  { tasks, writes }: EndRound,
+  turns: Turns,
+): Promise<Failure | undefined> {
+  const output = new Output()
   const out = collectInto(output)
+  let task = turns.take()
   try {
-    for (let task = turns.take(); task < round.tasks && !turns.stopped; task = turns.take()) {
-      output.begin(task)
-      operator.endTask(task, out)
-      await output.finish()
+    for (; task < tasks && !turns.stopped; task = turns.take()) {
+      const write = operator.endTask(task)
+      if (!writes) continue
+      if (!(await turns.reach(task))) return undefined
+      write?.(out)
+      output.flush()
+      turns.pass(task)
     }
-    await output.drain()
   } catch (error) {
-    if (error instanceof ReaderGone) turns.stop()
-    if (error instanceof ReaderGone || (await output.fail())) return packed(error)
+    // What comes before it in the output is written first.
+    if (writes && !(await turns.reach(task))) return undefined
+    turns.stop()
+    return packed(error)
   }
   return undefined
 }

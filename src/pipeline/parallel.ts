@@ -35,6 +35,8 @@ export interface WorkerTask {
   readonly turns: SharedArrayBuffer
   /** What the table of a `TableStage` came to. */
   readonly table?: unknown
+  /** What a sample of the inputs told: see OperatorStage.sampled. */
+  readonly sample?: unknown
   /** Takes part in this instead of reading. */
   readonly round?: EndRound
   /** Several stages as one: what `composeWork` of src/run takes. */
@@ -122,7 +124,9 @@ export async function runParallel(
 /** A worker thread's whole life: its share of the tasks, and what it found. */
 export async function runWorker(command: Stage, task: WorkerTask): Promise<WorkerResult> {
   if (command.role === 'pair') return (await import('./pair-parallel.ts')).workOnLeft(command, task)
-  const stage = command.role === 'table' ? command.stage(task.table) : command
+  const whole = command.role === 'table' ? command.stage(task.table) : command
+  const sampled = whole.role === 'operator' && 'sample' in task ? whole.sampled?.stage(task.sample) : undefined
+  const stage = sampled ?? whole
   if (stage.role !== 'operator') throw new Error(`a worker cannot run ${task.command}`)
   if (task.round) return (await import('./end-rounds.ts')).joinRound(stage, task, task.round)
   if (stage.parallel === 'ordered') {
@@ -189,6 +193,9 @@ async function workThrough(
 }
 
 const sharesEnd = (operator: MergeableOperator): operator is SharedEndOperator => 'nextRound' in operator
+
+/** Of all inputs. */
+export const bytesOf = (inputs: readonly InputFile[]): number => inputs.reduce((sum, { size }) => sum + size, 0)
 
 /** How many tasks the inputs make. */
 export function taskCount(inputs: readonly InputFile[]): number {

@@ -122,6 +122,13 @@ export class ExternalSorter {
     return this.#cursor(runs)
   }
 
+  /** Begins anew, with all of its memory: after everything has been read. */
+  clear(): void {
+    this.#entries.clear()
+    this.#levels.length = 0
+    this.generation++
+  }
+
   #mostRuns(): number {
     return Math.max(2, Math.min(MOST_RUNS, Math.floor(this.#options.memoryBytes / 2 / LEAST_BUFFER_BYTES)))
   }

@@ -141,7 +141,7 @@ export class PositionRuns {
       for (const { positions: extent } of extents) {
         extent.file.read(bytesOf(positions.subarray(at, (at += sizeOf(extent) / 8))), extent.start)
       }
-      this.#drain(runs, bucket, write)
+      this.#read(runs, bucket)(write)
       return positions.sort()
     })
     for (const file of files) file?.close()
@@ -161,12 +161,12 @@ export class PositionRuns {
 
   /** All lines in order, in pieces that are valid until `emit` returns. Call it once. */
   drain(emit: (lines: Uint8Array) => void): void {
-    for (let bucket = 0; bucket < this.buckets; bucket++) this.drainBucket(bucket, emit)
+    for (let bucket = 0; bucket < this.buckets; bucket++) this.readBucket(bucket)(emit)
     this.close()
   }
-  /** Those of a bucket. */
-  drainBucket(bucket: number, emit: (lines: Uint8Array) => void): void {
-    this.#drain(this.#runs, bucket, emit)
+  /** Those of a bucket; what the result hands on is in memory already, if it is not too much. Call that once, before the next bucket. */
+  readBucket(bucket: number): (emit: (lines: Uint8Array) => void) => void {
+    return this.#read(this.#runs, bucket)
   }
   /** Gives the space of all files back, also of imported ones: one thread does that. */
   close(): void {
@@ -176,12 +176,12 @@ export class PositionRuns {
     this.#positions = this.#lines = undefined
   }
 
-  #drain(runs: readonly Run[], bucket: number, emit: (lines: Uint8Array) => void): void {
+  #read(runs: readonly Run[], bucket: number): (emit: (lines: Uint8Array) => void) => void {
     const extents = runs.map((run) => extentsOf(run, bucket)).filter(({ lines }) => sizeOf(lines) > 0)
     const bytes = extents.reduce((sum, { lines }) => sum + sizeOf(lines), 0)
-    if (bytes > MOST_BUCKETS_BYTES * bucketBytes(this.#memoryBytes))
-      new RunsMerge(extents, this.#memoryBytes).drain(emit)
-    else if (bytes > 0) drainSorted(extents, bytes, emit)
+    if (bytes === 0) return () => {}
+    if (bytes <= MOST_BUCKETS_BYTES * bucketBytes(this.#memoryBytes)) return readSorted(extents, bytes)
+    return (emit) => new RunsMerge(extents, this.#memoryBytes).drain(emit)
   }
 }
 
@@ -196,17 +196,22 @@ const sizeOf = ({ start, end }: Extent): number => end - start
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)
 
-/** Reads all of the lines, sorts them by their positions, and hands them on. */
-function drainSorted(extents: readonly RunExtents[], bytes: number, emit: (lines: Uint8Array) => void): void {
+/** Reads all of the lines and sorts them by their positions; the result hands them on. */
+function readSorted(extents: readonly RunExtents[], bytes: number): (emit: (lines: Uint8Array) => void) => void {
   const heap = storeHeap()
   const count = extents.reduce((sum, { positions }) => sum + sizeOf(positions), 0) / 8
-  const [positionsSize, idsSize, linesSize] = [8 * count, 4 * count + ORDER_BYTES, bytes + SLACK]
-  const positions = heap.allocate(positionsSize)
-  const lines = heap.allocate(linesSize)
-  const list = heap.allocate(positionsSize)
-  const ids = heap.allocate(idsSize)
-  const scratch = heap.allocate(idsSize)
-  const out = heap.allocate(PIECE_BYTES + SLACK)
+  const pieces: [address: number, size: number][] = []
+  const allocate = (size: number): number => {
+    const address = heap.allocate(size)
+    pieces.push([address, size])
+    return address
+  }
+  const positions = allocate(8 * count)
+  const lines = allocate(bytes + SLACK)
+  const list = allocate(8 * count)
+  const ids = allocate(4 * count)
+  const scratch = allocate(4 * count + ORDER_BYTES)
+  const out = allocate(PIECE_BYTES + SLACK)
   let [positionsAt, linesAt] = [positions, lines]
   for (const extent of extents) {
     positionsAt += readInto(heap, positionsAt, extent.positions)
@@ -214,25 +219,18 @@ function drainSorted(extents: readonly RunExtents[], bytes: number, emit: (lines
   }
   heap.kernel.listLines(lines, lines + bytes, list)
   heap.kernel.orderOf(positions, count, ids, scratch + ORDER_BYTES, scratch)
-  for (let from = 0; from < count;) {
-    from = heap.kernel.gatherOrdered(list, ids, from, count, out, out + PIECE_BYTES)
-    const length = heap.kernel.copiedBytes()
-    if (length > 0) emit(heap.bytes.subarray(out, out + length))
-    else {
-      // Longer than a piece: as it stands.
-      const at = (list >>> 2) + 2 * heap.u32[(ids >>> 2) + from++]!
-      emit(heap.bytes.subarray(heap.u32[at]!, heap.u32[at]! + heap.u32[at + 1]!))
+  return (emit) => {
+    for (let from = 0; from < count;) {
+      from = heap.kernel.gatherOrdered(list, ids, from, count, out, out + PIECE_BYTES)
+      const length = heap.kernel.copiedBytes()
+      if (length > 0) emit(heap.bytes.subarray(out, out + length))
+      else {
+        // Longer than a piece: as it stands.
+        const at = (list >>> 2) + 2 * heap.u32[(ids >>> 2) + from++]!
+        emit(heap.bytes.subarray(heap.u32[at]!, heap.u32[at]! + heap.u32[at + 1]!))
+      }
     }
-  }
-  for (const [address, size] of [
-    [positions, positionsSize],
-    [lines, linesSize],
-    [list, positionsSize],
-    [ids, idsSize],
-    [scratch, idsSize],
-    [out, PIECE_BYTES + SLACK],
-  ] as const) {
-    heap.release(address, size)
+    for (const [address, size] of pieces) heap.release(address, size)
   }
 }
 

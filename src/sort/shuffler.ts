@@ -1,12 +1,9 @@
-import type { KeyTable, RecordBatch } from '../core/batch.ts'
+import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import { canonicalKey } from '../core/key.ts'
-import { fromLatin1 } from '../core/latin1.ts'
-import { partitionOf } from '../core/murmur2.ts'
 import type { StageContext } from '../core/operator.ts'
 import { appendRowKey, type LineKey, PIECE } from './line-sorter.ts'
 import type { Cursor } from './runs.ts'
-import { appendSortKey } from './sort-key.ts'
+import { ShuffleKeys } from './shuffle-keys.ts'
 import type { EntriesState } from './entries.ts'
 import { ExternalSorter } from './external.ts'
 
@@ -19,8 +16,6 @@ export interface ShuffleOptions {
 }
 
 const NONE = 0xffffffff
-/** Keys are forgotten when there are so many of them. */
-const MOST_KEYS = 1 << 17
 
 /**
  * Brings records into the order of partition, key, secondary keys, arrival. A partition's number comes from the key's bytes as Kafka
@@ -28,11 +23,8 @@ const MOST_KEYS = 1 << 17
  */
 export class Shuffler {
   readonly #options: ShuffleOptions
-  readonly #keys: KeyTable
+  readonly #keys: ShuffleKeys
   readonly #sorter: ExternalSorter
-  /** Per key its partition and its value, as sort keys: `#prefixes[ends[id - 1]..ends[id]]`. */
-  readonly #prefixes = new ByteBuffer(1 << 12)
-  readonly #prefixEnds: number[] = []
   readonly #key = new ByteBuffer(256)
   /** Per key its number in the sorter, where it has one. */
   #sorterKeys = new Uint32Array(1 << 10).fill(NONE)
@@ -41,24 +33,21 @@ export class Shuffler {
   #sameNumbers = true
   #rowKeys = new Uint32Array(0)
 
-  constructor(options: ShuffleOptions, context: StageContext) {
+  constructor(options: ShuffleOptions, context: Pick<StageContext, 'keyTable' | 'memoryBytes' | 'spill'>) {
     this.#options = options
-    this.#keys = context.keyTable(options.keyFields)
+    this.#keys = new ShuffleKeys(options, context)
     this.#sorter = new ExternalSorter({ memoryBytes: context.memoryBytes, spill: () => context.spill(), grouped: true })
   }
 
   add(batch: RecordBatch): void {
     const { count, spans, stride } = batch
     if (count === 0) return
-    if (this.#keys.size > MOST_KEYS) {
-      this.#keys.clear()
-      this.#prefixes.length = this.#prefixEnds.length = 0
+    if (this.#keys.forgetMany()) {
       this.#sorterKeys.fill(NONE)
       this.#sameNumbers = false
     }
     const known = this.#keys.size
     const ids = this.#keys.intern(batch)
-    for (let id = this.#prefixEnds.length; id < this.#keys.size; id++) this.#describe(id)
     if (this.#sorterKeys.length < this.#keys.size) {
       const known = this.#sorterKeys
       this.#sorterKeys = new Uint32Array(2 * this.#keys.size).fill(NONE)
@@ -83,15 +72,11 @@ export class Shuffler {
       const id = ids[row]!
       const length = spans[row * stride + 1]! - spans[row * stride]! + 1
       key.length = 0
-      key.copy(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
+      key.copy(this.#keys.bytes, this.#keys.start(id), this.#keys.end(id))
       appendRowKey(key, batch, row, sort)
       sorter.add(sorter.key(key.bytes, 0, key.length), place, length)
       place += length
     }
-  }
-
-  #prefixStart(id: number): number {
-    return id > 0 ? this.#prefixEnds[id - 1]! : 0
   }
 
   /** The numbers that the keys of rows have in the sorter. */
@@ -110,20 +95,17 @@ export class Shuffler {
 
   /** Gives a key its number in the sorter. */
   #give(id: number): number {
-    const number = this.#sorter.key(this.#prefixes.bytes, this.#prefixStart(id), this.#prefixEnds[id]!)
+    const number = this.#sorter.key(this.#keys.bytes, this.#keys.start(id), this.#keys.end(id))
     return (this.#sorterKeys[id] = number)
   }
 
-  #describe(id: number): void {
-    const { keyFields, partitions } = this.#options
-    const parts = keyFields.map((_, part) => this.#keys.text(id, part))
-    const partition = partitions === 1 ? 0 : partitionOfKey(parts.map(fromLatin1), partitions)
-    for (let shift = 24; shift >= 0; shift -= 8) this.#prefixes.byte(partition >>> shift)
-    for (const part of parts) {
-      const text = Buffer.from(part, 'latin1')
-      appendSortKey(this.#prefixes, text, 0, text.length)
-    }
-    this.#prefixEnds.push(this.#prefixes.length)
+  /** Begins anew, with all of its memory: after everything has been handed out. */
+  clear(): void {
+    this.#keys.clear()
+    this.#sorter.clear()
+    this.#generation = this.#sorter.generation
+    this.#sorterKeys.fill(NONE)
+    this.#sameNumbers = true
   }
 
   /** What has come since the last call, to be put back by `restore`, which comes before the first line. */
@@ -161,16 +143,4 @@ export class Shuffler {
     }
     flush()
   }
-}
-
-/**
- * The partition of a key: of a string its bytes are hashed, of everything else its canonical JSON text, of several values together that of
- * their array. Null is in partition 0.
- */
-export function partitionOfKey(parts: readonly string[], partitions: number): number {
-  if (parts.every((part) => part === 'null')) return 0
-  const canonical = parts.map(canonicalKey)
-  const [only] = canonical
-  if (canonical.length > 1) return partitionOf(Buffer.from(`[${canonical.join(',')}]`), partitions)
-  return partitionOf(Buffer.from(only!.startsWith('"') ? (JSON.parse(only!) as string) : only!), partitions)
 }

@@ -124,7 +124,7 @@ export async function run(
     for (let round = operator.nextRound(); round; round = operator.nextRound()) {
       const other = (await start()).operator as SharedEndOperator
       other.joinRound(structuredClone(round))
-      for (let task = 0; task < round.tasks; task++) (task % 2 ? other : operator).endTask(task, out)
+      for (let task = 0; task < round.tasks; task++) (task % 2 ? other : operator).endTask(task)?.(out)
       operator.mergeRound(structuredClone(other.leaveRound()))
     }
   }

@@ -136,11 +136,11 @@ describe('the same whatever the memory, the threads and the way in', () => {
   // What spills on one thread is also in test/pipeline/spill.test.ts.
   const threaded = [
     'join table --on k --type left',
+    'shuffle --by k --partitions 3 --sort -n',
     "reduce 'count, sum(n), avg(n), p50(n), last(t)' --by k",
     "window 'count, sum(n), p50(n)' --time t --time-unit ms --tumbling 5m --delay 2s --by k",
   ]
   const others = [
-    'shuffle --by k --partitions 3',
     'sort --by n,-k',
     'join table --on k --merge --type full',
     'dedupe --by k',
