@@ -17,6 +17,8 @@ export interface ChainStage {
   readonly settings: RunSettings
   /** Its records are those before the map of this number, which is left out: they are trimmed, as the map would have made them. */
   readonly through?: number
+  /** The planner has put it before this stage: lines that are bad for that one are refused in its name. */
+  readonly aheadOf?: Pick<ChainStage, 'index' | 'settings'> & { readonly reads: readonly FieldPath[] }
   /** Where its records come from, as messages name it, if they are not those of the stage before. */
   readonly from?: string
 }
@@ -144,23 +146,17 @@ class Node {
 
   /** A line of which the group's scanner says that it is bad: it may be so for a later stage only, which it may never reach. */
   decide(line: Uint8Array, origin: Origin): void {
-    const { reads } = this.stage.stage
-    const { strict, maxLineBytes, scanner: which } = this.stage.settings
-    const scanner = (this.#scanner ??= createScanner({ reads, strict, maxLineBytes, apart: true }, which))
-    scanner.begin(origin)
-    let at = 0
-    for (let room = scanner.room(); line.length - at > room.length; room = scanner.room()) {
-      room.set(line.subarray(at, at + room.length))
-      at += room.length
-      scanner.scan(room.length, false)
-    }
-    scanner.room().set(line.subarray(at))
-    const { batch, bad } = scanner.scan(line.length - at, true)
+    const { stage, settings, aheadOf } = this.stage
+    this.#scanner ??= aloneScanner(stage.reads, settings)
+    const { batch, bad } = scanAlone(this.#scanner, line, origin)
     this.#line = origin
     try {
       const [problem] = bad
-      if (problem && !this.stage.stage.passesBad) this.#reject(line, origin, problem, this.stage.through ?? this.index)
-      else if (problem) this.#hand(line, origin, problem)
+      if (problem && !stage.passesBad) {
+        const [first] = aheadOf ? scanAlone(aloneScanner(aheadOf.reads, aheadOf.settings), line, origin).bad : []
+        if (aheadOf && first) this.#reject(line, origin, first, aheadOf.index)
+        else this.#reject(line, origin, problem, this.stage.through ?? this.index)
+      } else if (problem) this.#hand(line, origin, problem)
       else if (batch.count > 0) this.process(batch)
     } finally {
       this.#line = undefined
@@ -203,6 +199,23 @@ class Node {
       emitText: notHere,
     }
   }
+}
+
+/** A scanner for single lines. */
+const aloneScanner = (reads: readonly FieldPath[], { strict, maxLineBytes, scanner }: RunSettings): Scanner =>
+  createScanner({ reads, strict, maxLineBytes, apart: true }, scanner)
+
+/** A line as an input of its own. */
+function scanAlone(scanner: Scanner, line: Uint8Array, origin: Origin): Scanned {
+  scanner.begin(origin)
+  let at = 0
+  for (let room = scanner.room(); line.length - at > room.length; room = scanner.room()) {
+    room.set(line.subarray(at, at + room.length))
+    at += room.length
+    scanner.scan(room.length, false)
+  }
+  scanner.room().set(line.subarray(at))
+  return scanner.scan(line.length - at, true)
 }
 
 /** Marks an error with the stage that it came from: the innermost says it first. */

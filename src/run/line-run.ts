@@ -116,6 +116,12 @@ export class LineRun {
         broken = true
       }
     }
+    for (const [at, { stage }] of line.stages.entries()) {
+      const [own, behind] = [made[at], made[at + 1]]
+      if (!stage.ahead || broken || !own || !behind) continue
+      const { index, settings } = behind
+      made[at] = { ...own, aheadOf: { index, settings, reads: behind.stage.reads } }
+    }
     const opened = withSiftedFields(made)
     for (const [at, task] of known.entries()) {
       const reads = opened[at]?.stage.passesBad ? opened[at].stage.reads : undefined

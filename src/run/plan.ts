@@ -32,6 +32,8 @@ export interface CommandStage {
   readonly role: Stage['role']
   /** Made to see what it reads. Undefined where making it opens something: sources and sinks are made when they run. */
   readonly stage: Stage | undefined
+  /** The planner has put it before the next stage, which would have refused bad lines first. */
+  readonly ahead?: true
   /** Pipelines in brackets, and the word of `words` that stands for each (`PIPELINE_WORD` and its number). */
   readonly tables: readonly LogicalPlan[]
   /** The fields that its scanner extracts; undefined where that is known only when it runs. */

@@ -170,7 +170,7 @@ async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]
     const middle = await remake(before, { ...before.args.options, by }, before.words)
     const last = await remake(stage, { ...options, merge: true }, [...stage.words, '--merge'])
     out.pop()
-    out.push(withFiles(first, before.args.files), withFiles(middle, []), last)
+    out.push({ ...withFiles(first, before.args.files), ahead: true }, withFiles(middle, []), last)
     const says = `reduce ${stage.args.program[0] ?? ''} makes its groups before shuffle, and puts them together after it`
     made.push({ name: 'partial', says })
   }
