@@ -3,7 +3,8 @@ import { writeSync } from 'node:fs'
 /** What people are shown of a stage, or of a phase of a job. Plain data: processes send it to each other. */
 export interface Reading {
   readonly name: string
-  readonly records: number
+  /** Undefined where nobody counts: a program behind `via`. */
+  readonly records?: number
   /** Of event time, in ms. */
   readonly watermark?: number
   /** Records of a topic that are not read yet. */
@@ -63,11 +64,13 @@ export function linesOf(): (readings: readonly Reading[]) => string[] {
   return (readings) =>
     readings.map((reading, index) => {
       const { name, records, watermark, behind, input, tasks } = reading
-      const rate = rateOf(`${index} ${name}`, records)
+      const rate = records === undefined ? undefined : rateOf(`${index} ${name}`, records)
       const number = `${index + 1}`.padStart(`${readings.length}`.length)
       const parts = [
-        `${number} ${name.padEnd(8)} ${records.toLocaleString('en').padStart(13)} records`,
-        `${short(rate)}/s`.padStart(7),
+        `${number} ${name.padEnd(8)}`,
+        ...(records === undefined || rate === undefined
+          ? []
+          : [`${records.toLocaleString('en').padStart(12)} records`, `${short(rate)}/s`.padStart(7)]),
         ...(tasks
           ? [
               `${tasks.done} of ${tasks.all} tasks done, ${tasks.running} running${tasks.retried > 0 ? `, ${tasks.retried} again` : ''}`,
@@ -79,7 +82,7 @@ export function linesOf(): (readings: readonly Reading[]) => string[] {
           ? []
           : [`watermark ${new Date(watermark).toISOString().replace('.000Z', 'Z')}`]),
       ]
-      return parts.join('  ')
+      return parts.join('  ').trimEnd()
     })
 }
 
@@ -121,8 +124,12 @@ export function receive(onReadings: (id: number, readings: readonly Reading[]) =
     const lines = (rest + Buffer.from(bytes).toString()).split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
-      const [id, readings] = JSON.parse(line) as [number, Reading[]]
-      onReadings(id, readings)
+      try {
+        const [id, readings] = JSON.parse(line) as [number, Reading[]]
+        onReadings(id, readings)
+      } catch {
+        // Some other program has the descriptor, too, and has written to it.
+      }
     }
   }
 }

@@ -103,12 +103,13 @@ export class Terminal {
 
   /** Sends up what this process, which is one stage of a run, has done. The run knows its name. */
   #adding(): Adding {
-    const board = this.board(true) as Board
-    let reading: Reading = { name: '', records: 0 }
-    const readings = (): readonly Reading[] => [reading]
+    const board = this.board(true) as Board // this process sends up
+    // Nothing is said before something is read: a program behind via is not asked.
+    let reading: Reading | undefined
+    const readings = (): readonly Reading[] => (reading ? [reading] : [])
     board.keepShown(readings)
     return (records, more) => {
-      reading = { ...reading, ...more, records: reading.records + records }
+      reading = { name: '', ...reading, ...more, records: (reading?.records ?? 0) + records }
       board.show(readings)
     }
   }

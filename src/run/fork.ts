@@ -94,17 +94,17 @@ export class Fork implements LineSink {
   }
 
   write(bytes: Uint8Array): void {
-    for (const flow of this.#flows) flow.give((sink) => sink.write(bytes))
+    this.#all((flow) => flow.give((sink) => sink.write(bytes)))
     this.#check()
   }
 
   writeBinary(text: string): void {
-    for (const flow of this.#flows) flow.give((sink) => sink.writeBinary(text))
+    this.#all((flow) => flow.give((sink) => sink.writeBinary(text)))
     this.#check()
   }
 
   settle(): void {
-    for (const flow of this.#flows) flow.settle()
+    this.#all((flow) => flow.settle())
   }
 
   tick(now: ProcessingTime): void {
@@ -113,12 +113,16 @@ export class Fork implements LineSink {
 
   /** The input has ended. */
   end(): void {
+    this.#all((flow) => flow.end())
+  }
+
+  /** Each has its turn, also when the reader of another has gone. @throws ReaderGone */
+  #all(work: (flow: Flow) => void): void {
     let gone: unknown
     for (const flow of this.#flows) {
       try {
-        flow.end()
+        work(flow)
       } catch (error) {
-        // The others end all the same.
         gone ??= error
       }
     }

@@ -28,8 +28,8 @@ function isPlainUnderFrames(stage: PlannedStage): boolean {
   return ['late-to', 'dupes-to', 'per-partition'].every((flag) => stage.args.options[flag] === undefined)
 }
 
-/** Whether all stages of a plan can run in one process. */
-export function canFuse(plan: Pick<LogicalPlan, 'stages'>): boolean {
+/** Whether all stages of a plan can run in one process. @param source where the records of a branch come from */
+export function canFuse(plan: Pick<LogicalPlan, 'stages'>, source = plan.stages[0]): boolean {
   const { stages } = plan
   const last = stages.at(-1)
   // What stands at the end commits; and a table is only watched for changes where frames come through a pipe.
@@ -37,16 +37,15 @@ export function canFuse(plan: Pick<LogicalPlan, 'stages'>): boolean {
     if (last?.kind !== 'command' || last.role !== 'sink' || !stages.every(isPlainUnderFrames)) return false
   }
   return stages.every((stage, index) => {
-    if (stage.kind === 'tee') return stage.branches.every((branch) => takesRecords(branch) && canFuse(branch))
+    if (stage.kind === 'tee') return stage.branches.every((branch) => takesRecords(branch) && canFuse(branch, source))
     // Bad records of a table in brackets come before those of its join, in one file.
     if (stage.tables.length > 0 && (stage.role !== 'table' || stage.settings.deadLetter !== undefined)) return false
     if (!stage.tables.every((table) => hasInput(table) && !hasFrames(table) && canFuse(table))) return false
     if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
     if (stage.role === 'operator' || stage.role === 'table') return true
     // A source that only reads when it likes cannot be made to wait for a database.
-    const [first] = stages
     const isDatabase = stage.stage?.role === 'sink' && stage.stage.waits === true
-    if (isDatabase && !hasFrames(plan) && first?.kind === 'command' && first.name === 'consume') return false
+    if (isDatabase && !hasFrames(plan) && source?.kind === 'command' && source.name === 'consume') return false
     return (stage.role === 'encoder' || stage.role === 'sink') && index === stages.length - 1
   })
 }

@@ -388,8 +388,7 @@ export class LineRun {
       if (error instanceof NotParallel) throw error
       if (error instanceof ReaderGone) {
         // Who reads only the beginning of one output ends the others there, too.
-        this.#fork?.end()
-        await this.#telling
+        if (this.#fork) await this.#finish()
         throw error
       }
       const [first] = this.#line.stages as [LineStage]
@@ -402,16 +401,24 @@ export class LineRun {
     // With frames, the last barrier has said whether this end is the end of all.
     if (framed) return
     for (const error of chain?.end(failed) ?? []) await this.#around.fail(error, 0)
-    if (this.#fork) this.#fork.end()
-    else this.#out.settle()
-    for (const [index, { finish }] of this.#around.endings) {
-      try {
-        await finish?.()
-      } catch (error) {
-        await this.#around.fail(error, index)
+    await this.#finish()
+  }
+
+  /** Ends what is behind the line's own stages. @throws ReaderGone */
+  async #finish(): Promise<void> {
+    try {
+      if (this.#fork) this.#fork.end()
+      else this.#out.settle()
+    } finally {
+      for (const [index, { finish }] of this.#around.endings) {
+        try {
+          await finish?.()
+        } catch (error) {
+          await this.#around.fail(error, index)
+        }
       }
+      await this.#telling
     }
-    await this.#telling
   }
 
   /** What a timer has thrown has nobody to go to: it is thrown at the next block, or at the end. */

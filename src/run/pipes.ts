@@ -33,8 +33,7 @@ export function runPipes(
   const last = plan.stages.at(-1)
   const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
   const readings: Reading[] = []
-  const sending = (name: string): string =>
-    `${PROGRESS}=${upwardWord({ fd: TIE, id: readings.push({ name, records: 0 }) - 1 })} `
+  const sending = (name: string): string => `${PROGRESS}=${upwardWord({ fd: TIE, id: readings.push({ name }) - 1 })} `
   const line = shellLine(plan, beck, TIE + 1, board && sending)
   // A group of its own, so that a signal to this process ends all of them, and none that is not ours.
   const child = spawn('bash', ['-c', bound(line)], {

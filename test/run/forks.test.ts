@@ -101,6 +101,7 @@ describe.concurrent('pipelines with brackets', () => {
   })
 
   const apart = {
+    'a database that cannot make its source wait': 'consume in -g g | tee (into sqlite:x.db t) | reduce count',
     'a program': 'via -- cat in.ndjson | sort --by n',
     'another table read side by side': 'join (filter r.ok table.ndjson | sort --by k) --merge --on k in.ndjson',
     'standard input for a table': 'join (filter r.ok) --on k in.ndjson',

@@ -120,7 +120,7 @@ function together(all: readonly (readonly Reading[])[]): Reading[] {
     const behind = of.flatMap(({ behind }) => behind ?? [])
     return {
       name,
-      records: sum(of.map(({ records }) => records)),
+      records: sum(of.map(({ records }) => records ?? 0)),
       ...(watermarks.length > 0 && { watermark: Math.min(...watermarks) }),
       ...(behind.length > 0 && { behind: sum(behind) }),
     }
