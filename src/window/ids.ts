@@ -143,10 +143,14 @@ export class Slots {
   }
 }
 
-/** Up to here the floor of a quotient is right (and much quicker than a remainder). */
-const MOST_EXACT = 2 ** 51
+/** Digits of a radix sort, and the widest range that is sorted by them: 49 days of ms. */
+const DIGIT_BITS = 11
+const DIGITS = 2 ** DIGIT_BITS
+const MOST_RANGE = 2 ** 32
+/** For fewer items clearing the counts costs more than sorting them. */
+const FEW = 64
 
-/** By a whole number, ascending. Number and place go into one double, since sorting plain doubles is many times faster than calling back. */
+/** By a whole number, ascending; items of one number stay in their order. */
 export function sortedBy(items: readonly number[], value: (item: number) => number): number[] {
   const count = items.length
   const values = new Float64Array(count)
@@ -157,13 +161,29 @@ export function sortedBy(items: readonly number[], value: (item: number) => numb
     if (own < least) least = own
     if (own > most) most = own
   }
-  if ((most - least + 1) * count > MOST_EXACT) return [...items].sort((a, b) => value(a) - value(b))
-  for (let index = 0; index < count; index++) values[index] = ((values[index] as number) - least) * count + index
-  values.sort()
-  const sorted: number[] = []
+  if (count < FEW || !(most - least < MOST_RANGE)) return [...items].sort((a, b) => value(a) - value(b))
+  let from = new Uint32Array(count)
+  let to = new Uint32Array(count)
   for (let index = 0; index < count; index++) {
-    const both = values[index] as number
-    sorted.push(items[both - Math.floor(both / count) * count] as number)
+    from[index] = index
+    values[index]! -= least
   }
+  const ends = new Uint32Array(DIGITS)
+  for (let shift = 0; most - least >= 2 ** shift || shift === 0; shift += DIGIT_BITS) {
+    ends.fill(0)
+    for (let index = 0; index < count; index++) ends[((values[index] as number) >>> shift) & (DIGITS - 1)]!++
+    let sum = 0
+    for (let at = 0; at < DIGITS; at++) {
+      sum += ends[at] as number
+      ends[at] = sum
+    }
+    for (let at = count - 1; at >= 0; at--) {
+      const index = from[at] as number
+      to[--ends[((values[index] as number) >>> shift) & (DIGITS - 1)]!] = index
+    }
+    ;[from, to] = [to, from]
+  }
+  const sorted: number[] = []
+  for (let at = 0; at < count; at++) sorted.push(items[from[at] as number] as number)
   return sorted
 }

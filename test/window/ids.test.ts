@@ -1,6 +1,6 @@
 import { array, assert, integer, oneof, property } from 'fast-check'
 import { expect, test } from 'vitest'
-import { SlotsByKey } from '../../src/window/ids.ts'
+import { SlotsByKey, sortedBy } from '../../src/window/ids.ts'
 
 const key = oneof(integer({ min: 0, max: 60 }), integer({ min: 4000, max: 4200 }), integer({ min: 0, max: 1e6 }))
 
@@ -40,5 +40,26 @@ test('slots by key are what a map would have, one by one, many at once, and renu
       },
     ),
     { numRuns: 25 },
+  )
+})
+
+test('items are sorted by a number, those of one number in their order, however far apart numbers are', () => {
+  const time = oneof(
+    integer({ min: -50, max: 50 }),
+    integer({ min: -3000, max: 3000 }),
+    integer({ min: -1e7, max: 1e7 }),
+  )
+  assert(
+    property(
+      array(time, { maxLength: 400 }),
+      oneof(integer({ min: 1, max: 3 }), integer({ min: 1, max: 1000 })),
+      integer({ min: -2e12, max: 2e12 }),
+      (times, factor, base) => {
+        const value = (item: number): number => (times[item] as number) * factor + base
+        const items = [...times.keys()].reverse()
+        expect(sortedBy(items, value)).toEqual([...items].sort((a, b) => value(a) - value(b)))
+      },
+    ),
+    { numRuns: 300 },
   )
 })
