@@ -42,6 +42,7 @@ export const commit: CommandSpec = {
 class CommitSink implements Sink {
   readonly epochs = {
     joined: true,
+    tasks: true,
     resolve: (pipeline: PipelineStart): void => {
       this.open(pipeline)
       throw unanswered(this.committer!.state(), 'commit')
@@ -68,6 +69,7 @@ class CommitSink implements Sink {
   private readonly isFile = fstatSync(1).isFile()
   private store: Store | undefined
   private committer: EpochCommitter | undefined
+  private readonly known = new Map<string, EpochCommitter>()
   private readonly refuseWithoutFrames = expectFrames('commit', true)
 
   constructor(context: SinkContext) {
@@ -75,8 +77,10 @@ class CommitSink implements Sink {
   }
 
   private open(pipeline: PipelineStart): void {
-    this.store = Store.open(pipeline.store, { say: this.context.say })
-    this.committer = new EpochCommitter(this.store, pipeline)
+    this.store ??= Store.open(pipeline.store, { say: this.context.say })
+    const run = `${pipeline.group} ${pipeline.generation}`
+    this.committer = this.known.get(run) ?? new EpochCommitter(this.store, pipeline)
+    this.known.set(run, this.committer)
   }
 
   processBatch(batch: Parameters<Sink['processBatch']>[0]): void {

@@ -77,7 +77,7 @@ export const dedupe: CommandSpec = {
       }
       const { DedupeApproximate } = await import('../src/dedupe/approximate.ts')
       const open: OperatorStage['open'] = (context) => new DedupeApproximate({ fields, dupesTo }, rate, context)
-      return { role: 'operator', reads, selects: true, snapshots: 'changes', open }
+      return { role: 'operator', reads, selects: true, snapshots: 'changes', keys, open }
     }
     if (options['within'] !== undefined) {
       const { DedupeBursts } = await import('../src/dedupe/bursts.ts')

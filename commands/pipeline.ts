@@ -7,6 +7,7 @@ import { checkName } from '../src/log/layout.ts'
 import {
   groupOf,
   isRunning,
+  keepsState,
   pipelineOf,
   pipelinesOf,
   type PipelineState,
@@ -125,12 +126,12 @@ function list(store: Store, _: string, io: ToolIo): void {
 }
 
 /** What is left in the journal of a task that never had a record; or of the other way, by partition or not, in which the group has worked before. */
-function isOver(store: Store, name: string, { at, epoch, handles, prepared }: PipelineState): boolean {
-  if (prepared || handles.some((handle) => handle !== null) || isRunning(store, name)) return false
+function isOver(store: Store, name: string, state: PipelineState): boolean {
+  if (keepsState(state) || isRunning(store, name)) return false
   const group = groupOf(name)
-  if (name !== group && epoch === 0) return true
+  if (name !== group && state.epoch === 0) return true
   return pipelinesOf(store, group).some(
-    (other) => (other === group) !== (name === group) && (pipelineOf(store, other)?.at ?? 0) > at,
+    (other) => (other === group) !== (name === group) && (pipelineOf(store, other)?.at ?? 0) > state.at,
   )
 }
 

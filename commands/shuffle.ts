@@ -1,5 +1,5 @@
 import { BeckError } from '../src/core/errors.ts'
-import { parseKeyFields, Projection } from '../src/core/field-path.ts'
+import { formatFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { drain } from '../src/sort/line-sorter.ts'
 import { isWide, SharedShuffler, type ShufflePlan, ShuffleSample } from '../src/sort/shared-shuffler.ts'
@@ -39,7 +39,8 @@ export const shuffle: CommandSpec = {
       throw new BeckError('usage', { problem: 'shuffle needs --by', hint: 'beck shuffle --by user_id' })
     }
     const projection = new Projection()
-    const keyFields = parseKeyFields(options['by'] as string).map(({ path }) => projection.add(path))
+    const paths = parseKeyFields(options['by'] as string).map(({ path }) => path)
+    const keyFields = paths.map((path) => projection.add(path))
     const partitions = Number(options['partitions'] ?? 1)
     if (!Number.isInteger(partitions) || partitions < 1 || partitions > 100_000) {
       throw new BeckError('bad-option', {
@@ -74,6 +75,7 @@ export const shuffle: CommandSpec = {
       role: 'operator',
       reads,
       snapshots: 'appends',
+      keys: paths.map(formatFieldPath),
       sampled: {
         suits: (bytes, { memoryBytes }) => isWide(bytes, memoryBytes),
         open(context) {

@@ -67,7 +67,10 @@ export class DatabaseSink implements Sink {
   private readonly refuseWithoutFrames: () => void
   private opening: Promise<void> | undefined
   private pending: Promise<void> | undefined
+  private store: Store | undefined
+  /** Whose records these are; of a pipe that works partition by partition, all that have been. */
   private pipe: Pipe | undefined
+  private readonly pipes = new Map<string, Pipe>()
   private rows: Row[] = []
   private chars = 0
   private written = 0
@@ -83,6 +86,7 @@ export class DatabaseSink implements Sink {
     this.context = context
     this.refuseWithoutFrames = expectFrames('into', insists)
     this.epochs = {
+      tasks: true,
       resolve: (pipeline) => this.resolve(pipeline),
       start: (pipeline) => this.start(pipeline),
       commit: (epoch) => this.commit(epoch),
@@ -98,24 +102,23 @@ export class DatabaseSink implements Sink {
   }
 
   private async resolve(pipeline: PipelineStart): Promise<void> {
-    const { store, committer, run } = this.openPipe(pipeline)
-    try {
-      await this.open()
-      const state = committer.state()
-      if (!state.prepared) return
-      const there = await this.database.claim(run)
-      if (there === undefined) throw unanswered(state, this.database.name)
-      if (there !== state.epoch && there !== state.prepared.epoch)
-        throw this.differs(there, state.epoch, pipeline.group)
-      committer.decide(there === state.prepared.epoch)
-    } finally {
-      store.close()
-    }
+    const { committer, run } = this.openPipe(pipeline)
+    await this.open()
+    const state = committer.state()
+    if (!state.prepared) return
+    const there = await this.database.claim(run)
+    if (there === undefined) throw unanswered(state, this.database.name)
+    if (there !== state.epoch && there !== state.prepared.epoch) throw this.differs(there, state.epoch, pipeline.group)
+    committer.decide(there === state.prepared.epoch)
   }
 
   private async start(pipeline: PipelineStart): Promise<void> {
-    const pipe = this.openPipe(pipeline)
+    const name = `${pipeline.group} ${pipeline.generation}`
+    const known = this.pipes.get(name)
+    const pipe = known ?? this.openPipe(pipeline)
     this.pipe = pipe
+    if (known) return
+    this.pipes.set(name, pipe)
     await this.open()
     const { epoch, sink } = pipe.committer.state()
     const there = await this.database.claim(pipe.run)
@@ -126,10 +129,10 @@ export class DatabaseSink implements Sink {
   }
 
   private openPipe(pipeline: PipelineStart): Pipe {
-    const store = Store.open(pipeline.store, { say: this.context.say })
-    const committer = new EpochCommitter(store, pipeline)
+    this.store ??= Store.open(pipeline.store, { say: this.context.say })
+    const committer = new EpochCommitter(this.store, pipeline)
     const { group, generation } = pipeline
-    return { store, committer, run: { id: committer.state().id, pipeline: group, generation } }
+    return { committer, run: { id: committer.state().id, pipeline: group, generation } }
   }
 
   private differs(there: number | undefined, epoch: number, group: string): BeckError {
@@ -224,13 +227,12 @@ export class DatabaseSink implements Sink {
   }
 
   async close(): Promise<void> {
-    this.pipe?.store.close()
+    this.store?.close()
     await this.database.close()
   }
 }
 
 interface Pipe {
-  readonly store: Store
   readonly committer: EpochCommitter
   readonly run: DatabaseRun
 }

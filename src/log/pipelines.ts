@@ -62,6 +62,8 @@ export interface PreparedEpoch {
 export const taskName = (group: string, partition: PartitionName): string => `${group}@${partition.replace('/', '-')}`
 /** The group of a pipeline, of a task too: its offsets are there. */
 export const groupOf = (name: string): string => name.split('@', 1)[0] as string
+/** The partition in the name of a task. */
+export const partitionOf = (name: string): string | undefined => name.split('@', 2)[1]
 /** All pipelines of a group: its own, and its tasks. */
 export const pipelinesOf = (store: Store, group: string): string[] =>
   [...store.state.handles.keys()].filter((name) => groupOf(name) === group)
@@ -194,11 +196,13 @@ export function startTask(
   })
 }
 
+/** Whether something goes with its offsets: what stages hold, or an epoch of which an outside system knows more. */
+export const keepsState = (pipeline: PipelineState | undefined): boolean =>
+  pipeline !== undefined && (pipeline.handles.some((handle) => handle !== null) || pipeline.prepared !== undefined)
+
 /** @throws BeckError store, when partitions of the group keep state of their own */
 function refuseTasks(store: Store, group: string): void {
-  const task = pipelinesOf(store, group).find(
-    (name) => name !== group && pipelineOf(store, name)?.handles.some((handle) => handle !== null),
-  )
+  const task = pipelinesOf(store, group).find((name) => name !== group && keepsState(pipelineOf(store, name)))
   if (task === undefined) return
   throw new BeckError('store', {
     problem: `the group "${group}" has worked partition by partition, and "${task}" keeps state of its partition`,
@@ -232,7 +236,7 @@ export function refuseWithState(store: Store, name: string, what: string): void 
       hint: `stop it, then ${what}`,
     })
   }
-  if (pipeline.handles.every((handle) => handle === null) && !pipeline.prepared) return
+  if (!keepsState(pipeline)) return
   throw new BeckError('store', {
     problem: `the pipeline "${name}" keeps state (as open windows) that goes with these offsets: with others, records would count twice or not at all`,
     hint: `forget the state first: beck pipeline reset ${name} --execute; then ${what}`,

@@ -80,11 +80,14 @@ export interface StartFrame {
   /** Only asks the sink whether this epoch is committed, which an outside system alone knows. The real start follows its answer. */
   readonly resolve?: number
 }
-/** What follows belongs to this partition, up to the next one of these. Comes behind a barrier; the last one for good with `close`. */
+/**
+ * What follows belongs to this partition, up to the next one of these. Comes behind a barrier; the last one for good with `close`. `resolve` comes before
+ * `open`, and only asks the sink what has become of an epoch, as the start frame of a stream of its own does.
+ */
 export interface TaskFrame {
   readonly kind: 'task'
   readonly partition: string
-  readonly action: 'open' | 'switch' | 'close'
+  readonly action: 'resolve' | 'open' | 'switch' | 'close'
   /** Its name in the journal; and as of the start frame of a stream of its own. */
   readonly pipeline: string
   readonly generation: number
@@ -121,6 +124,13 @@ export interface EndFrame {
   readonly drained: boolean
 }
 export type Frame = StartFrame | TaskFrame | BarrierFrame | WatermarkFrame | EndFrame
+
+/** A task's own start. */
+export function startOfTask(stream: StartFrame, task: TaskFrame): StartFrame {
+  const { kind, store, level, stages, drain = false } = stream
+  const { pipeline: group, generation, epoch, states, handles } = task
+  return { kind, store, level, stages, drain, group, generation, epoch, states, handles }
+}
 
 /** A frame as its line. */
 export function formatFrame({ kind, ...facts }: Frame): Buffer {
@@ -258,7 +268,7 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
   },
   task: {
     partition: isText,
-    action: (value) => value === 'open' || value === 'switch' || value === 'close',
+    action: (value) => ['resolve', 'open', 'switch', 'close'].includes(value as string),
     pipeline: isText,
     generation: isCount,
     epoch: isCount,

@@ -116,7 +116,6 @@ export class PairFrames {
   }
 
   async #start(port: 0 | 1, frame: StartFrame): Promise<number> {
-    if (frame.tasks) throw unwelcome('a join of two pipes cannot work partition by partition (consume --per-partition)')
     const side = this.#sides[port]
     side.order?.take(frame, 0)
     const { name } = this.#settings.stage

@@ -127,7 +127,12 @@ async function readFramed(
   // The first line, on which this stream was told to have frames.
   let start = (await framed.read(new Uint8Array(0))) === 0 ? framed.takeFrame() : undefined
   if (start?.kind === 'start' && start.tasks) {
-    if (!settings.tasks) throw unwelcome('this command cannot work partition by partition (consume --per-partition)')
+    if (!settings.tasks) {
+      throw unwelcome(
+        'this command cannot work partition by partition (consume --per-partition)',
+        'leave --per-partition out: then one pipeline of the group works, and others stand by',
+      )
+    }
     loadTaker = settings.tasks
   }
   taker = await loadTaker()

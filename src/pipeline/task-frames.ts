@@ -3,7 +3,15 @@ import type { Collector, Operator } from '../core/operator.ts'
 import type { OperatorStage, Sink } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
 import { cutOff, OperatorFrames, refuseFileOutput, SinkFrames } from './framed-stage.ts'
-import type { BarrierFrame, EndFrame, Frame, StartFrame, TaskFrame, WatermarkFrame } from './frames.ts'
+import {
+  type BarrierFrame,
+  type EndFrame,
+  type Frame,
+  type StartFrame,
+  startOfTask,
+  type TaskFrame,
+  type WatermarkFrame,
+} from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -32,6 +40,8 @@ abstract class Tasks implements FrameTaker {
   /** What follows is of this task, which was opened before. */
   protected abstract goTo(frame: TaskFrame, start: StartFrame): void | Promise<void>
   protected abstract hand(frame: TaskFrame | EndFrame): void
+  /** What has become of the epoch that an earlier run of the task has prepared. */
+  protected ask?(start: StartFrame): void | Promise<void>
 
   resolve(): void {
     throw unwelcome('what an outside system has left undecided cannot be asked for partition by partition')
@@ -51,11 +61,16 @@ abstract class Tasks implements FrameTaker {
     if (records > 0 || this.#ended) throw this.#wrong(`${records} records came before a change of tasks`)
     if (this.#current) this.#current.position = position
     this.#current = undefined
+    if (frame.action === 'resolve') {
+      await this.ask?.(startOfTask(this.#start, frame))
+      this.hand(frame)
+      return position
+    }
     const known = this.#tasks.get(frame.partition)
     if (frame.action === 'open') {
       if (known) throw this.#wrong(`task ${frame.partition} is open already`)
       const task = { taker: this.open(frame), position: 0 }
-      task.position = await task.taker.start(startOf(this.#start, frame))
+      task.position = await task.taker.start(startOfTask(this.#start, frame))
       this.#tasks.set(frame.partition, task)
       this.#current = task
       return task.position
@@ -64,7 +79,7 @@ abstract class Tasks implements FrameTaker {
     if (frame.action === 'close') this.#tasks.delete(frame.partition)
     else {
       this.#current = known
-      await this.goTo(frame, startOf(this.#start, frame))
+      await this.goTo(frame, startOfTask(this.#start, frame))
     }
     this.hand(frame)
     return this.#current?.position ?? position
@@ -108,14 +123,18 @@ abstract class Tasks implements FrameTaker {
 
 /** A file goes on where one commit left it, and here each partition has its own. */
 const besides = (): BeckError =>
-  unwelcome('a file beside the output cannot be shared by its partitions (consume --per-partition)')
+  unwelcome(
+    'a file beside the output (--dead-letter, --late-to, --dupes-to) cannot be shared by its partitions (consume --per-partition)',
+    'leave --per-partition out: then one pipeline of the group works, and others stand by; or leave the file out, and what would go there',
+  )
 
-/** A task's own start. */
-function startOf(stream: StartFrame, task: TaskFrame): StartFrame {
-  const { kind, store, level, stages, drain = false } = stream
-  const { pipeline: group, generation, epoch, states, handles } = task
-  return { kind, store, level, stages, drain, group, generation, epoch, states, handles }
-}
+/** What a stage without keys says is about all records. */
+const together = (name: string): BeckError =>
+  new BeckError('bad-option', {
+    option: '--per-partition',
+    problem: `beck ${name} is about all records together, and each partition would have an answer of its own`,
+    hint: `leave --per-partition out: then one pipeline of the group works, and others stand by; or end this pipe with append, and go on from its topic: beck replay TOPIC | beck ${name} …`,
+  })
 
 /** An operator in such a pipe: one for each task. */
 export class OperatorTasks extends Tasks {
@@ -151,9 +170,10 @@ export class OperatorTasks extends Tasks {
     const { name } = this.settings.stage
     refuseFileOutput(name)
     if (!this.#sides.isEmpty) throw besides()
-    const { parallel, keys = [] } = this.#stage
+    const { parallel, keys } = this.#stage
+    if (parallel !== 'stateless' && !keys) throw together(name)
     for (const fields of parallel === 'stateless' ? [] : (frame.tasks ?? [])) {
-      if (fields.length > 0 && fields.every((field) => keys.includes(field))) continue
+      if (fields.length > 0 && fields.every((field) => keys?.includes(field))) continue
       throw new BeckError('bad-option', {
         option: '--per-partition',
         problem: `beck ${name} puts together what is in several partitions${fields.length > 0 ? `: records of one key are in one by ${fields.join(',')}, which is not among its --by` : ', which were not made by a key'}`,
@@ -207,6 +227,9 @@ export class SinkTasks extends Tasks {
   protected begin(): void {
     const { name } = this.settings.stage
     if (!this.#sink.epochs?.tasks) throw unwelcome(`beck ${name} cannot commit partition by partition; append can`)
+  }
+  protected override ask(start: StartFrame): void | Promise<void> {
+    return this.#sink.epochs?.resolve({ ...start, stages: [...start.stages, this.settings.stage.name] })
   }
   protected open(): FrameTaker {
     return new SinkFrames(this.#sink, this.settings)

@@ -163,7 +163,7 @@ export class TaskSource {
     }
     const owned = new Set(member.owned())
     for (const task of this.tasks.values()) if (!owned.has(task.partition)) this.close(task)
-    for (const partition of owned) if (!this.tasks.has(partition)) this.open(partition)
+    for (const partition of owned) if (!this.tasks.has(partition)) await this.open(partition, member, follower)
     if (owned.size > 0) this.toldIdle = false
     else if (!this.toldIdle) {
       this.toldIdle = true
@@ -171,13 +171,22 @@ export class TaskSource {
     }
   }
 
-  private open(partition: PartitionName): void {
+  /** What an outside system has not answered is asked first. */
+  private async open(partition: PartitionName, member: GroupMember, follower: Follower): Promise<void> {
     const { store, plan } = this
     const [topic, p] = splitPartitionName(partition)
     const { start = 0, next = 0 } = store.state.topics.get(topic)?.partitions[p] ?? {}
     const begin = plan.from === 'earliest' ? start : next
-    const state = startTask(store, plan.group, partition, begin, processGroup())
     const name = taskName(plan.group, partition)
+    let state = startTask(store, plan.group, partition, begin, processGroup())
+    if (state.prepared) {
+      this.output.frame(this.frameOf({ partition, name, ...state }, 'resolve'))
+      this.current = undefined
+      for (; state.prepared; await follower.wait(CARE_MS)) {
+        this.care(member)
+        state = checkRun(store, { name, generation: state.generation })
+      }
+    }
     // After the generation has moved on: nobody else can change it any more.
     const from = new Map([[partition, store.state.group(plan.group).offsets.get(partition) ?? begin]])
     const source = new Replay(store, {
@@ -202,7 +211,11 @@ export class TaskSource {
     this.current = undefined
   }
 
-  private frameOf({ partition, name, generation, epoch }: Task, action: TaskFrame['action']): TaskFrame {
+  private frameOf(
+    task: Pick<Task, 'partition' | 'name' | 'generation' | 'epoch'>,
+    action: TaskFrame['action'],
+  ): TaskFrame {
+    const { partition, name, generation, epoch } = task
     return { kind: 'task', partition, action, pipeline: name, generation, epoch, states: 0, handles: [] }
   }
 

@@ -3,9 +3,16 @@ import { Output } from './descriptor.ts'
 import { cutOff, refuseFileOutput } from './framed-stage.ts'
 import { countLines, FramedOutput } from './framed-output.ts'
 import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
-import { type BarrierFrame, type EndFrame, FrameOrder, type StartFrame, type WatermarkFrame } from './frames.ts'
+import {
+  type BarrierFrame,
+  type EndFrame,
+  FrameOrder,
+  type StartFrame,
+  startOfTask,
+  type TaskFrame,
+  type WatermarkFrame,
+} from './frames.ts'
 import { Program } from './program.ts'
-import { unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
 import { type ByteSource, openSource } from './source.ts'
 
@@ -70,7 +77,9 @@ class FramedVia {
   private readonly say: Say
   private readonly output = new FramedOutput(new Output())
   private begun = false
+  /** Of a partition, where the pipe works partition by partition. */
   private order: FrameOrder | undefined
+  private tasks: { readonly start: StartFrame; readonly orders: Map<string, FrameOrder>; ended: boolean } | undefined
   private program: Program | undefined
   /** Goes on behind the records that came before it, which the program still has. */
   private watermark: WatermarkFrame | undefined
@@ -107,10 +116,13 @@ class FramedVia {
         const frame = input.takeFrame()
         if (!frame) break
         if (frame.kind === 'start') this.start(frame)
-        else if (!this.order || frame.kind === 'task') throw cutOff()
+        else if (frame.kind === 'task') this.task(frame)
+        else if (frame.kind === 'end' && this.tasks) await this.endTasks(frame)
+        else if (!this.order) throw cutOff()
         else if (frame.kind === 'watermark') this.watermark = frame
         else await this.close(frame, this.order)
       }
+      if (this.tasks?.ended) return
       if (!this.order) throw cutOff()
       this.order.finish(this.records)
     } finally {
@@ -121,10 +133,30 @@ class FramedVia {
   private start(frame: StartFrame): void {
     this.order?.take(frame, 0)
     refuseFileOutput(this.name)
-    if (frame.tasks) throw unwelcome('beck via cannot work partition by partition (consume --per-partition)')
-    if (frame.resolve === undefined) this.order = new FrameOrder(frame, this.name)
+    if (frame.tasks) this.tasks = { start: frame, orders: new Map(), ended: false }
+    else if (frame.resolve === undefined) this.order = new FrameOrder(frame, this.name)
     this.output.frame({ ...frame, stages: [...frame.stages, this.name] })
     this.begun = true
+  }
+
+  /** Between two epochs the program has nothing of either, so partitions need not be kept apart. */
+  private task(frame: TaskFrame): void {
+    const { tasks, name } = this
+    if (!tasks || this.records > 0) throw cutOff()
+    const { orders, start } = tasks
+    if (frame.action === 'open') orders.set(frame.partition, new FrameOrder(startOfTask(start, frame), name))
+    this.order = frame.action === 'close' ? undefined : orders.get(frame.partition)
+    if (frame.action === 'close') orders.delete(frame.partition)
+    this.output.frame(frame)
+  }
+
+  private async endTasks(frame: EndFrame): Promise<void> {
+    if (!this.tasks || this.records > 0) throw cutOff()
+    this.tasks.ended = true
+    await this.program?.finish()
+    this.program?.checkAnswers()
+    this.program = undefined
+    this.output.frame({ ...frame, records: this.output.takeCount() })
   }
 
   /** Idle stages say with blank lines that they are there. A block may begin within a record. */

@@ -3,7 +3,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadSqlite } from '../../src/connectors/sqlite/load.ts'
-import { pipelineOf } from '../../src/log/pipelines.ts'
+import { pipelineOf, taskName } from '../../src/log/pipelines.ts'
 import { Store } from '../../src/log/store.ts'
 import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, temporaryFolder } from '../shell.ts'
@@ -130,6 +130,35 @@ describe('killed around a commit', () => {
   test.skipIf(!hasStrace)('SQLite', { timeout: 240_000 }, async () => {
     expect(await killAround(sqlite, 'pwrite64', points([2]))).toEqual({ ahead: full ? 3 : 1, behind: 0, undone: 0 })
     expect(await killAround(sqlite, 'fdatasync', [3])).toEqual({ ahead: 0, behind: 0, undone: 1 })
+  })
+
+  test.skipIf(!hasStrace).each([
+    ['pwrite64', 2],
+    ['fdatasync', 3],
+  ] as const)('SQLite, partition by partition: %s %i', { timeout: 240_000 }, async (call, when) => {
+    const folder = join(temporaryFolder(), 'store')
+    makeStore(folder, records(COUNT), COUNT / 4)
+    const options = { env: { ...base, BECK_STORE: folder }, cwd: folder }
+    const consume = 'beck consume in -g g --exactly-once --per-partition --checkpoint 0s'
+    const strace = `strace -f -qq -o trace -P ${folder}/journal/*.ndjson -e trace=${call} -e inject=${call}:signal=KILL:when=${when}`
+    const killed = await attempt(`${consume} | ${strace} beck into sqlite:out.db t`, options)
+    expect(killed.exit, killed.stderr).not.toBe(0)
+    const prepared = (): number => {
+      const store = Store.open(folder)
+      const tasks = ['in/0', 'in/1'].filter((partition) => pipelineOf(store, taskName('g', partition))?.prepared)
+      store.close()
+      return tasks.length
+    }
+    expect(prepared()).toBe(1)
+    // Without the database that knows it there is no going on.
+    const other = await attempt(`${consume} | beck append out`, options)
+    expect(other.exit).not.toBe(0)
+    expect(other.stderr).toContain('only that can say whether it did')
+    const again = await attempt(`${consume} | beck filter true | beck via -- cat | beck into sqlite:out.db t`, options)
+    expect({ exit: again.exit, stderr: again.stderr }).toEqual({ exit: 0, stderr: '' })
+    expect(prepared()).toBe(0)
+    const { ids } = await sqlite.read(folder)
+    expect(ids.sort((a, b) => a - b)).toEqual(Array.from({ length: COUNT }, (_, id) => id))
   })
 
   test.skipIf(!hasStrace || !hasPostgres)('PostgreSQL', { timeout: 240_000 }, async () => {

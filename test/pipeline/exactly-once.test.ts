@@ -166,13 +166,18 @@ describe('consume --exactly-once', () => {
     )
     const line = (stage: string, more = ''): string =>
       `beck consume in -g g --exactly-once --per-partition ${more} | ${stage} | beck append out`
-    for (const stage of ['beck reduce count', 'beck dedupe --by m', 'beck sort --by n', 'beck via -- cat']) {
+    for (const stage of [
+      'beck reduce count',
+      'beck dedupe --by m',
+      'beck sort --by n',
+      'beck filter true --dead-letter bad',
+    ]) {
       const { exit, stderr } = await run(folder, line(stage))
       expect(exit).not.toBe(0)
       expect(stderr).toMatch(/--per-partition/)
     }
     expect(await numbers(folder)).toEqual([])
-    const both = await run(folder, line('beck reduce count --by m,n', '--drain'))
+    const both = await run(folder, line('beck reduce count --by m,n | beck via -- cat', '--drain'))
     expect({ exit: both.exit, stderr: both.stderr }).toEqual({ exit: 0, stderr: '' })
     expect((await numbers(folder)).sort((a, b) => a - b)).toEqual(upTo(10))
     await add(folder, 10, 20)

@@ -6,7 +6,7 @@ import { atFile, BeckError } from '../../core/errors.ts'
 import { makeFolders } from '../../core/folders.ts'
 import type { Epoch, EpochSink, PipelineStart, Sink, SinkContext } from '../../core/spec.ts'
 import { realEnv, removeIfThere } from '../../log/env.ts'
-import type { OutsideSink, PartFile } from '../../log/pipelines.ts'
+import { type OutsideSink, type PartFile, partitionOf } from '../../log/pipelines.ts'
 import { Store } from '../../log/store.ts'
 import { EpochCommitter, unanswered } from '../../pipeline/epoch-committer.ts'
 import { expectFrames } from '../../pipeline/swallowed-frames.ts'
@@ -30,7 +30,9 @@ export class FileSink implements Sink {
   private part: OpenPart | undefined
   private records = 0
   private readonly refuseWithoutFrames: () => void
+  /** Whose records these are; of a pipe that works partition by partition, all that have been. */
   private pipe: Pipe | undefined
+  private readonly pipes = new Map<string, Pipe>()
 
   /** @param insists there must be frames @throws BeckError file */
   constructor(folder: string, insists: boolean, context: SinkContext) {
@@ -52,9 +54,10 @@ export class FileSink implements Sink {
     removeUnfinished(realEnv, this.folder, (name) => isOfDead(name))
     this.epochs = {
       joined: true,
+      tasks: true,
       resolve: (pipeline) => {
-        const { committer, store } = openPipe(pipeline)
-        const error = unanswered(committer.state(), `file:${this.folder}`)
+        const { committer, store, folder } = openPipe(pipeline, this.folder)
+        const error = unanswered(committer.state(), `file:${folder}`)
         store.close()
         throw error
       },
@@ -64,10 +67,17 @@ export class FileSink implements Sink {
   }
 
   private start(pipeline: PipelineStart): void {
-    const pipe = openPipe(pipeline)
+    const run = `${pipeline.group} ${pipeline.generation}`
+    const known = this.pipes.get(run)
+    if (known) {
+      this.pipe = known
+      return
+    }
+    const pipe = openPipe(pipeline, this.folder)
     this.pipe = pipe
+    this.pipes.set(run, pipe)
     const own = `.beck-${pipe.committer.state().id}-`
-    removeUnfinished(realEnv, this.folder, (name) => name.startsWith(own))
+    removeUnfinished(realEnv, pipe.folder, (name) => name.startsWith(own))
   }
 
   processBatch(batch: RecordBatch): void {
@@ -78,18 +88,19 @@ export class FileSink implements Sink {
   }
 
   private create(): OpenPart {
-    const { pipe, folder } = this
+    const { pipe } = this
     if (!pipe) {
       this.refuseWithoutFrames()
-      return new OpenPart(folder, `.beck-${process.pid}-${Date.now()}.tmp`)
+      return new OpenPart(this.folder, `.beck-${process.pid}-${Date.now()}.tmp`)
     }
-    const { generation, epoch } = pipe
+    const { generation, epoch, folder } = pipe
     return new OpenPart(folder, `.beck-${pipe.committer.state().id}-${generation}-${epoch + 1}.tmp`)
   }
 
   private commit(epoch: Epoch): void {
-    const { pipe, folder } = this
+    const { pipe } = this
     if (!pipe) throw new Error('a commit before the start')
+    const { folder } = pipe
     const part = this.finish(numberedPart(epoch.epoch))
     if (part && realEnv.kind(`${folder}/${part.name}`) !== undefined) {
       removeIfThere(realEnv, `${folder}/${part.temporary}`)
@@ -110,12 +121,13 @@ export class FileSink implements Sink {
 
   /** Everything of the part at hand is on the disk, but for its name. Undefined when there were no records. */
   private finish(name: string): PartFile | undefined {
-    const { part } = this
+    const { part, pipe } = this
     this.part = undefined
     if (!part) return undefined
     const { temporary, bytes, crc } = part.finish()
-    realEnv.syncFolder(this.folder)
-    return { folder: this.folder, temporary, name, bytes, crc }
+    const folder = pipe?.folder ?? this.folder
+    realEnv.syncFolder(folder)
+    return { folder, temporary, name, bytes, crc }
   }
 
   onIdle(): void {}
@@ -146,7 +158,7 @@ export class FileSink implements Sink {
 
   close(): void {
     this.part?.abandon()
-    this.pipe?.store.close()
+    for (const { store } of this.pipes.values()) store.close()
   }
 }
 
@@ -165,14 +177,19 @@ interface Pipe {
   readonly store: Store
   readonly committer: EpochCommitter
   readonly generation: number
+  readonly folder: string
   /** The last one committed. */
   epoch: number
 }
 
-function openPipe(pipeline: PipelineStart): Pipe {
+/** Each partition of a pipe that works partition by partition has a folder of its own in that of the sink. */
+function openPipe(pipeline: PipelineStart, parent: string): Pipe {
   const { generation, epoch } = pipeline
   const store = Store.open(pipeline.store)
-  return { store, committer: new EpochCommitter(store, pipeline), generation, epoch }
+  const partition = partitionOf(pipeline.group)
+  const folder = partition === undefined ? parent : join(parent, partition)
+  if (partition !== undefined) atFile(folder, () => makeFolders(folder))
+  return { store, committer: new EpochCommitter(store, pipeline), generation, folder, epoch }
 }
 
 /** A part that is being written. */
