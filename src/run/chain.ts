@@ -165,6 +165,15 @@ export function groupStages(
   return groups
 }
 
+/** A stage that the planner put before the next one refuses in its name what that one would have refused. */
+export function withAhead(stages: readonly ChainStage[], isAhead: (at: number) => boolean): ChainStage[] {
+  return stages.map((stage, at) => {
+    const behind = stages[at + 1]
+    if (!behind || !isAhead(at)) return stage
+    return { ...stage, aheadOf: { index: behind.index, settings: behind.settings, reads: behind.stage.reads } }
+  })
+}
+
 /**
  * Filters that the planner put first see which lines are bad for the stages between them and where they stood: what a join reads is known when it has
  * read its table. Others stay as they are.

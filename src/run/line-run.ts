@@ -10,7 +10,7 @@ import { readInputs } from '../pipeline/reader.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.ts'
 import { type Adapted, asOperator, type Ending } from './adapters.ts'
-import { Chain, fieldsOf, groupStages, type LineSink, withSiftedFields } from './chain.ts'
+import { Chain, fieldsOf, groupStages, type LineSink, withAhead, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { Flow, Fork } from './fork.ts'
 import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
@@ -116,13 +116,7 @@ export class LineRun {
         broken = true
       }
     }
-    for (const [at, { stage }] of line.stages.entries()) {
-      const [own, behind] = [made[at], made[at + 1]]
-      if (!stage.ahead || broken || !own || !behind) continue
-      const { index, settings } = behind
-      made[at] = { ...own, aheadOf: { index, settings, reads: behind.stage.reads } }
-    }
-    const opened = withSiftedFields(made)
+    const opened = withSiftedFields(withAhead(made, (at) => !broken && line.stages[at]!.stage.ahead === true))
     for (const [at, task] of known.entries()) {
       const reads = opened[at]?.stage.passesBad ? opened[at].stage.reads : undefined
       tasks.push({ ...task, ...(reads && { reads }) })

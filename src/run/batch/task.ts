@@ -14,7 +14,15 @@ import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
 import { writtenTexts } from '../../pipeline/run-stage.ts'
 import type { RunSettings } from '../../pipeline/settings.ts'
-import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, withSiftedFields } from '../chain.ts'
+import {
+  Chain,
+  type ChainRewrites,
+  fieldsOf,
+  groupStages,
+  type LineSink,
+  withAhead,
+  withSiftedFields,
+} from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
 import type { TaskStage } from './plan.ts'
 import { checkUnchanged, openSplit, type Split } from './splits.ts'
@@ -93,7 +101,9 @@ class TaskRun {
     for (const [at, stage] of made.entries()) {
       if (at > 0 || !decoder) opened.push(await this.#chainStage(at, stages[at]!, stage))
     }
-    const chained = withSiftedFields(opened)
+    // Groups are made before the exchange that stands before them in the text.
+    const textIndexes = opened.map(({ index }) => stages[index]!.index)
+    const chained = withSiftedFields(withAhead(opened, (at) => textIndexes[at]! > (textIndexes[at + 1] ?? Infinity)))
     const last = chained.at(-1)
     if (this.#order.state && last) chained[chained.length - 1] = { ...last, stage: this.#stating(last.stage) }
     // The last stage of a task of partitions, or of a state, writes its files itself.
