@@ -63,6 +63,8 @@ const mutations = [
   ['sync of rehomed records', 'rehome.ts', 'env.sync(target)\n    return true', 'return true'],
   ['sync of the folder of rehomed segments', 'rehome.ts', 'env.syncFolder(', 'void ('],
   ['sync of an identity', 'lock.ts', 'env.sync(fd)', ''],
+  ['a commit looks again when others were there', 'store.ts', 'again && this.settled', 'this.settled'],
+  ['a commit looks again when the journal has changed', 'store.ts', ' && this.journal.isUnchanged', ''],
   ['offsets always sync', 'transaction.ts', 'this.line.o !== undefined ||', ''],
   ['what frees files always syncs', 'transaction.ts', 'this.unlinks.length > 0 || this.after.length > 0 ||', ''],
   [
@@ -245,7 +247,7 @@ const beyond = [
     'src/pipeline/part-files.ts',
     'part.length !== bytes || crc32(part) !== crc',
     'crc32(part) < 0',
-    'test/pipeline',
+    'test/pipeline/part-files.test.ts',
   ],
   [
     'what tells a torn line of the journal from a damaged one',
@@ -288,7 +290,7 @@ const beyond = [
     'src/pipeline/frames.ts',
     'if (this.#ended && records > 0) throw',
     'if (records < 0) throw',
-    'test/pipeline',
+    FRAMES,
   ],
   ['frames behind the end', 'src/pipeline/frames.ts', 'if (this.#ended) throw', 'if (records < 0) throw', FRAMES],
   [
@@ -332,14 +334,14 @@ const beyond = [
     'src/pipeline/kept-state.ts',
     'handle === undefined && start.epoch > 0',
     'handle === undefined && start.epoch < 0',
-    'test/pipeline',
+    PIPES,
   ],
   [
     'the table that state belongs to',
     'src/pipeline/kept-state.ts',
     'changedTable(last.table, this.#table)',
     'false',
-    'test/pipeline',
+    JOINED,
   ],
   [
     'two groups of one name',
@@ -388,21 +390,21 @@ const beyond = [
     'src/connectors/database-sink.ts',
     'if (there !== epoch) throw',
     'if (epoch < 0) throw',
-    'test/pipeline test/connectors',
+    'test/cases.test.ts -t sqlite-replaced',
   ],
   [
     'the same of a prepared epoch',
     'src/connectors/database-sink.ts',
     'if (there !== state.epoch && there',
     'if (there < 0 && there',
-    'test/pipeline test/connectors',
+    'test/connectors/undecided.test.ts',
   ],
   [
     'fence: a member of tasks that is out',
     'src/pipeline/task-source.ts',
     'if (!member.isIn) {',
     'if (!member.isIn && !member) {',
-    'test/pipeline',
+    PIPES,
   ],
   [
     'snapshots of others stay',

@@ -96,6 +96,23 @@ describe('the journal', () => {
     expect(open).toThrow(`${JOURNAL}: damaged at bytes`)
   })
 
+  test('damage before good lines is told after a power cut, too; a bad last line may be one that the disk never got', () => {
+    const damaged = (from: number) => {
+      const { disk } = three()
+      const { content } = disk.files().get(JOURNAL)!
+      let line = content.length
+      for (let n = 0; n < from; n++) line = content.lastIndexOf(10, line - 2) + 1
+      disk.cutPower('everything', Math.random)
+      flip(disk, JOURNAL, line + 9)
+      return disk
+    }
+    const disk = damaged(3)
+    const before = disk.files().get(JOURNAL)!.content.toString()
+    expect(() => Store.open('/store', { env: disk.process() })).toThrow(`${JOURNAL}: damaged at bytes`)
+    expect(disk.files().get(JOURNAL)!.content.toString()).toBe(before)
+    expect(Store.open('/store', { env: damaged(1).process() }).state.partition('t/0')?.next).toBe(2)
+  })
+
   test('a torn line is put aside by the next writer, and no reader minds it', () => {
     const { disk, store } = three()
     const file = disk.files().get(JOURNAL)

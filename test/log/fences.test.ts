@@ -79,6 +79,36 @@ describe('the lock', () => {
   })
 })
 
+describe('a process that goes on where it was', () => {
+  test('sees that another one has begun a new file of the journal', () => {
+    const { disk, store } = withTopic()
+    const add = (to: Store, text: string) => to.transact(true, (transaction) => transaction.append('t/0', line(text)))
+    const other = Store.open('/store', { env: disk.process(), rollBytes: 1 })
+    add(store, 'first')
+    add(other, 'second')
+    add(other, 'third')
+    add(store, 'fourth')
+    expect(open(disk.process()).state.partition('t/0')?.next).toBe(4)
+  })
+
+  test('removes what another one, dead now, has left', () => {
+    const { disk, store } = withTopic()
+    store.transact(true, (transaction) => transaction.append('t/0', line('first')))
+    const env = disk.process()
+    const other = open(env)
+    expect(() =>
+      other.transact(true, (transaction) => {
+        transaction.append('t/0', line('not committed'))
+        env.kill()
+      }),
+    ).toThrow(Crash)
+    store.transact(true, (transaction) => transaction.append('t/0', line('second')))
+    expect(disk.files().get('/store/topics/t/0/00000000000000000000.ndjson')?.content.toString()).toBe(
+      '"first"\n"second"\n',
+    )
+  })
+})
+
 describe('tails', () => {
   test('a tail that a living process may have left is not cut: a new segment begins', () => {
     const { disk, store } = withTopic()

@@ -5,8 +5,10 @@ import { BeckError } from '../../src/core/errors.ts'
 import {
   announceSink,
   commitEpoch,
+  decideEpoch,
   type EpochCommit,
   pipelineOf,
+  prepareEpoch,
   resetPipeline,
   sinkIsAlive,
   startRun,
@@ -77,6 +79,32 @@ test('an epoch is committed once, with its offsets, and by the last run alone', 
   expect(pipelineOf(again, 'p')).toMatchObject({ generation: 2, epoch: 2, stages: ['consume', 'append'] })
   expect(again.state.group('p').offsets.get('t/0')).toBe(20)
   again.close()
+})
+
+test('a prepared epoch is decided before anything else is committed', () => {
+  const store = open()
+  startRun(store, 'p', new Map(), { group: undefined })
+  const prepare = (which: EpochCommit): boolean =>
+    store.transact(true, (transaction) => prepareEpoch(store, transaction, { ...which, sink: { name: 'a database' } }))
+  const decide = (committed: boolean): void =>
+    store.transact(true, (transaction) => decideEpoch(store, transaction, { name: 'p', generation: 1 }, committed))
+  expect(prepare(epoch(1))).toBe(true)
+  for (const work of [prepare, (which: EpochCommit) => commit(store, which)]) {
+    expect(failure(() => work(epoch(1)))).toMatchObject({ exit: 4 })
+  }
+  expect(pipelineOf(store, 'p')).toMatchObject({ epoch: 0, prepared: { epoch: 1 } })
+  decide(true)
+  expect(pipelineOf(store, 'p')).toMatchObject({ epoch: 1, sink: { name: 'a database' } })
+  expect(store.state.group('p').offsets.get('t/0')).toBe(10)
+  // Known already.
+  expect(prepare(epoch(1))).toBe(false)
+  expect(prepare(epoch(2))).toBe(true)
+  decide(false)
+  expect(pipelineOf(store, 'p')?.prepared).toBeUndefined()
+  expect(store.state.group('p').offsets.get('t/0')).toBe(10)
+  expect(commit(store, epoch(2))).toBe(true)
+  expect(failure(() => prepare(epoch(3, 2)))).toMatchObject({ exit: 4 })
+  store.close()
 })
 
 test('a running pipeline keeps its state, and its earlier runs stay fenced after a reset', () => {

@@ -276,6 +276,12 @@ describe('state', () => {
     ['the windows', `s/10s/20s/`, 2, 'the options of beck window were different'],
     ['the stages', `s/| beck window/| beck dedupe --by n | beck window/`, 2, 'was run with another command line'],
     [
+      'the stages, more',
+      `s/| beck append/| beck dedupe --by count | beck append/`,
+      2,
+      'it has no state for beck dedupe',
+    ],
+    [
       'the stages, fewer',
       `s/| beck window.*| beck append/| beck append/`,
       2,

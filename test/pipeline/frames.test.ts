@@ -158,6 +158,7 @@ describe('the order of frames', () => {
     order.take(end(9, 0), 0)
     order.finish()
     expect(failure(() => order.take(barrier(10, 0), 0)).message).toContain('follows the end')
+    expect(failure(() => order.finish(2)).message).toContain('2 records follow the end')
   })
 
   const cases: [string, Frame, number, string][] = [
