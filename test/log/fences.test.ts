@@ -52,6 +52,32 @@ describe('the lock', () => {
     expect(() => store.transact(true, () => other.transact(true, () => {}))).toThrow('waits for ever')
   })
 
+  test('who waits for longer than two seconds hears for whom', () => {
+    const { disk, env, store } = withTopic()
+    const said: string[] = []
+    const other = Store.open('/store', { env: disk.process(), say: (line) => said.push(line) })
+    expect(() => store.transact(true, () => other.transact(true, () => {}))).toThrow('waits for ever')
+    expect(said).toEqual([`waiting 2 s for the store's lock, held by process ${env.identity.pid}`])
+  })
+
+  test('a holder of another pid namespace is never taken for dead', () => {
+    const { disk, store } = withTopic()
+    const elsewhere = Object.assign(disk.process(), { alive: () => 'unknown' as const })
+    const other = open(elsewhere)
+    let error: unknown
+    store.transact(true, () => {
+      try {
+        other.transact(true, () => {})
+      } catch (thrown) {
+        error = thrown
+      }
+    })
+    expect(error).toMatchObject({ code: 'store', exit: 3 })
+    expect(String((error as Error).message)).toContain('of another container')
+    other.transact(true, (transaction) => transaction.append('t/0', line('after it let go')))
+    expect(other.state.partition('t/0')?.next).toBe(1)
+  })
+
   test('a holder whose identity is damaged is not taken for dead', () => {
     const { disk, env, store } = withTopic()
     const outcome = codeOf(() =>

@@ -300,6 +300,33 @@ describe('a topic that is deleted while it is read', () => {
     store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
 })
 
+test('a store that cannot be written to is read, and nothing in it is changed, after a restart of the machine, too', () => {
+  const disk = new Disk()
+  const store = Store.open('/store', { env: disk.process(), create: true })
+  store.transact(true, (transaction) => createTopic(store, transaction, 't', { partitions: 1 }))
+  append(store, [0, 0], ['1', '2'])
+  for (const reboot of [false, true]) {
+    if (reboot) disk.cutPower('everything', () => 0)
+    const env = disk.process()
+    const { open } = env
+    const refuse = (): never => {
+      throw Object.assign(new Error('EROFS'), { code: 'EROFS' })
+    }
+    Object.assign(env, {
+      open: (path: string, mode: 'read' | 'write' | 'create') =>
+        mode === 'read' ? open.call(env, path, mode) : refuse(),
+      ...Object.fromEntries(
+        ['makeFolder', 'removeFolder', 'rename', 'link', 'unlink', 'truncate', 'write'].map((name) => [name, refuse]),
+      ),
+    })
+    const before = [...disk.files()].map(([path, { content }]) => [path, content.toString()])
+    const opened = Store.open('/store', { env })
+    expect(readAll(opened, everything(opened))).toEqual(['1', '2'])
+    expect(() => append(opened, [0], ['3'])).toThrow('is on a read-only file system')
+    expect([...disk.files()].map(([path, { content }]) => [path, content.toString()])).toEqual(before)
+  }
+})
+
 describe('what is refused', () => {
   const problem = (work: () => unknown): string => {
     try {
