@@ -36,6 +36,7 @@ const commandLines = [
   ['reduce', 'count', '--by', 'b', '--workers', '2', large],
   ['filter', 'r.c > 500', '--workers', '2', large],
   ['window', 'count', '--time', 't', '--tumbling', '1m', '--by', 'c', '--workers', '2', large],
+  ['run', `filter 'r.c > 500' --workers 2 ${large} | reduce count --by b --workers 2`],
 ]
 
 // What other threads run is to be in the cache as well: here they are more programs in this one.

@@ -394,7 +394,7 @@ describe('pipelines of all kinds', () => {
           expect(same, `${text} ${options}\n${got.stderr}`).toEqual({ output, exit: Math.min(exit, 1) })
         }
       }),
-      { numRuns: long ? 30 : 4 },
+      { numRuns: long ? 15 : 4 },
     )
-  })
+  }, 180_000)
 })
