@@ -163,6 +163,7 @@ const mutations = [
 /** The same beyond the store: name, file, what to replace, by what, and the tests that have to see it. */
 const SYNCS = 'test/crash/syncs.test.ts'
 const PIPES = 'test/pipeline/exactly-once.test.ts'
+const CHANGED = `${PIPES} -t change`
 const FRAMES = 'test/pipeline/frames.test.ts'
 const JOINED = 'test/pipeline/joined-inputs.test.ts'
 const FENCES = 'test/connectors/fences.test.ts'
@@ -188,9 +189,21 @@ const beyond = [
   ['sync of such folders that others have made', 'src/pipeline/snapshot.ts', ' || !isLed', '', SYNCS],
   ['sync of a snapshot by another thread', 'src/pipeline/written-aside.ts', 'fs.fdatasyncSync(fd)', '', SYNCS],
   ['sync of a part', 'src/connectors/file/sink.ts', 'fdatasyncSync(this.fd)', '', SYNCS],
-  ['sync of a part’s first name', 'src/connectors/file/sink.ts', 'realEnv.syncFolder(this.folder)', '', SYNCS],
+  [
+    'sync of a part’s first name',
+    'src/connectors/file/sink.ts',
+    'realEnv.syncFolder(folder)\n    return',
+    'return',
+    SYNCS,
+  ],
   ['sync of a part’s last name', 'src/pipeline/part-files.ts', 'env.syncFolder(folder)', '', SYNCS],
-  ['sync of a part’s name without frames', 'src/connectors/file/sink.ts', 'realEnv.syncFolder(folder)', '', SYNCS],
+  [
+    'sync of a part’s name without frames',
+    'src/connectors/file/sink.ts',
+    'temporary))\n        realEnv.syncFolder(folder)',
+    'temporary))',
+    SYNCS,
+  ],
   ['sync of new folders', 'src/core/folders.ts', 'syncFolder(dirname(at))', '', SYNCS],
   ['sync of all new folders', 'src/core/folders.ts', 'first === undefined || at === first', 'true', SYNCS],
   ['sync of a file beside the output', 'src/pipeline/side-files.ts', 'fdatasyncSync(this.#fd)', '0', SYNCS],
@@ -349,14 +362,14 @@ const beyond = [
     'src/pipeline/kept-state.ts',
     'handle.options !== digest(options)',
     'handle.bytes < 0',
-    PIPES,
+    CHANGED,
   ],
   [
     'a stage without its state',
     'src/pipeline/kept-state.ts',
     'handle === undefined && start.epoch > 0',
     'handle === undefined && start.epoch < 0',
-    PIPES,
+    CHANGED,
   ],
   [
     'the table that state belongs to',
@@ -426,7 +439,7 @@ const beyond = [
     'src/pipeline/task-source.ts',
     'if (!member.isIn) {',
     'if (!member.isIn && !member) {',
-    PIPES,
+    `${PIPES} -t evicted`,
   ],
   [
     'snapshots of others stay',

@@ -190,6 +190,18 @@ describe('consume --exactly-once', () => {
     expect(reset.stdout.toString()).toMatch(/"g@in-2".*\n0\n$/s)
   })
 
+  test('partition by partition, a pipeline that was evicted ends, exit 4', async () => {
+    const folder = await folderWith(3)
+    const begun = `beck group describe g 2>/dev/null | grep -q '"m"' && beck replay out 2>/dev/null | grep -q n`
+    const { exit, stderr, stdout } = await run(
+      folder,
+      `(beck consume in -g g --exactly-once --per-partition --follow --member m | beck append out) 2> err & until ${begun}; do sleep 0.1; done; beck group evict g m --execute -q > evicted; wait $!; echo $?; cat err`,
+    )
+    expect(exit, stderr).toBe(0)
+    expect(stdout.toString()).toMatch(/^4\n/)
+    expect(stdout.toString()).toContain('the group "g" has gone on without this pipeline (member m)')
+  })
+
   test('plain readers and pipelines do not share a group', async () => {
     const folder = await folderWith(5)
     const { stderr } = await run(
