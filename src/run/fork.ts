@@ -33,8 +33,9 @@ export class Flow {
     this.#isClosed = closed
   }
 
+  /** Nothing that comes in is of interest. */
   get isClosed(): boolean {
-    return this.#isClosed
+    return this.#isClosed || this.#fork?.isClosed === true
   }
 
   /** Some of its stages want to know the time. */
@@ -69,7 +70,7 @@ export class Flow {
   }
 
   #attempt(work: () => void): void {
-    if (this.#isClosed) return
+    if (this.isClosed) return
     try {
       work()
     } catch (error) {
@@ -84,9 +85,16 @@ export class Flow {
 /** Where a pipeline forks: all records go to each. One that fails does not keep the others from going on. */
 export class Fork implements LineSink {
   readonly #flows: readonly Flow[]
+  readonly #first: boolean
 
-  constructor(flows: readonly Flow[]) {
+  /** @param first what comes to it comes from nowhere else: where nobody takes it any more, reading ends */
+  constructor(flows: readonly Flow[], first: boolean) {
     this.#flows = flows
+    this.#first = first
+  }
+
+  get isClosed(): boolean {
+    return this.#flows.every(({ isClosed }) => isClosed)
   }
 
   get isTimed(): boolean {
@@ -131,6 +139,6 @@ export class Fork implements LineSink {
 
   /** @throws ReaderGone when nobody takes records any more */
   #check(): void {
-    if (this.#flows.every(({ isClosed }) => isClosed)) throw new ReaderGone()
+    if (this.#first && this.isClosed) throw new ReaderGone()
   }
 }

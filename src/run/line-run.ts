@@ -148,7 +148,7 @@ export class LineRun {
   async #openForks(): Promise<void> {
     const { forks } = this.#line
     if (forks.length === 0) return
-    this.#fork = new Fork(await this.#flows(forks))
+    this.#fork = new Fork(await this.#flows(forks), true)
     this.#out = this.#fork
   }
 
@@ -156,7 +156,7 @@ export class LineRun {
     const flows: Flow[] = []
     for (const line of lines) {
       const { stages, broken } = await this.#open(line, [])
-      const fork = line.forks.length > 0 ? new Fork(await this.#flows(line.forks)) : undefined
+      const fork = line.forks.length > 0 ? new Fork(await this.#flows(line.forks), false) : undefined
       const out = fork ?? this.#around.sink
       const tell = (error: unknown): void => {
         const last = line.stages.at(-1)?.index ?? 0

@@ -64,6 +64,8 @@ const cases: Readonly<Record<string, string>> = {
     "filter 'r.n > 3' in.ndjson | tee (append a) | map 'r.id < 500 ? r : undefined.x' | reduce count",
   'stages that fail everywhere':
     "filter 'r.n > 3' in.ndjson | tee (map 'undefined.x' | append a) | sort --by n | map 'undefined.y' | reduce count",
+  'all of a branch that forks fails':
+    "filter 'r.n > 3' in.ndjson | tee (filter true | tee (map 'undefined.x' | append b) | map 'undefined.y' | append a) | reduce count",
   'a bad record before the fork': "filter 'r.n > 3' broken.ndjson | tee (append a) | reduce count",
   'a bad record that goes on to both': "from lines broken.ndjson | filter 'r.line' | tee (append a) | reduce count",
   'a table that fails half way':
