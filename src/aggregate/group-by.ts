@@ -131,8 +131,12 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
   }
 
   #isFull(table: KeyTable): boolean {
+    return table.size >= this.#mostKeys || this.#load(table) > 1
+  }
+
+  /** How much of the memory is used; 1 is all. */
+  #load(table: KeyTable): number {
     const { size } = table
-    if (size >= this.#mostKeys) return true
     // A few keys stand for all: measuring each would cost more than adding it.
     const sample = Math.min(size, 16)
     let characters = 0
@@ -140,7 +144,7 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
       characters += table.textBytes(Math.floor((index * size) / sample))
     }
     const keyBytes = size * (KEY_BYTES + (2 * characters) / Math.max(1, sample))
-    return keyBytes + this.#set.bytes(size) > this.#mostBytes
+    return (keyBytes + this.#set.bytes(size)) / this.#mostBytes
   }
 
   /** Writes all groups to disk, and begins with none. */
@@ -262,7 +266,7 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
     this.#mostKeys = Number.POSITIVE_INFINITY
     const memory: GroupsInMemory = {
       size: () => table.size,
-      isFull: () => this.#isFull(table),
+      load: () => this.#load(table),
       absorb: (groups) => this.#absorb(table, groups),
       spill: (to) => this.#spill(table, to),
       lines: () => {

@@ -6,7 +6,8 @@ import { type Groups, SpilledGroups } from './spilled-groups.ts'
 /** The groups in memory, as `GroupRounds` uses them: none before and after. */
 export interface GroupsInMemory {
   size(): number
-  isFull(): boolean
+  /** How much of the memory they take: more than 1 is too much. */
+  load(): number
   /** Takes in groups, adding to those that it has. */
   absorb(groups: Groups): void
   /** Writes all groups to disk, and keeps none. */
@@ -24,6 +25,9 @@ type Plan = { readonly cuts: Float64Array } & (
   | { readonly kind: 'groups'; readonly first: number; readonly partitions: readonly (readonly SpillHandle[])[] }
   | { readonly kind: 'lines'; readonly runs: readonly RunsState[] }
 )
+
+/** Of the memory, for several partitions at a time. */
+const MOST_LOAD = 0.8
 
 /**
  * From groups on disk to lines, in two rounds that threads can share. A partition's groups are put together, and their lines in the order of
@@ -99,30 +103,60 @@ export class GroupRounds {
     this.#others.push(...runs)
   }
 
-  /** @param alike how many such partitions there may be */
-  #putTogether(from: SpilledGroups, partition: number, alike = PARTITIONS): void {
+  #putTogether(from: SpilledGroups, partition: number): void {
+    const deeper = this.#absorbAll(from, partition)
+    if (deeper) this.#putAllTogether(deeper)
+    else this.#addRun(PARTITIONS)
+  }
+
+  /** The partitions of a partition: as many at a time as will probably fit, since few runs are read faster than many. */
+  #putAllTogether(from: SpilledGroups): void {
+    const memory = this.#memory
+    let bytes = 0
+    let runs = 1
+    for (let part = 0; part < PARTITIONS; part++) {
+      const more = from.bytes(part)
+      if (bytes > 0 && (memory.load() * (bytes + more)) / bytes > MOST_LOAD) {
+        this.#addRun((PARTITIONS * PARTITIONS) / runs)
+        bytes = runs = 0
+      }
+      bytes += more
+      runs++
+      const deeper = this.#absorbAll(from, part)
+      if (!deeper) continue
+      this.#putAllTogether(deeper)
+      bytes = 0
+    }
+    this.#addRun((PARTITIONS * PARTITIONS) / runs)
+  }
+
+  /** Has a partition in memory, with what is there; or else all of that in new partitions. */
+  #absorbAll(from: SpilledGroups, partition: number): SpilledGroups | undefined {
     const memory = this.#memory
     let deeper: SpilledGroups | undefined
     for (const groups of from.partition(partition)) {
       memory.absorb(groups)
       // One group alone cannot be parted: its pieces are put together here, however large it is.
-      if (!memory.isFull() || (!deeper && memory.size() === 1)) continue
+      if (memory.load() <= 1 || (!deeper && memory.size() === 1)) continue
       deeper ??= from.deeper()
       if (deeper) memory.spill(deeper)
     }
-    if (deeper) {
-      memory.spill(deeper)
-      for (let part = 0; part < PARTITIONS; part++) this.#putTogether(deeper, part, alike * PARTITIONS)
-    } else if (memory.size() > 0) {
-      const { positions, write } = memory.lines()
-      if (!this.#runs) {
-        let bytes = 0
-        write(0, positions.length, (lines) => (bytes += lines.length))
-        this.#runs = this.#newRuns(PositionRuns.cutsFor(positions, bytes * alike, this.#memoryBytes))
-      }
-      this.#runs.add(positions, write)
-      memory.clear()
+    if (deeper) memory.spill(deeper)
+    return deeper
+  }
+
+  /** What is in memory becomes one. @param alike how many such runs there may be */
+  #addRun(alike: number): void {
+    const memory = this.#memory
+    if (memory.size() === 0) return
+    const { positions, write } = memory.lines()
+    if (!this.#runs) {
+      let bytes = 0
+      write(0, positions.length, (lines) => (bytes += lines.length))
+      this.#runs = this.#newRuns(PositionRuns.cutsFor(positions, bytes * alike, this.#memoryBytes))
     }
+    this.#runs.add(positions, write)
+    memory.clear()
   }
 
   #newRuns(cuts?: Float64Array): PositionRuns {

@@ -95,6 +95,11 @@ export class SpilledGroups {
     }
   }
 
+  /** How large a partition is on disk. */
+  bytes(partition: number): number {
+    return this.#partitions[partition]!.reduce((sum, { size }) => sum + size, 0)
+  }
+
   /** The chunks of each partition. */
   *partitions(): Generator<Iterable<Groups>> {
     for (let partition = 0; partition < PARTITIONS; partition++) yield this.partition(partition)

@@ -65,7 +65,9 @@ export class DedupeFirst implements Operator {
     for (let row = 0; row < count; row++) {
       const isNew = ids[row] === next
       mask[row] = isNew ? 1 : 0
-      if (isNew) next++
+      if (!isNew) continue
+      next++
+      this.#held += this.#costOf(batch, row)
     }
     if (this.#sorter) this.#keep(this.#sorter, batch, ids, mask)
     else {
@@ -75,7 +77,7 @@ export class DedupeFirst implements Operator {
         this.#dupes.write(batch.lines(mask, 0, count))
       }
     }
-    if (next > known) this.#account(batch, ids, known)
+    if (this.#held > SHARE * this.#memoryBytes) this.#spillKeys()
   }
 
   /** Keys that may be known on disk: decided at the end. With a file for duplicates all records are, so that it is in order too. */
@@ -96,17 +98,13 @@ export class DedupeFirst implements Operator {
     }
   }
 
-  #account({ spans, stride, count }: RecordBatch, ids: Uint32Array, known: number): void {
-    let next = known
-    for (let row = 0; row < count; row++) {
-      if (ids[row] !== next) continue
-      next++
-      this.#held += KEY_BYTES
-      for (const field of this.#options.fields) {
-        this.#held += spans[row * stride + 3 + 2 * field]! - spans[row * stride + 2 + 2 * field]!
-      }
+  /** What a new key costs. */
+  #costOf({ spans, stride }: RecordBatch, row: number): number {
+    let bytes = KEY_BYTES
+    for (const field of this.#options.fields) {
+      bytes += spans[row * stride + 3 + 2 * field]! - spans[row * stride + 2 + 2 * field]!
     }
-    if (this.#held > SHARE * this.#memoryBytes) this.#spillKeys()
+    return bytes
   }
 
   #spillKeys(): void {

@@ -114,19 +114,26 @@ export class PositionRuns {
       }
     }
     const places = { positions: new Float64Array(this.buckets + 1), lines: new Float64Array(this.buckets + 1) }
-    const all: Float64Array[] = []
-    let at = positions.size
+    let held: Float64Array[] = []
+    let heldFrom = positions.size
+    let at = heldFrom
+    const flushPositions = (): void => {
+      positions.append(Buffer.concat(held.map(bytesOf)))
+      held = []
+      heldFrom = at
+    }
     for (let bucket = 0; bucket < this.buckets; bucket++) {
       places.positions[bucket] = at
       places.lines[bucket] = lines.size + used
       const some = writeBucket(bucket, write)
       at += some.byteLength
-      all.push(some)
+      held.push(some)
+      if (at - heldFrom > PIECE_BYTES) flushPositions()
     }
     flush()
+    flushPositions()
     places.positions[this.buckets] = at
     places.lines[this.buckets] = lines.size
-    positions.append(Buffer.concat(all.map(bytesOf)))
     this.#runs.push({ positions, lines, places })
   }
 
