@@ -158,6 +158,7 @@ test.each([
   ['other brackets', records(9).with(4, record(4).replace('["a","b"]', '{"a":"b"}'))],
   ['Y for a bracket', records(9).with(4, record(4).replace('"b"]', '"b"Y'))],
   ['a value that is none', records(9).with(4, record(4).replace('"last":4', '"last":04'))],
+  ['objects without a comma', records(9).map((line, i) => line.replace('"a","b"', i === 4 ? '{}\t{}' : '{},\t{}'))],
   ['a name with an escape', records(9).with(4, record(4).replace('"last"', '"l\\u0061st"'))],
   ['a name after an escaped quote', records(9).with(4, record(4).replace('"last"', '"\\"last"'))],
 ])('are scanned as the readable scanner does it: %s', (_, lines) => {

@@ -173,7 +173,7 @@ function learn(
       const byte = load<u8>(at)
       // Between } and { there must be a comma, which only looking there shows.
       if (byte == 0x7b && closed) return 0
-      closed = byte == 0x7d
+      if (byte > 0x20) closed = byte == 0x7d
       depth += i32(byte == 0x7b || byte == 0x5b) - i32(byte == 0x7d || byte == 0x5d)
       last++
       next = usize(load<u32>(place + (usize(last + 1) << 2)))
