@@ -261,8 +261,8 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
   }
 
   #openRounds(table: KeyTable): GroupRounds {
-    // From here on the memory is for partitions alone; the key table keeps what it has had before.
-    this.#mostBytes = this.#context.memoryBytes / this.#context.workers / 2
+    // From here on the memory is for partitions alone, and little is needed to write them out; the key table keeps what it has had before.
+    this.#mostBytes = (0.6 * this.#context.memoryBytes) / this.#context.workers
     this.#mostKeys = Number.POSITIVE_INFINITY
     const memory: GroupsInMemory = {
       size: () => table.size,

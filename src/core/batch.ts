@@ -164,7 +164,7 @@ export interface KeyTable {
   positionsOf(ids: Uint32Array): Float64Array
   /** All ids by `position`. */
   order(): Uint32Array
-  /** All keys in 64 partitions by six bits of their hash, from bit `shift` on: the same for equal keys, however they are spelt. */
+  /** All keys in 128 partitions by seven bits of their hash, from bit `shift` on: the same for equal keys, however they are spelt. */
   parted(shift: number): readonly KeyParts[]
   /**
    * The keys from an id on, by default all, as `structuredClone` takes them; and another table's keys into this one: their id there → their id

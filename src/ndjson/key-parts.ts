@@ -3,7 +3,7 @@ import { canonicalKey, PLAIN_KEY } from '../core/key.ts'
 import { fromLatin1, latin1, toLatin1 } from '../core/latin1.ts'
 
 /** Bits of a key's hash that choose its partition. */
-export const PARTITION_BITS = 6
+export const PARTITION_BITS = 7
 export const PARTITIONS = 1 << PARTITION_BITS
 
 /** The keys of each partition, and their ids. One pass in the order of the ids, since jumping about in memory would cost more than all else. */
