@@ -85,6 +85,8 @@ class Compaction {
     } catch (error) {
       output.abandon()
       throw error
+    } finally {
+      this.scanner.close()
     }
     return { before: this.before, after: this.after }
   }

@@ -1,4 +1,5 @@
 import { BeckError } from '../core/errors.ts'
+import { FreeList } from './free-list.ts'
 import wasm from './kernel/kernel.wasm'
 
 /**
@@ -223,8 +224,7 @@ export class Heap {
   private growing: WeakRef<Growing>[] = []
   /** What stages beyond the first may ask for. */
   private bytesARow = 0
-  /** Free pieces by their size's logarithm. */
-  private readonly free: number[][] = Array.from({ length: 33 }, () => [])
+  private readonly free = new FreeList()
 
   /** Where `fold` works. */
   readonly foldRoom: number
@@ -255,21 +255,12 @@ export class Heap {
 
   /** A piece of at least `size` bytes, at a multiple of 4096. Its content is whatever was there. May grow the memory. */
   allocate(size: number): number {
-    const bits = sizeBits(size)
-    let from = bits
-    while (from < 32 && this.free[from]?.length === 0) from++
-    let piece = from < 32 ? this.free[from]?.pop() : undefined
-    if (piece === undefined) {
-      piece = this.top
-      this.top += 2 ** bits
-      if (this.top > this.bytes.length) this.grow()
-    } else {
-      // The rest of a larger piece stays free, halved again and again.
-      while (from > bits) {
-        from--
-        this.free[from]?.push(piece + 2 ** from)
-      }
-    }
+    const whole = wholeSize(size)
+    const free = this.free.take(whole)
+    if (free !== undefined) return free
+    const piece = this.top
+    this.top += whole
+    if (this.top > this.bytes.length) this.grow()
     return piece
   }
 
@@ -285,7 +276,8 @@ export class Heap {
 
   /** Gives back what `allocate(size)` gave. */
   release(address: number, size: number): void {
-    this.free[sizeBits(size)]?.push(address)
+    this.free.add(address, address + wholeSize(size))
+    this.top = this.free.lower(this.top)
   }
 
   /** Batches are worked on by so many stages, each of which may ask for a view of its own and for columns of all fields. */
@@ -296,6 +288,16 @@ export class Heap {
   /** Asks `growing` to make room before each batch, for as long as it lives. */
   register(growing: Growing): void {
     this.growing.push(new WeakRef(growing))
+  }
+
+  /** No more of that. */
+  unregister(growing: Growing): void {
+    this.growing = this.growing.filter((reference) => reference.deref() !== growing)
+  }
+
+  /** Bytes up to the highest that somebody has. */
+  get usedBytes(): number {
+    return this.top
   }
 
   /** Makes room for what a batch of so many rows and bytes may ask for. May grow the memory. */
@@ -323,7 +325,7 @@ export class Heap {
   }
 }
 
-/** What one scanner or key table has of the heap. It goes back when the owner is garbage. */
+/** What one scanner or key table has of the heap. It goes back when it is closed, or when the owner is garbage. */
 export class Pieces {
   private readonly heap: Heap
   private readonly sizes = new Map<number, number>()
@@ -351,13 +353,19 @@ export class Pieces {
     this.heap.release(address, this.sizes.get(address) as number)
     this.sizes.delete(address)
   }
+
+  /** Gives all of it back. The owner is not used any more. */
+  close(): void {
+    for (const [address, size] of this.sizes) this.heap.release(address, size)
+    this.sizes.clear()
+  }
 }
 
 const abandoned = new FinalizationRegistry<{ heap: Heap; sizes: Map<number, number> }>(({ heap, sizes }) => {
   for (const [address, size] of sizes) heap.release(address, size)
 })
 
-const sizeBits = (size: number): number => Math.max(LEAST_BITS, 32 - Math.clz32(size - 1))
+const wholeSize = (size: number): number => 2 ** Math.max(LEAST_BITS, 32 - Math.clz32(size - 1))
 
 /** With as much address space as the system lets us reserve, so that growing moves nothing. */
 function largeMemory(): WebAssembly.Memory {
@@ -403,3 +411,13 @@ export const heap = (): Heap => (shared ??= new Heap())
 /** The thread's heap, if `bytes` are in it. */
 export const heapOf = (bytes: Uint8Array): Heap | undefined =>
   shared?.bytes.buffer === bytes.buffer ? shared : undefined
+
+/** Heaps of scanners that had one of their own, and are closed. */
+const idle: Heap[] = []
+export const heapApart = (): Heap => idle.pop() ?? new Heap()
+export function leaveHeap(heap: Heap): void {
+  // What has grown stays as large for as long as it is kept.
+  if (idle.length < MOST_IDLE && heap.bytes.length <= MOST_IDLE_BYTES) idle.push(heap)
+}
+const MOST_IDLE = 8
+const MOST_IDLE_BYTES = 128 << 20

@@ -105,6 +105,8 @@ export class ReferenceScanner implements Scanner {
   keyTable(fields: readonly number[]): KeyTable {
     return new ReferenceKeyTable(fields)
   }
+
+  close(): void {}
 }
 
 /** A byte order mark, in UTF-8. */

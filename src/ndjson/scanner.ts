@@ -30,6 +30,11 @@ export interface Scanner {
   readText?(kind: TextKind, text: Uint8Array, take: (scanned: Scanned, bytes: number) => void): TextCounts | undefined
   /** Ids for the values of some fields together. */
   keyTable(fields: readonly number[]): KeyTable
+  /**
+   * Gives its memory back, and that of its key tables: neither they nor batches are used any more. Doing it twice is doing it once. One that is not closed
+   * has its memory until it is garbage, which is well for the few scanners of a process that ends with them.
+   */
+  close(): void
 }
 
 /** What a text is made of, each a record with one member of this name. */

@@ -57,6 +57,12 @@ export class WasmKeyTable implements KeyTable, Growing {
     heap.register(this)
   }
 
+  /** Its memory is somebody else's from now on. */
+  close(): void {
+    this.heap.unregister(this)
+    this.pieces.close()
+  }
+
   private word(index: number): number {
     return this.heap.u32[(this.table >>> 2) + index] as number
   }

@@ -1,6 +1,6 @@
 import type { KeyTable } from '../core/batch.ts'
 import type { FieldPath } from '../core/field-path.ts'
-import { Heap, heap, Pieces, SLACK } from './heap.ts'
+import { type Heap, heap, heapApart, leaveHeap, Pieces, SLACK } from './heap.ts'
 import { LineChecker } from './line.ts'
 import { BOM } from './reference.ts'
 import type { BadLine, Origin, Scanned, Scanner, ScannerOptions, TextCounts, TextKind } from './scanner.ts'
@@ -26,6 +26,9 @@ export class WasmScanner implements Scanner {
   /** How many lines the kernel was not sure of: 0 for clean data. For tests. */
   flagged = 0
   private readonly heap: Heap
+  private readonly apart: boolean
+  private readonly tables: WasmKeyTable[] = []
+  private closed = false
   private readonly pieces: Pieces
   private readonly strict: boolean
   private readonly maxLineBytes: number
@@ -61,7 +64,8 @@ export class WasmScanner implements Scanner {
     stages = 1,
     blockBytes = BLOCK_BYTES,
   }: ScannerOptions) {
-    this.heap = apart ? new Heap() : heap()
+    this.heap = apart ? heapApart() : heap()
+    this.apart = apart
     this.heap.share(stages, reads.length)
     this.pieces = new Pieces(this.heap, this)
     const { pieces } = this
@@ -291,7 +295,17 @@ export class WasmScanner implements Scanner {
   }
 
   keyTable(fields: readonly number[]): KeyTable {
-    return new WasmKeyTable(this.heap, fields)
+    const table = new WasmKeyTable(this.heap, fields)
+    this.tables.push(table)
+    return table
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    for (const table of this.tables) table.close()
+    this.pieces.close()
+    if (this.apart) leaveHeap(this.heap)
   }
 }
 

@@ -95,6 +95,12 @@ export class Chain {
     return this.#ports.find((_, at) => (count += this.#groups[at]!.nodes.length) > node)
   }
 
+  /** Nothing comes any more, and nothing is asked for. The driver's scanner is the driver's to close. */
+  close(): void {
+    for (const port of this.#ports) port?.close()
+    for (const node of this.nodes) node.close()
+  }
+
   /** Where the positions of records go on, in all groups: those of different ranges of the input must not mix. */
   beginAt(position: number): void {
     for (const port of this.#ports) port?.beginAt(position)
@@ -259,6 +265,10 @@ class Port implements LineSink {
       this.group.process(scanned, origin)
       origin.advance(scanned.lines)
     })
+  }
+
+  close(): void {
+    this.#scanner.close()
   }
 
   get position(): number {

@@ -101,6 +101,7 @@ class FusedRun implements RunAround {
   readonly #counts = new Map<number, Map<string, number>>()
   readonly #tableLetters = new Map<number, number>()
   readonly #failed = new Set<number>()
+  readonly #closing: { close(): void }[] = []
   #exit = 0
   /** The stage whose exit code that is. */
   #failedAt = -1
@@ -162,6 +163,10 @@ class FusedRun implements RunAround {
     return this.#stopped > 0
   }
 
+  closeAtEnd(one: { close(): void }): void {
+    this.#closing.push(one)
+  }
+
   countsOf(index: number): Map<string, number> {
     const counts = this.#counts.get(index) ?? new Map<string, number>()
     this.#counts.set(index, counts)
@@ -212,6 +217,7 @@ class FusedRun implements RunAround {
     this.terminal.clear()
     for (const { close } of this.endings.values()) await close?.()
     for (const { close } of this.#bad.values()) close?.()
+    for (const one of this.#closing) one.close()
   }
 }
 

@@ -163,6 +163,10 @@ class Node {
     }
   }
 
+  close(): void {
+    this.#scanner?.close()
+  }
+
   /** A bad line to the next stage. One that works elsewhere does not know where the line comes from. */
   #hand(line: Uint8Array, origin: Origin, problem: BadLine): void {
     if (this.#next) this.#next.decide(line, origin)

@@ -33,6 +33,8 @@ export interface RunAround {
   readonly sink: LineSink
   readonly direct: boolean
   readonly endings: Map<number, Ending>
+  /** Has this closed when the run is over: then others can have its memory. */
+  closeAtEnd(one: { close(): void }): void
   countsOf(index: number): Map<string, number>
   badOf(index: number, settings: RunSettings): BadRecords
   /** Bad records of a table that are kept already. */
@@ -246,6 +248,8 @@ export class LineRun {
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
     const chain = new Chain(stages, scanner, surroundings, this.#out, rewrites)
+    this.#around.closeAtEnd(scanner)
+    this.#around.closeAtEnd(chain)
     await this.#through(chain, () =>
       readInputs(scanner, args.files, () => {}, {
         maxLineBytes,
@@ -273,7 +277,10 @@ export class LineRun {
   /** Stages whose input is handed to them. */
   #chain(stages: readonly ChainStage[], out = this.#out): Chain | undefined {
     const { surroundings, rewrites } = this.#around
-    return stages.length > 0 ? new Chain(stages, undefined, surroundings, out, rewrites) : undefined
+    if (stages.length === 0) return undefined
+    const chain = new Chain(stages, undefined, surroundings, out, rewrites)
+    this.#around.closeAtEnd(chain)
+    return chain
   }
 
   /** Records that a first stage makes of something else. */

@@ -12,6 +12,7 @@ import type { Terminal } from '../../src/cli/terminal.ts'
 import { BeckError } from '../../src/core/errors.ts'
 import type { Collector, StageContext } from '../../src/core/operator.ts'
 import { createScanner } from '../../src/ndjson/index.ts'
+import type { Scanner } from '../../src/ndjson/scanner.ts'
 import { Output } from '../../src/pipeline/descriptor.ts'
 import { planInputs, runWorker, type Spawn } from '../../src/pipeline/parallel.ts'
 import { type ChainWork, composeWork } from '../../src/run/composite.ts'
@@ -248,8 +249,10 @@ async function stagewise(stages: readonly (readonly string[])[], input: string):
       emit: (bytes) => void text(bytes),
       emitText: (chars) => void parts.push(Buffer.from(chars, 'latin1')),
     }
+    const scanners: Scanner[] = []
     const open = (reads: Parameters<typeof createScanner>[0]['reads']) => {
       const scanner = createScanner({ reads, strict: false }, 'wasm')
+      scanners.push(scanner)
       scanner.begin({ file: 'x', base: 0, lineAt: () => 1 })
       const context: StageContext = {
         reject: (_batch, _row, { problem }) => {
@@ -284,6 +287,8 @@ async function stagewise(stages: readonly (readonly string[])[], input: string):
     } catch (error) {
       errors.push(saying(`beck ${words[0]}`, error))
       exit = error instanceof BeckError ? error.exit : 70
+    } finally {
+      for (const scanner of scanners) scanner.close()
     }
     output = Buffer.concat(parts).toString('latin1')
   }
@@ -292,7 +297,7 @@ async function stagewise(stages: readonly (readonly string[])[], input: string):
 
 const names = Object.keys(rewriteNames) as RewriteName[]
 const long = process.env['BECK_PIPELINES'] === 'all'
-const numRuns = long ? 5 : 12
+const numRuns = Number(process.env['N'] ?? (long ? 5 : 12))
 
 /** What chance has found: joins that give out records before their end, lines on their way to the next stage when one fails, and who refuses a bad line. */
 const found: [string[][], string[], number, number][] = [

@@ -51,7 +51,8 @@ export function mergedStates(
   return {
     role: 'tool',
     run: async (io) => {
-      const context = stageContext(openScanner(stage.reads, settings), bad, new Map(), settings)
+      const scanner = openScanner(stage.reads, settings)
+      const context = stageContext(scanner, bad, new Map(), settings)
       const operator = stage.open(context) as MergeableOperator<GroupState>
       for (const folder of folders) {
         const state = deserialize(readFileSync(join(folder, STATE))) as GroupState
@@ -62,6 +63,7 @@ export function mergedStates(
         if (!io.write(bytes)) throw new ReaderGone()
       }
       operator.onEnd?.(collectInto({ write, writeBinary: (text) => write(Buffer.from(text, 'latin1')) }))
+      scanner.close()
     },
   }
 }

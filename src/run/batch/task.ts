@@ -78,6 +78,8 @@ export async function runTask(order: TaskOrder, registry: Registry): Promise<Tas
 class TaskRun {
   readonly #order: TaskOrder
   readonly #files: TaskFile[] = []
+  /** Whose memory the worker's next task can have. */
+  readonly #closing: { close(): void }[] = []
   readonly #bad = new Map<number, BadRecords>()
   readonly #counts = new Map<number, Map<string, number>>()
   #records = 0
@@ -228,6 +230,7 @@ class TaskRun {
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
     const chain = new Chain(stages, scanner, this.#surroundings, out, rewrites)
+    this.#closing.push(scanner, chain)
     chain.beginAt(this.#base)
     const settings: Parameters<typeof readInput>[4] = {
       maxLineBytes,
@@ -257,6 +260,7 @@ class TaskRun {
     const [{ settings }] = this.#order.stages as [TaskStage]
     const { file } = input.input
     const chain = stages.length > 0 ? new Chain(stages, undefined, this.#surroundings, out, rewrites) : undefined
+    if (chain) this.#closing.push(chain)
     chain?.beginAt(this.#base)
     const into = chain?.entry ?? out
     const written = writtenTexts((lines) => out.write(lines), settings)
@@ -327,6 +331,7 @@ class TaskRun {
 
   close(): void {
     for (const file of this.#files) file.close()
+    for (const one of this.#closing) one.close()
   }
 }
 
