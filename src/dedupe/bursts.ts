@@ -78,7 +78,7 @@ export class DedupeBursts implements Operator, Growing {
     this.#context = context
     this.#keys = context.keyTable(options.fields)
     this.#safePoint = this.#keys instanceof WasmKeyTable
-    if (this.#keys instanceof WasmKeyTable) this.#keys.heap.register(this)
+    if (this.#keys instanceof WasmKeyTable) this.#keys.heap.register(this, this.#keys)
     this.#dupes = options.dupesTo === undefined ? undefined : context.sideFile(options.dupesTo)
   }
 

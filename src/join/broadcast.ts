@@ -80,11 +80,17 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     // Left records without a partner get a member under --nest: the kernel knows nothing of that.
     const plain = !filters && !choose && clashFields && !(keepsLeft && rules.nest !== undefined)
     this.#heap = this.#keys instanceof WasmKeyTable ? this.#keys.heap : undefined
-    this.#heap?.register(this)
+    this.#heap?.register(this, this.#keys)
     if (plain && this.#heap && KernelTable.fits(table, 0)) {
       const special = nestField === undefined ? clashFields : [...clashFields, nestField]
-      this.#kernel = new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, special)
+      this.#kernel = this.#withKeys(new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, special))
     }
+  }
+
+  /** Its memory goes when that of the keys does. */
+  #withKeys(table: KernelTable): KernelTable {
+    ;(this.#keys as WasmKeyTable).companions.push(table)
+    return table
   }
 
   get #keepsRight(): boolean {
@@ -170,7 +176,7 @@ export class BroadcastJoin implements MergeableOperator<BroadcastState>, Growing
     const table = { ...this.#table, tails: into.view(), tailStarts: starts }
     const { type } = this.#options
     const keepsLeft = type === 'left' || type === 'full'
-    this.#variants.set(clash, new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, []))
+    this.#variants.set(clash, this.#withKeys(new KernelTable(this.#heap, table, keepsLeft, this.#keepsRight, [])))
   }
 
   #filter(batch: RecordBatch, ids: Uint32Array, out: Collector, wanted: boolean): void {

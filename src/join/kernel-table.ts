@@ -44,6 +44,10 @@ export class KernelTable {
     return others < table.copies && table.tails.length + 4 * table.rowCount < MOST_BYTES
   }
 
+  close(): void {
+    this.#pieces.close()
+  }
+
   #copy(data: Uint8Array | Uint32Array): number {
     const address = this.#pieces.allocate(data.byteLength + 2 * SLACK) + SLACK
     this.#heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address)

@@ -221,7 +221,7 @@ export class Heap {
   readonly kernel: Kernel
   private readonly memory: WebAssembly.Memory
   private top: number
-  private growing: WeakRef<Growing>[] = []
+  private growing: { readonly growing: WeakRef<Growing>; readonly owner: WeakRef<object> }[] = []
   /** What stages beyond the first may ask for. */
   private bytesARow = 0
   private readonly free = new FreeList()
@@ -285,14 +285,14 @@ export class Heap {
     this.bytesARow = Math.max(this.bytesARow, (stages - 1) * (SPAN_BYTES + fields * (SPAN_BYTES + COLUMN_BYTES)))
   }
 
-  /** Asks `growing` to make room before each batch, for as long as it lives. */
-  register(growing: Growing): void {
-    this.growing.push(new WeakRef(growing))
+  /** Asks `growing` to make room before each batch, for as long as it lives and `owner` is not given up. */
+  register(growing: Growing, owner: object): void {
+    this.growing.push({ growing: new WeakRef(growing), owner: new WeakRef(owner) })
   }
 
-  /** No more of that. */
-  unregister(growing: Growing): void {
-    this.growing = this.growing.filter((reference) => reference.deref() !== growing)
+  /** What the owner has registered is asked no more: it may use memory that is somebody else's now. */
+  giveUp(owner: object): void {
+    this.growing = this.growing.filter((one) => one.owner.deref() !== owner)
   }
 
   /** Bytes up to the highest that somebody has. */
@@ -303,12 +303,12 @@ export class Heap {
   /** Makes room for what a batch of so many rows and bytes may ask for. May grow the memory. */
   prepare(rows: number, bytes: number): void {
     let gone = false
-    for (const reference of this.growing) {
-      const growing = reference.deref()
+    for (const one of this.growing) {
+      const growing = one.growing.deref()
       growing?.ensure(rows, bytes)
       gone ||= !growing
     }
-    if (gone) this.growing = this.growing.filter((reference) => reference.deref())
+    if (gone) this.growing = this.growing.filter((one) => one.growing.deref())
     const columns = RESERVE_BYTES + 4 * bytes + rows * this.bytesARow
     if (this.top + columns > this.bytes.length) this.grow(columns)
   }

@@ -42,6 +42,8 @@ export class WasmKeyTable implements KeyTable, Growing {
   private arenas: { address: number; size: number }[] = []
   private ids = 0
   private idsRoom = 0
+  /** What is of no use without it, and is closed with it. */
+  readonly companions: { close(): void }[] = []
 
   constructor(heap: Heap, fields: readonly number[]) {
     this.heap = heap
@@ -54,13 +56,14 @@ export class WasmKeyTable implements KeyTable, Growing {
       this.spanOffsets >>> 2,
     )
     this.ensure(0, 0)
-    heap.register(this)
+    heap.register(this, this)
   }
 
   /** Its memory is somebody else's from now on. */
   close(): void {
-    this.heap.unregister(this)
+    this.heap.giveUp(this)
     this.pieces.close()
+    for (const one of this.companions) one.close()
   }
 
   private word(index: number): number {
