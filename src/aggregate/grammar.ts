@@ -46,7 +46,7 @@ export function parseCall(text: string, projection: Projection): Call {
   const condition = /^\s*(?:where\b([^]*))?$/.exec(rest)
   if (!condition || condition[1]?.trim() === '') {
     // As others write it: `sum:v`, `sum v`.
-    const meant = args.length === 0 && /^\s*[:.=\s]\s*([\p{L}_][\p{L}\p{N}_.]*)\s*$/u.exec(rest)?.[1]
+    const meant = args.length === 0 && /^\s*[:.=]?\s*(?!where\b)([\p{L}_][\p{L}\p{N}_.]*)\s*$/u.exec(rest)?.[1]
     throw new BeckError('bad-program', {
       problem: `"${rest.trim()}" does not belong after ${functionName}${args.length ? '(…)' : ''}`,
       hint: meant

@@ -1,6 +1,6 @@
 import { MAX_DEPTH } from '../ndjson/line.ts'
 import { parts, quote, Raw, splice } from './json.ts'
-import { originOf, type Origin } from './values.ts'
+import { isTooDeep, originOf, type Origin } from './values.ts'
 
 /** A result that has no JSON, with what to do about it. */
 export class ResultError extends Error {
@@ -17,7 +17,12 @@ export class ResultError extends Error {
  * @throws ResultError for NaN, ±Infinity, functions, symbols, and objects that would silently lose what they hold
  */
 export function serialise(value: unknown, path = ''): string | undefined {
-  return write(value, path, 0)
+  const text = write(value, path, 0)
+  // What was taken over as it was spelt has a depth of its own.
+  if (text !== undefined && isTooDeep(text)) {
+    throw new ResultError(`${what(path)} is nested deeper than ${MAX_DEPTH} levels`, 'put fewer levels around it')
+  }
+  return text
 }
 
 function write(value: unknown, path: string, depth: number): string | undefined {

@@ -59,7 +59,7 @@ export function decode(binary: string): unknown {
     const value = JSON.parse(binary) as unknown
     return typeof value === 'number' ? parseNumber(binary) : value
   }
-  checkDepth(binary)
+  if (isTooDeep(binary)) throw new RangeError(`nested deeper than ${MAX_DEPTH} levels`)
   const text = fromBinary(binary)
   const value = JSON.parse(text) as object
   // White space after a colon or a comma is the commonest oddity, and quickly seen.
@@ -121,18 +121,28 @@ export function setOwn(object: object, name: string, value: unknown): void {
   else Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
 }
 
-function checkDepth(text: string): void {
-  if (text.length < 2 * MAX_DEPTH) return
+/** Whether a JSON text is nested deeper than any record may be. Mostly decided by its length, or by how many brackets it has. */
+export function isTooDeep(text: string): boolean {
+  if (text.length < 2 * MAX_DEPTH || !hasManyBrackets(text)) return false
   let depth = 0
   let quoted = false
   for (let p = 0; p < text.length; p++) {
     const code = text.charCodeAt(p)
     if (code === BACKSLASH) p++
     else if (code === QUOTE) quoted = !quoted
-    else if (!quoted && (code === OPEN_OBJECT || code === OPEN_ARRAY) && ++depth > MAX_DEPTH)
-      throw new RangeError(`nested deeper than ${MAX_DEPTH} levels`)
+    else if (!quoted && (code === OPEN_OBJECT || code === OPEN_ARRAY) && ++depth > MAX_DEPTH) return true
     else if (!quoted && (code === CLOSE_OBJECT || code === CLOSE_ARRAY)) depth--
   }
+  return false
+}
+
+function hasManyBrackets(text: string): boolean {
+  let brackets = 0
+  for (const opening of '{[') {
+    for (let at = text.indexOf(opening); at >= 0; at = text.indexOf(opening, at + 1))
+      if (++brackets > MAX_DEPTH) return true
+  }
+  return false
 }
 
 const QUOTE = 0x22

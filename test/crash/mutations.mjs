@@ -283,7 +283,13 @@ const beyond = [
     'if (topic !== null) return',
     'test/log/store.test.ts',
   ],
-  ['which topic of its name is committed for', 'src/log/groups.ts', 'check?.()', '', 'test/log/store.test.ts'],
+  [
+    'which topic of its name is committed for',
+    'src/log/groups.ts',
+    'this.check()\n      check?.()',
+    'this.check()',
+    'test/log/store.test.ts',
+  ],
   [
     'offsets in a topic that is gone',
     'src/log/state.ts',
