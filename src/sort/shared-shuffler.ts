@@ -11,7 +11,7 @@ import { Shuffler, type ShuffleOptions } from './shuffler.ts'
 const PART_BYTES = 16 << 20
 const MOST_PARTS = 1 << 7
 /** Each thread may have a file a part. */
-const MOST_FILES = 1 << 10
+const MOST_FILES = 1 << 9
 /** Of the memory, for lines as they come; the rest is for putting them in order, and for what is read and written. */
 const SHARE = 0.75
 
