@@ -52,7 +52,7 @@ export function scanAlike(
   let row = spans, rows: i32 = 0, lines: u32 = 0, unlike: u32 = 0, dense: bool = true
   let lineStart = from
   let place = places, top = places // of the next line; and the end of all
-  let count = load<u32>(work)
+  let count = load<u32>(work), missed: bool = false
   beginMarks()
 
   for (let piece = from; piece < end && rows < most; piece += PIECE) {
@@ -65,6 +65,7 @@ export function scanAlike(
 
     while (place < top && rows < most) {
       // Lines like the one before.
+      const begin = lineStart
       while (count && place + (usize(count) << 2) <= top && rows < most) {
         const stop = usize(load<u32>(place + (usize(count) << 2) - 4))
         let differs = u32(load<u32>(place) != u32(lineStart)) | u32(load<u8>(stop - 2) == 0x2c) |
@@ -113,9 +114,10 @@ export function scanAlike(
         lineStart = stop + 1
         place += usize(count) << 2
       }
+      if (lineStart != begin) missed = false
       if (rows == most) break
 
-      // Another one.
+      // Another one. One alone is not remembered: the next ones may be as before.
       let next = place
       while (next < top && load<u8>(load<u32>(next)) != 0x0a) next += 4
       if (next == top) break
@@ -131,10 +133,11 @@ export function scanAlike(
         if (load<u32>(work + 8, 8)) {
           store<u32>(oddLines, rows)
           oddLines += 12
-        } else count = learn(work, colons, from, lineStart, place, u32((next - place) >> 2), names, nameCount)
+        } else if (missed || !count) count = learn(work, colons, from, lineStart, place, u32((next - place) >> 2), names, nameCount)
         row += stride
         rows++
       }
+      missed = true
       lineStart = lineEnd
       place = next
     }
