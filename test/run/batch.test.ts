@@ -182,6 +182,23 @@ describe('a job in tasks', () => {
     expect(readdirSync(join(folder, 'half'))).toEqual(['_job'])
   })
 
+  test('may have small tasks, but not no end of them', async () => {
+    writeFileSync(join(folder, 'few.ndjson'), lines.slice(0, 30).join(''))
+    const small = await shell(`beck run --mode parallel --split 200 --stats json "filter 'r.n >= 0' few.ndjson"`, {
+      cwd: folder,
+    })
+    expect(small.stdout.toString()).toBe(lines.slice(0, 30).join(''))
+    expect(statsOf(small.stderr)[0]!.tasks).toBeGreaterThan(2)
+    const many = await shell(`beck run --mode parallel --out many --split 20 "filter r.n words.ndjson"`, {
+      cwd: folder,
+    })
+    expect(many).toMatchObject({ exit: 2 })
+    expect(many.stderr).toMatch(
+      /--split: 20 B would make \d+ tasks; at most 10000 make sense\n {2}write --split 4MiB, or/,
+    )
+    expect(existsSync(join(folder, 'many'))).toBe(false)
+  })
+
   test('a full disk is said, and the job goes on when there is space', async () => {
     const got = await shell(
       `ulimit -f 100; beck run --mode parallel --out full --split 1MiB --workers 2 "sort --by word,-n words.ndjson"`,

@@ -3,7 +3,7 @@ import type { Reading } from '../../cli/board.ts'
 import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError, Exit } from '../../core/errors.ts'
-import { parseSize } from '../../core/size.ts'
+import { formatSize, parseSize } from '../../core/size.ts'
 import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output, writeAll } from '../../pipeline/descriptor.ts'
@@ -14,7 +14,7 @@ import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
 import { type BatchPlan, planBatch, type TaskStage } from './plan.ts'
-import { cutInputs, type JobInput } from './splits.ts'
+import { cutInputs, type JobInput, piecesOf } from './splits.ts'
 import { mergedStates } from './states.ts'
 import { TaskWorker } from './workers.ts'
 
@@ -35,8 +35,9 @@ export interface BatchOptions {
 /** A worker is kept busy by several tasks, so that all of them end together; none is so small that its start counts. */
 const TASKS_PER_WORKER = 4
 const SMALLEST_SPLIT = 4 << 20
-const SMALLEST_SPLIT_OPTION = 16 << 10
 const LARGEST_SPLIT = 256 << 20
+/** Each has a folder, and a line in the journal. */
+const MOST_TASKS = 10_000
 
 /** @throws BeckError usage, bad-option */
 export function batchOptions(
@@ -54,7 +55,7 @@ export function batchOptions(
   return {
     ...common,
     out: options['out'] as string | undefined,
-    splitBytes: options['split'] === undefined ? undefined : splitOption(options['split'] as string),
+    splitBytes: options['split'] === undefined ? undefined : parseSize(options['split'] as string, '--split', 1),
     attempts,
     speculate: options['speculate'] === true,
     stats: options['stats'] === 'json',
@@ -62,16 +63,21 @@ export function batchOptions(
   }
 }
 
-/** Bytes. Refused is what would cut a file into no end of tasks: 0, or a number that was meant as MiB. @throws BeckError bad-option */
-function splitOption(text: string): number {
-  const bytes = parseSize(text, '--split')
-  if (bytes >= SMALLEST_SPLIT_OPTION) return bytes
+/** Refuses what would cut the inputs into no end of tasks, as a number that was meant as MiB. @throws BeckError bad-option */
+function checkTasks(inputs: readonly JobInput[], splitBytes: number): void {
+  const tasks = inputs.reduce((sum, input) => sum + piecesOf(input, splitBytes), 0)
+  if (tasks <= Math.max(MOST_TASKS, inputs.length)) return
+  const enough = formatSize(2 ** Math.ceil(Math.log2(Math.max(leastSplit(inputs), SMALLEST_SPLIT))))
   throw new BeckError('bad-option', {
     option: '--split',
-    problem: `"${text}" is too small: a task reads at least 16KiB`,
-    hint: 'write --split 64MiB',
+    problem: `${formatSize(splitBytes)} would make ${tasks} tasks; at most ${MOST_TASKS} make sense`,
+    hint: `write --split ${enough.replace(' ', '')}, or leave it out`,
   })
 }
+
+/** Smaller pieces are too many. */
+const leastSplit = (inputs: readonly JobInput[]): number =>
+  inputs.reduce((sum, { size, whole }) => sum + (whole ? 0 : size), 0) / MOST_TASKS
 
 /** Runs a pipeline in tasks. Returns the exit code; undefined where it cannot be cut into tasks, and need not. @throws BeckError */
 export async function runBatch(
@@ -163,13 +169,18 @@ function whyNot({ rest }: BatchPlan, out: string | undefined): string | undefine
   return undefined
 }
 
+/** Bytes of a task's piece of a file. @throws BeckError bad-option */
 export function splitSize(
   inputs: readonly JobInput[],
   { splitBytes, workers }: Pick<BatchOptions, 'splitBytes' | 'workers'>,
 ): number {
-  if (splitBytes !== undefined) return splitBytes
+  if (splitBytes !== undefined) {
+    checkTasks(inputs, splitBytes)
+    return splitBytes
+  }
   const bytes = inputs.reduce((sum, { size }) => sum + size, 0)
-  return Math.min(Math.max(Math.ceil(bytes / (workers * TASKS_PER_WORKER)), SMALLEST_SPLIT), LARGEST_SPLIT)
+  const usual = Math.min(Math.max(Math.ceil(bytes / (workers * TASKS_PER_WORKER)), SMALLEST_SPLIT), LARGEST_SPLIT)
+  return Math.max(usual, Math.ceil(2 * leastSplit(inputs)))
 }
 
 /** No more workers than there are tasks for. */

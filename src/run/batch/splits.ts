@@ -34,10 +34,14 @@ export function lookAtInputs(files: readonly string[], byLine: boolean): JobInpu
   return inputs
 }
 
+/** How many pieces of about `bytes` an input makes. */
+export const piecesOf = ({ whole, size }: JobInput, bytes: number): number =>
+  whole ? 1 : Math.max(1, Math.round(size / bytes))
+
 /** Cuts inputs in pieces of about `bytes`. An empty file makes one, too: what it is read for may fail. */
 export function cutInputs(inputs: readonly JobInput[], bytes: number): Split[] {
   return inputs.flatMap((input) => {
-    const pieces = input.whole ? 1 : Math.max(1, Math.round(input.size / bytes))
+    const pieces = piecesOf(input, bytes)
     const cut = (piece: number): number => Math.floor((input.size * piece) / pieces)
     return Array.from({ length: pieces }, (_, piece) => ({ input, start: cut(piece), end: cut(piece + 1) }))
   })
