@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { program, shell, temporaryFolder } from '../shell.ts'
 
@@ -180,6 +181,20 @@ describe('a job in tasks', () => {
     expect(got.exit).toBe(1)
     expect(got.stderr).toContain('beck filter: bad.ndjson:20001:9:')
     expect(readdirSync(join(folder, 'half'))).toEqual(['_job'])
+  })
+
+  test('names the file and line of a bad record, wherever a task begins and also in a packed file', async () => {
+    const bad = `${lines.slice(0, 20_000).join('')}{"n":\n${lines.slice(20_000).join('')}`
+    writeFileSync(join(folder, 'bad.ndjson'), bad)
+    writeFileSync(join(folder, 'bad.ndjson.gz'), gzipSync(bad))
+    for (const file of ['bad.ndjson', 'bad.ndjson.gz']) {
+      const job = `beck run --mode parallel --out bad-${file} --split 100KiB "reduce 'sum(n)' words.ndjson ${file}"`
+      const { exit, stderr } = await shell(job, { cwd: folder })
+      expect({ exit, stderr: stderr.split(' ', 3).join(' ') }).toEqual({
+        exit: 1,
+        stderr: `beck reduce: ${file}:20001:6:`,
+      })
+    }
   })
 
   test('may have small tasks, but not no end of them', async () => {

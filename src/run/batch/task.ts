@@ -8,7 +8,7 @@ import { createScanner } from '../../ndjson/index.ts'
 import { type BadRecords, DeadLetters, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { stageContext } from '../../pipeline/context.ts'
 import { Output } from '../../pipeline/descriptor.ts'
-import { countNewlines, RangeOrigin } from '../../pipeline/origin.ts'
+import { CountedOrigin, countNewlines, RangeOrigin } from '../../pipeline/origin.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
@@ -244,7 +244,11 @@ class TaskRun {
       if (!('input' in input)) return readInputs(scanner, input, () => {}, settings)
       const split = openSplit(input)
       try {
-        const origin = new RangeOrigin(input.input.file, split.start, this.#base - split.start)
+        const { file, whole } = input.input
+        // A packed file has other lines than what is in it.
+        const origin = whole
+          ? new CountedOrigin(file, this.#base)
+          : new RangeOrigin(file, split.start, this.#base - split.start)
         await readInput(scanner, split.source, origin, () => {}, settings)
       } finally {
         split.close()
