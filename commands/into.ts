@@ -18,7 +18,7 @@ export const into: CommandSpec = {
     '- postgres://USER@HOST:PORT/DATABASE TABLE (or SCHEMA.TABLE): the same in PostgreSQL. Columns of a new table are text, numeric, boolean and json, ' +
       'by their first value; in a table of yours the server converts what comes as JSON. A password is better in ~/.pgpass or $PGPASSWORD.',
     '- file:DIR: files part-0000000001.ndjson … in a folder, each complete when it appears. A run makes one; in an exactly-once pipe each epoch ' +
-      'with records does, and all of them one after the other are the output.',
+      'with records does, and all of them one after the other are the output. With consume --per-partition each partition has a folder of its own in DIR.',
     '',
     'At the end of consume --exactly-once output, offsets and the state of the stages are committed as one: killed at any moment and run ' +
       'again, the output is that of an undisturbed run (docs/exactly-once.md). Otherwise rows are written in transactions of some thousand, ' +
