@@ -46,13 +46,15 @@ export const filter: CommandSpec = {
     // that are bad for one of the stages in between, which read these fields.
     const sift = options['sift'] as readonly string[] | undefined
     for (const field of sift ?? []) projection.add(parseFieldPath(field))
+    // And records that have one of these, which a stage in between may refuse.
+    const pass = ((options['pass'] ?? []) as readonly string[]).map((field) => projection.add(parseFieldPath(field)))
     return {
       role: 'operator',
       reads: projection.paths,
       selects: true,
       passesBad: sift !== undefined,
       sifts: expression.vectorised && !expression.usesIndex,
-      open: (context) => new FilterOperator(expression, context, sift !== undefined),
+      open: (context) => new FilterOperator(expression, context, sift && { pass }),
       ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },

@@ -153,13 +153,27 @@ class Node {
     try {
       const [problem] = bad
       if (problem && !stage.passesBad) {
-        const [first] = aheadOf ? scanAlone(aloneScanner(aheadOf.reads, aheadOf.settings), line, origin).bad : []
+        const first = aheadOf && this.#badFor(aheadOf, line, origin)
         if (aheadOf && first) this.#reject(line, origin, first, aheadOf.index)
         else this.#reject(line, origin, problem, this.stage.through ?? this.index)
       } else if (problem) this.#hand(line, origin, problem)
       else if (batch.count > 0) this.process(batch)
     } finally {
       this.#line = undefined
+    }
+  }
+
+  /** Whether a line is bad for a stage behind this one. */
+  #badFor(
+    { reads, settings }: NonNullable<ChainStage['aheadOf']>,
+    line: Uint8Array,
+    origin: Origin,
+  ): BadLine | undefined {
+    const scanner = aloneScanner(reads, settings)
+    try {
+      return scanAlone(scanner, line, origin).bad[0]
+    } finally {
+      scanner.close()
     }
   }
 

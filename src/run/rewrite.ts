@@ -103,13 +103,18 @@ async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]
     if (filter?.stage?.role !== 'operator' || filter.stage.sifts !== true || filter.settings.deadLetter !== undefined)
       continue
     let at = out.length - 1
-    while (at > 0 && lets(out[at - 1]!, filter) && !(isJoin(out[at]!) && !isJoin(out[at - 1]!))) at--
+    while (at > 0 && lets(out[at - 1]!, filter) && !stopsAt(out[at]!, out[at - 1]!)) at--
     if (at === out.length - 1) continue
     const passed = out.slice(at, -1) as CommandStage[]
     const [behind] = passed as [CommandStage]
     // The filter's copy reads what the first of them has read.
     const sift = passed.flatMap(({ reads }) => (reads ?? []).map(formatFieldPath))
-    const copy = withFiles(await remake(filter, { ...filter.args.options, sift }, filter.words), behind.args.files)
+    // A join refuses records that have a member of the nest's name.
+    const pass = passed.flatMap(({ args: { options } }) =>
+      options['nest'] === undefined ? [] : [formatFieldPath([options['nest'] as string])],
+    )
+    const options = { ...filter.args.options, sift, pass }
+    const copy = withFiles(await remake(filter, options, filter.words), behind.args.files)
     out[at] = withFiles(behind, [])
     const before = passed.map(({ name }) => name)
     out.splice(at, 0, copy)
@@ -121,7 +126,13 @@ async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]
   return out
 }
 
-/** What joins read is known when they run, and only to a filter that runs right before them: it does not go on from there. */
+/**
+ * Whether a filter that has gone before one stage does not go before the next. What joins read is known when they run, and only to a filter that
+ * runs right before them. And what one join adds, another that nests may refuse.
+ */
+const stopsAt = (passed: PlannedStage, next: PlannedStage): boolean =>
+  isJoin(passed) && (!isJoin(next) || (passed.kind === 'command' && passed.args.options['nest'] !== undefined))
+
 const isJoin = (stage: PlannedStage): boolean => stage.kind === 'command' && stage.name === 'join'
 
 /** Whether a filter may go before a stage. */
