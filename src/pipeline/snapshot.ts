@@ -21,7 +21,7 @@ import { WrittenAside } from './written-aside.ts'
  *     epochs 1…9     [everything 1] [2] [3] [4] [5] [6] [7] [8]  + 9  →  [everything 1] [2 3 4 5 6 7 8 9]
  *     aside at 11    [everything 1] [2…9] [10] [11] [12]         + 13 →  [everything 11] [12] [13]
  */
-const HEAD = Buffer.from('beck snapshot 2\n')
+const HEAD = Buffer.from('beck snapshot 3\n')
 const LENGTH = 6
 /** What is smaller than this is written whole each time; what is larger than that, aside. */
 const SMALL_BYTES = 1 << 18
