@@ -55,6 +55,11 @@ test.each([0, 3, 7])('a database that stands at epoch %i is another one', async 
   expect(exit).toBe(4)
   expect(stderr).toContain(`has committed up to its epoch ${epoch}, and the store up to epoch 1`)
   expect(query('SELECT n FROM t')).toEqual([1, 2])
+  // The right one is back: the question was left open.
+  query('INSERT INTO t VALUES (3)')
+  query('UPDATE beck_commits SET epoch = 2')
+  expect((await run(line)).exit).toBe(0)
+  expect(query('SELECT n FROM t')).toEqual([1, 2, 3])
 })
 
 test('an empty database in its place does not know', async () => {

@@ -98,6 +98,10 @@ function make(...names: readonly string[]): void {
   }
 }
 
+/** Dedupe works on one thread, and has no --workers. */
+const waysOf = (command: string, way: string): string =>
+  command.startsWith('dedupe ') ? way.replace(/--workers \d /, '') : way
+
 /** What a command gives, once for each build of beck. */
 async function once(command: string): Promise<string> {
   const digest = createHash('sha1')
@@ -162,8 +166,8 @@ describe('the same whatever the memory, the threads and the way in', () => {
       : [`--memory ${memory} --workers 2 records`, `--memory ${memory} --workers 1 < records`]
     it.each(ways)(`${command} %s`, LONG, async (way) => {
       make('records', 'table')
-      const expected = await once(`beck ${command} ${reference} | md5sum`)
-      expect(await run(`beck ${command} ${way} | md5sum`)).toBe(expected)
+      const expected = await once(`beck ${command} ${waysOf(command, reference)} | md5sum`)
+      expect(await run(`beck ${command} ${waysOf(command, way)} | md5sum`)).toBe(expected)
     })
   }
 })
