@@ -11,7 +11,7 @@ import { WrittenAside } from './written-aside.ts'
  * lead to them before the barrier goes on. The barrier carries a handle with length and CRC; a file counts only through the handle in
  * a line of the journal.
  *
- *     "beck snapshot 2\n"  block block …       block: length u48 · what the operator said, by V8's serializer
+ *     "beck snapshot 3\n"  block block …       block: length u48 · what the operator said, by V8's serializer
  *
  * A file is never changed. What a stage knows is a chain of them, which the handle lists: the first holds everything as of its epoch,
  * each later one what changed since the one before. A checkpoint writes what changed; when that adds up, everything is written anew: by
