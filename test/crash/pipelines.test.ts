@@ -6,7 +6,7 @@ import { bin, temporaryFolder } from '../shell.ts'
 import { intoPostgres, type Pipeline, pipelines, prove } from './pipelines.ts'
 
 /** More of both: see docs/exactly-once.md. */
-const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 2))
+const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 1))
 const RECORDS = Number(process.env['BECK_RECORDS'] ?? 20_000)
 /** Set by proof.mjs: for so many seconds, in a folder that stays, and a file that gets what was found. */
 const seconds = process.env['BECK_SECONDS']

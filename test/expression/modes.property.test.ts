@@ -174,7 +174,7 @@ const parsed = (text: string): unknown[] =>
     .slice(0, -1)
     .map((line) => JSON.parse(line) as unknown)
 const records = array(spelled, { minLength: 1, maxLength: 5 })
-const parameters = { numRuns: Number(process.env['BECK_RUNS'] ?? 500) }
+const parameters = { numRuns: Number(process.env['BECK_RUNS'] ?? 300) }
 
 it('maps as JavaScript does, in every mode', () => {
   assert(
