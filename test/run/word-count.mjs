@@ -116,6 +116,9 @@ function check(condition, what, more = '') {
   if (!condition) process.exitCode = 1
 }
 const sum = (phases, what) => phases.reduce((total, phase) => total + phase[what], 0)
+// So small that a worker that lives a second does some, so large that there are not thousands.
+const split = Math.max(4 << 20, Math.round(bytes / 128))
+const mapTasks = Math.ceil(bytes / split)
 const job = (out) => [
   '--mode',
   'parallel',
@@ -124,8 +127,7 @@ const job = (out) => [
   '--attempts',
   '1000',
   '--split',
-  // So small that a worker that lives a second does some, so large that there are not thousands.
-  String(Math.max(4 << 20, Math.round(bytes / 128))),
+  String(split),
   `from words ${text} | shuffle --by word --partitions 8 | reduce count --by word`,
 ]
 const fresh = (name) => {
@@ -188,11 +190,11 @@ if (parts.includes('resumed')) {
   const out = fresh('resumed')
   const started = Date.now()
   let finished = 0
-  let resumed = await run(out, job(out), killLater)
+  let resumed = await run(out, job(out), killAt(out, 1))
   for (let death = 1; death <= 3; death++) {
     check(resumed.signal === 'SIGKILL', `the driver was killed before its end (${death})`, resumed.stderr)
     finished = doneBy(out)
-    resumed = await run(out, ['--resume', out, '--attempts', '1000'], death < 3 ? killLater : undefined)
+    resumed = await run(out, ['--resume', out, '--attempts', '1000'], death < 3 ? killAt(out, death + 1) : undefined)
   }
   check(
     resumed.exit === 0 && digest(out) === expected,
@@ -243,7 +245,13 @@ async function onFullDisk() {
   checkVisible(out)
 }
 
-function killLater(driver) {
-  const timer = setTimeout(() => driver.kill('SIGKILL'), 1500 + random() * 1500)
-  return () => clearTimeout(timer)
+/** Kills the driver for the first, second or third time: somewhere in that quarter of the map tasks, by its own journal. */
+function killAt(out, death) {
+  const tasks = ((death - 1 + random()) / 4) * mapTasks
+  return (driver) => {
+    const timer = setInterval(() => {
+      if (existsSync(join(out, '_job/journal')) && doneBy(out) >= tasks) driver.kill('SIGKILL')
+    }, 10)
+    return () => clearInterval(timer)
+  }
 }
