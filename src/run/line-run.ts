@@ -294,7 +294,15 @@ export class LineRun {
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
       if (stage.role === 'tool') {
-        return stage.run({ ...this.#toolIo(into, settle, count), ...(await this.#frames(index, chain)) })
+        const { endings, framed } = this.#around
+        // It commits what it has written: by then a sink has it on the disk, since one kill ends both.
+        const commits = first.name === 'consume' && !framed
+        const settleAll = (): void => {
+          settle()
+          if (!commits) return
+          for (const { onIdle } of endings.values()) onIdle?.()?.catch((error: unknown) => (this.#broke = { error }))
+        }
+        return stage.run({ ...this.#toolIo(into, settleAll, count), ...(await this.#frames(index, chain)) })
       }
       if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
       const { settings } = first

@@ -365,6 +365,16 @@ describe('a pipeline of a consumer group in several processes', () => {
     expect(JSON.parse(group.stdout.toString())).toMatchObject({ group: 'g', lag: 0 })
   })
 
+  test('what is read is committed after what came of it is there, since one kill ends both', async () => {
+    await topic
+    expect((await shell(`beck run "${text('order', ' | append ordered')}"`, { cwd: folder })).exit).toBe(0)
+    const journal = readFileSync(join(folder, '.beck/journal/00000000000000000001.ndjson'), 'utf8').split('\n')
+    const written = journal.findIndex((line) => line.includes('"w":{"ordered/0"'))
+    const read = journal.findIndex((line) => line.includes('"o":{"order":'))
+    expect(written).toBeGreaterThan(0)
+    expect(read).toBeGreaterThan(written)
+  })
+
   test('a member that is killed is replaced', async () => {
     await topic
     const { child, ended } = start(['--mode', 'parallel', '--workers', '2', text('h', ' | append copies')])
