@@ -45,13 +45,18 @@ export class SqliteDatabase implements Database {
       // EXTRA: FULL leaves it to the disk when the rollback journal's name goes; a power cut could bring it back, and with it the epoch before.
       connection.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA synchronous = EXTRA`)
       this.name = `sqlite:${realpathSync(this.file)} ${this.table}`
-      const made = connection.prepare('SELECT sql FROM sqlite_schema WHERE lower(name) = lower(?)').get(this.table)
-      const columns = connection.prepare('SELECT name, type, hidden FROM pragma_table_xinfo(?)').all(this.table)
-      if (!made) return
-      this.grows = String(made['sql']).includes(MADE)
-      this.columns = new Map(columns.map((column) => [folded(String(column['name'])), columnOf(column)]))
+      this.look()
     })
     this.checkKeys()
+  }
+
+  /** What the table is like, if it is there. */
+  private look(): void {
+    const made = this.db.prepare('SELECT sql FROM sqlite_schema WHERE lower(name) = lower(?)').get(this.table)
+    const columns = this.db.prepare('SELECT name, type, hidden FROM pragma_table_xinfo(?)').all(this.table)
+    if (!made) return
+    this.grows = String(made['sql']).includes(MADE)
+    this.columns = new Map(columns.map((column) => [folded(String(column['name'])), columnOf(column)]))
   }
 
   private get db(): SqliteConnection {
@@ -124,6 +129,8 @@ export class SqliteDatabase implements Database {
   private insertOf(shape: Shape): Insert {
     const known = this.statements.get(shape)
     if (known) return known
+    // Other pipelines of the group may have made it meanwhile.
+    if (shape.names.some((name) => !this.columns?.has(folded(name)))) this.look()
     if (!this.columns) this.create(shape)
     const columns = shape.names.map((name) => this.columns?.get(folded(name)) ?? this.addColumn(name))
     const names = columns.map(({ name }) => quoted(name))
