@@ -378,6 +378,8 @@ export interface ToolIo {
   write(bytes: Uint8Array | string): boolean
   /** The same beside this thread; nothing else may be written, and the bytes must hold, until it resolves. */
   writeBehind(bytes: Uint8Array): Promise<boolean>
+  /** Where the stages behind are in this process: what came of all that was written is out, or on the disk, when it returns. */
+  settleBehind?(): void
   /** A line for people on stderr. */
   say(line: string): void
   /** For people who watch: so many records are there that are not read yet. Undefined where nobody does. */

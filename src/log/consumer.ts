@@ -136,6 +136,8 @@ export class Consumer {
   /** Everything read so far is written and committed; false when the reader has gone, and then nothing is committed. */
   private settle(): boolean {
     if (!this.output.flush()) return false
+    // One kill would end both.
+    this.io.settleBehind?.()
     this.commit()
     return true
   }

@@ -243,7 +243,7 @@ export class LineRun {
 
   /** One thread. */
   async #alone({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
-    const { rewrites, surroundings, endings } = this.#around
+    const { rewrites, surroundings } = this.#around
     const [group] = groupStages(stages, rewrites) as [ChainStage[]]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
     const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
@@ -261,10 +261,7 @@ export class LineRun {
           stages.some(({ stage }) => stage.timers === true),
         ...(this.#watch && { afterBlock: this.#watch.reads }),
         turn: () => this.#ready(),
-        onIdle: () => {
-          const idle = [...endings.values()].map(({ onIdle }) => onIdle?.())
-          if (idle.some((waiting) => waiting)) return Promise.all(idle).then(() => {})
-        },
+        onIdle: () => this.#idle(),
         beforeWait: () => chain.settle(),
         takeBlock: (scanned, origin) => {
           this.#check()
@@ -294,15 +291,7 @@ export class LineRun {
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
       if (stage.role === 'tool') {
-        const { endings, framed } = this.#around
-        // It commits what it has written: by then a sink has it on the disk, since one kill ends both.
-        const commits = first.name === 'consume' && !framed
-        const settleAll = (): void => {
-          settle()
-          if (!commits) return
-          for (const { onIdle } of endings.values()) onIdle?.()?.catch((error: unknown) => (this.#broke = { error }))
-        }
-        return stage.run({ ...this.#toolIo(into, settleAll, count), ...(await this.#frames(index, chain)) })
+        return stage.run({ ...this.#toolIo(into, settle, count), ...(await this.#frames(index, chain)) })
       }
       if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
       const { settings } = first
@@ -348,13 +337,22 @@ export class LineRun {
       settle()
       return true
     }
+    const settleBehind = (): void => {
+      this.#idle()?.catch((error: unknown) => (this.#broke = { error }))
+    }
     const more = this.#watch && { behind: this.#watch.behind }
     const writeBehind = async (bytes: Uint8Array): Promise<boolean> => {
       write(bytes)
       await this.#ready()
       return true
     }
-    return { ...this.#around.terminal.toolIo(), write, writeBehind, ...more }
+    return { ...this.#around.terminal.toolIo(), write, writeBehind, settleBehind, ...more }
+  }
+
+  /** What sinks hold goes out, or to the disk; a promise where they wait for others. */
+  #idle(): Promise<void> | undefined {
+    const idle = [...this.#around.endings.values()].flatMap(({ onIdle }) => onIdle?.() ?? [])
+    return idle.length > 0 ? Promise.all(idle).then(() => {}) : undefined
   }
 
   /** Sinks that wait for others are given no more than they can take. @throws BeckError */
