@@ -57,6 +57,20 @@ describe.skipIf(!hasPostgres)('beck into postgres:', () => {
     ])
   })
 
+  test('a table that another one makes meanwhile is used, and grows', async () => {
+    const waits = (granted: boolean) => `SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted = ${granted}`
+    const other = server.query(`DO $$ BEGIN
+      PERFORM pg_advisory_xact_lock(hashtext('"both"'));
+      CREATE TABLE "both" (n numeric);
+      COMMENT ON TABLE "both" IS 'made by beck';
+      FOR turn IN 1..2000 LOOP EXIT WHEN EXISTS (${waits(false)}); PERFORM pg_sleep(0.005); END LOOP;
+    END $$`)
+    while ((await server.query(waits(true))).length === 0);
+    expect(await into(lines('{"n":1,"s":"x"}'), 'both')).toEqual(fine)
+    await other
+    expect(await server.query('SELECT n::int, s FROM "both"')).toEqual([{ n: 1, s: 'x' }])
+  })
+
   test('in a table of yours the server converts, and says what it does not take', async () => {
     await server.query('CREATE SCHEMA shop')
     await server.query(

@@ -202,8 +202,8 @@ export class PostgresDatabase implements Database {
     return [...byKey.values()]
   }
 
-  /** Makes the table and the columns that are not there, each with the type of its first value. */
-  private async makeColumns(rows: readonly Row[]): Promise<void> {
+  /** The columns that are not there, each with the type of its first value. */
+  private newColumns(rows: readonly Row[]): Map<string, Column> {
     const { shape } = rows[0] as Row
     const made = new Map<string, Column>()
     for (const [at, name] of shape.names.entries()) {
@@ -211,6 +211,16 @@ export class PostgresDatabase implements Database {
       const kind = rows.map(({ values }) => kindOf(values[at] as string)).find((kind) => kind !== 'null')
       if (kind) made.set(name, { type: TYPES[kind], generated: false })
     }
+    return made
+  }
+
+  /** Makes the table and the columns that are not there. */
+  private async makeColumns(rows: readonly Row[]): Promise<void> {
+    if (this.columns && this.newColumns(rows).size === 0) return
+    // Other pipelines of the group may be at it, too: one after the other, to the end of the transaction.
+    await this.query('SELECT pg_advisory_xact_lock(hashtext($1))', [this.target])
+    await this.look()
+    const made = this.newColumns(rows)
     if (this.columns && made.size === 0) return
     const definitions = [...made].map(([name, { type }]) => `${quoted(name)} ${type}`)
     if (!this.columns) {
