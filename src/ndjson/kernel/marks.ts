@@ -6,7 +6,7 @@
 //
 // Looked for are the bytes that equal 0x7f when bits 1, 2 and 5 are set: brackets, and Y _ y DEL, which no JSON has outside strings. Whoever reads the
 // places compares their bytes.
-import { lowest, mask4, prefixXor } from './masks'
+import { escapedBytes, lowest, mask4, prefixXor } from './masks'
 
 /** All ones: the next byte is in a string. */
 let open: u64 = 0
@@ -51,15 +51,10 @@ export function mark(from: usize, to: usize, end: usize, colons: usize, places: 
     let slashes: u64 = 0
     const sa = i8x16.eq(a, backslash), sb = i8x16.eq(b, backslash), sc = i8x16.eq(c, backslash), sd = i8x16.eq(d, backslash)
     if (i8x16.bitmask(v128.or(v128.or(sa, sb), v128.or(sc, sd))) | i32(escaped)) {
-      // As in `scan`.
       slashes = mask4(sa, sb, sc, sd)
-      const even: u64 = 0x5555555555555555
-      const starting = slashes & ~escaped
-      const follows = (starting << 1) | escaped
-      const oddStarts = starting & ~even & ~follows
-      const sum = oddStarts + starting
-      escaped = sum < oddStarts ? 1 : 0
-      quotes &= ~((even ^ (sum << 1)) & follows)
+      const literal = escapedBytes(slashes, escaped)
+      escaped = (slashes & ~literal) >> 63
+      quotes &= ~literal
     }
     const inString = prefixXor(quotes) ^ inside
     inside = u64(i64(inString) >> 63)

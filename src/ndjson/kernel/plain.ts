@@ -1,6 +1,6 @@
 // Lines of which nothing is read: only whether all are plainly right, and how many there are. As `scan`, but in one go over chunks of 64
 // bytes, without a new start at each line and without spans: twice as fast.
-import { isSpace, lowest, mask4, prefixXor } from './masks'
+import { escapedBytes, isSpace, lowest, mask4, prefixXor } from './masks'
 import { bracketsOf, DEEP } from './scan'
 import { utf8Valid } from './utf8'
 
@@ -27,13 +27,9 @@ export function plainLines(from: usize, end: usize): i32 {
     const sa = i8x16.eq(a, backslash), sb = i8x16.eq(b, backslash), sc = i8x16.eq(c, backslash), sd = i8x16.eq(d, backslash)
     if (v128.any_true(v128.or(v128.or(sa, sb), v128.or(sc, sd))) || escaped) {
       slashes = mask4(sa, sb, sc, sd)
-      const even: u64 = 0x5555555555555555
-      const starting = slashes & ~escaped
-      const follows = (starting << 1) | escaped
-      const oddStarts = starting & ~even & ~follows
-      const sum = oddStarts + starting
-      escaped = sum < oddStarts ? 1 : 0
-      quotes &= ~((even ^ (sum << 1)) & follows)
+      const literal = escapedBytes(slashes, escaped)
+      escaped = (slashes & ~literal) >> 63
+      quotes &= ~literal
     }
     const inString = prefixXor(quotes) ^ open
     open = u64(i64(inString) >> 63)

@@ -11,7 +11,7 @@
 // of { and } or [ and ], "}" before "{", anything before or after the one object, a comma after its last member, depth near the limit,
 // invalid UTF-8. In a wanted value everything is seen, so what a stage reads is always JSON.
 import { find, foundAt, foundEnd, lineValid, numberEnd, skipSpace, stringEnd, valueEnd } from './grammar'
-import { isDigit, isSpace, lowest, mask4, prefixXor, sameBytes } from './masks'
+import { escapedBytes, isDigit, isSpace, lowest, mask4, prefixXor, sameBytes } from './masks'
 import { utf8Valid } from './utf8'
 
 // A wanted name (the first part of a path), 40 bytes:
@@ -66,15 +66,9 @@ export function scan(
       if (v128.any_true(v128.or(v128.or(sa, sb), v128.or(sc, sd))) || escaped) {
         slashes = mask4(sa, sb, sc, sd)
         hasEscapes = true
-        // What follows a run of backslashes is escaped if the run is odd. Adding a run's first bit to it carries to the bit after it;
-        // whether that bit's place is even tells the length. (Geoff Langdale, Daniel Lemire, "Parsing gigabytes of JSON per second", 2019.)
-        const even: u64 = 0x5555555555555555
-        const starting = slashes & ~escaped
-        const follows = (starting << 1) | escaped
-        const oddStarts = starting & ~even & ~follows
-        const sum = oddStarts + starting
-        escaped = sum < oddStarts ? 1 : 0
-        quotes &= ~((even ^ (sum << 1)) & follows)
+        const literal = escapedBytes(slashes, escaped)
+        escaped = (slashes & ~literal) >> 63
+        quotes &= ~literal
       }
       const inString = prefixXor(quotes) ^ open
       open = u64(i64(inString) >> 63)
