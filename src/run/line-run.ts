@@ -18,6 +18,7 @@ import type { FusedHost } from './fused.ts'
 import type { Line, LineStage } from './lines.ts'
 import type { CommandStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
+import { stopAtCheckpoint } from './signals.ts'
 import type { Watch } from './watch.ts'
 
 /** What the run as a whole does for its lines. */
@@ -433,25 +434,6 @@ export class LineRun {
   #check(): void {
     if (this.#broke) throw this.#broke.error
   }
-}
-
-/** The first Ctrl-C (or SIGTERM) asks for an end at the next checkpoint, the second one is that of any program. Returns what ends it. */
-function stopAtCheckpoint(ask: (code: number) => void): () => void {
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  let isAsked = false
-  const asked = (signal: NodeJS.Signals, number: number): void => {
-    if (isAsked) {
-      stop()
-      process.kill(process.pid, signal)
-    }
-    isAsked = true
-    ask(128 + number)
-  }
-  const stop = (): void => {
-    for (const signal of signals) process.off(signal, asked)
-  }
-  for (const signal of signals) process.on(signal, asked)
-  return stop
 }
 
 /** Thrown to unwind when one thread does as well; nothing has been written. */

@@ -6,6 +6,7 @@ import type { Terminal } from '../cli/terminal.ts'
 import { BeckError } from '../core/errors.ts'
 import type { LogicalPlan } from './plan.ts'
 import { shellLine } from './shell-line.ts'
+import { ENDING, onSignals } from './signals.ts'
 
 /** A socket to this process, of which every process of the pipeline has the other end. What they do goes up there, too, where people watch. */
 const TIE = 3
@@ -52,17 +53,15 @@ export function runPipes(
     })
     tie.on('data', take)
   }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   let stopped: NodeJS.Signals | undefined
-  const forward = (signal: NodeJS.Signals): void => {
+  const release = onSignals(ENDING, (signal) => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, stopped ? 'SIGKILL' : signal)
     } catch {
       // It has ended.
     }
     stopped ??= signal
-  }
-  for (const signal of signals) process.on(signal, forward)
+  })
   return new Promise<number>((resolve, reject) => {
     child.once('error', (error) => {
       const facts = {
@@ -83,6 +82,6 @@ export function runPipes(
     hide?.()
     terminal.clear()
     tie.destroy()
-    for (const signal of signals) process.off(signal, forward)
+    release()
   })
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { BeckError, Exit } from '../core/errors.ts'
 import { formatDuration } from '../core/duration.ts'
+import { ASKED, onSignals } from './signals.ts'
 
 /** The first wait after a crash; each further one is twice as long, up to the longest. A run that has lasted that long begins anew. */
 const FIRST_WAIT_MS = 500
@@ -15,12 +16,10 @@ export async function keepRunning(command: readonly string[], say: (line: string
   let waitMs = FIRST_WAIT_MS
   let stopped = false
   let kill: (signal: NodeJS.Signals) => void = () => {}
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  const stop = (signal: NodeJS.Signals): void => {
+  const release = onSignals(ASKED, (signal) => {
     stopped = true
     kill(signal)
-  }
-  for (const signal of signals) process.on(signal, stop)
+  })
   try {
     for (;;) {
       const started = Date.now()
@@ -40,7 +39,7 @@ export async function keepRunning(command: readonly string[], say: (line: string
       waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)
     }
   } finally {
-    for (const signal of signals) process.off(signal, stop)
+    release()
   }
 }
 

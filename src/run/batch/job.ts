@@ -10,6 +10,7 @@ import { Output, writeAll } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
+import { ENDING } from '../signals.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
@@ -226,11 +227,10 @@ class BatchJob {
   }
 
   async run(): Promise<number> {
-    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
     const stop = (signal: NodeJS.Signals): void => this.#driver.interrupt(signal)
-    for (const signal of signals) process.once(signal, stop)
+    for (const signal of ENDING) process.once(signal, stop)
     const release = (): void => {
-      for (const signal of signals) process.off(signal, stop)
+      for (const signal of ENDING) process.off(signal, stop)
     }
     try {
       for (const worker of this.#workers) worker.start()

@@ -7,6 +7,7 @@ import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError } from '../../core/errors.ts'
 import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
 import type { CommandStage, LogicalPlan } from '../plan.ts'
+import { ENDING, onSignals } from '../signals.ts'
 
 const LF = 10
 /** The descriptor on which a member says what it does, where people watch. */
@@ -94,12 +95,10 @@ export async function runMembers(
     }
   }
 
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const stop = (signal: NodeJS.Signals): void => {
+  const release = onSignals(ENDING, (signal) => {
     for (const child of running) child.kill(stopped ? 'SIGKILL' : signal)
     stopped ??= signal
-  }
-  for (const signal of signals) process.on(signal, stop)
+  })
   try {
     const exits = await Promise.all(Array.from({ length: workers }, (_, id) => member(id)))
     if (stopped) return 128 + constants.signals[stopped]
@@ -107,7 +106,7 @@ export async function runMembers(
   } finally {
     hide?.()
     terminal.clear()
-    for (const signal of signals) process.off(signal, stop)
+    release()
   }
 }
 
