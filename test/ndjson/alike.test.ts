@@ -1,7 +1,8 @@
 // Lines with the shape of the line before take a quicker way through the kernel, which must say what `scan` says, to the byte.
 import { isDeepStrictEqual } from 'node:util'
 import { expect, test } from 'vitest'
-import { heap, type Kernel } from '../../src/ndjson/heap.ts'
+import { heap } from '../../src/ndjson/heap.ts'
+import type { Kernel } from '../../src/ndjson/kernel-functions.ts'
 import { JsonLines } from './json-lines.ts'
 import { feed, openScanner, scanAll } from './scan.ts'
 
