@@ -1,11 +1,11 @@
 import { fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { countLines } from '../core/count-lines.ts'
 import { BeckError } from '../core/errors.ts'
 import { escapeControls } from '../core/excerpt.ts'
 import type { ToolIo } from '../core/spec.ts'
 import { writeAll, writeBehind } from '../pipeline/descriptor.ts'
 import type { Progress } from '../pipeline/run-stage.ts'
-import { countNewlines } from '../pipeline/origin.ts'
 import type { Outcome } from '../pipeline/settings.ts'
 import { Board, linesOf, type Reading, send, takeUpward } from './board.ts'
 
@@ -167,7 +167,7 @@ export class Terminal {
     const add: Adding = (records, more) => (adding ??= this.#adding())(records, more)
     const wrote = (bytes: Uint8Array | string): void => {
       if (!watched) return
-      add(typeof bytes === 'string' ? bytes.split('\n').length - 1 : countNewlines(bytes, 0, bytes.length))
+      add(typeof bytes === 'string' ? bytes.split('\n').length - 1 : countLines(bytes))
     }
     return {
       write: (bytes) => {

@@ -1,3 +1,4 @@
+import { countLines } from '../core/count-lines.ts'
 import type { ToolIo } from '../core/spec.ts'
 import { Follower } from './follow.ts'
 import type { GroupMember } from './groups.ts'
@@ -170,10 +171,4 @@ export class Consumer {
       return Math.max(committed.get(name) ?? this.begin.get(name) ?? 0, start) >= end
     })
   }
-}
-
-function countLines(lines: Uint8Array): number {
-  let count = 0
-  for (let at = lines.indexOf(10); at >= 0; at = lines.indexOf(10, at + 1)) count++
-  return count
 }

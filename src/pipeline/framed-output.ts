@@ -1,3 +1,4 @@
+import { countLines } from '../core/count-lines.ts'
 import type { ByteSink } from './context.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import { escapeRecords, formatFrame, type Frame } from './frames.ts'
@@ -132,11 +133,4 @@ export class SourcePipe implements SourceOutput {
     if (writing && !(await writing)) throw new ReaderGone()
     this.#writing = undefined
   }
-}
-
-/** How many lines end in these bytes. */
-export function countLines(bytes: Uint8Array): number {
-  let count = 0
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++
-  return count
 }

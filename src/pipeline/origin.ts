@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Location } from '../core/batch.ts'
+import { countLines } from '../core/count-lines.ts'
 import type { Origin } from '../ndjson/scanner.ts'
 
 /** An origin that its reader keeps up to date. */
@@ -34,7 +35,7 @@ export class CountedOrigin implements InputOrigin {
     return this.#lines + 1
   }
   locate(block: Uint8Array, at: number): Location {
-    return { file: this.file, line: this.#lines + 1 + countNewlines(block, 0, at) }
+    return { file: this.file, line: this.#lines + 1 + countLines(block.subarray(0, at)) }
   }
 }
 
@@ -61,7 +62,7 @@ export class RangeOrigin implements InputOrigin {
       for (let at = 0, end = this.#start + offset; at < end;) {
         const n = readSync(fd, piece, 0, Math.min(piece.length, end - at), at)
         if (n === 0) break
-        line += countNewlines(piece, 0, n)
+        line += countLines(piece.subarray(0, n))
         at += n
       }
     } finally {
@@ -70,12 +71,6 @@ export class RangeOrigin implements InputOrigin {
     return line
   }
   locate(block: Uint8Array, at: number): Location {
-    return { file: this.file, line: this.lineAt(this.#block) + countNewlines(block, 0, at) }
+    return { file: this.file, line: this.lineAt(this.#block) + countLines(block.subarray(0, at)) }
   }
-}
-
-export function countNewlines(bytes: Uint8Array, from: number, to: number): number {
-  let lines = 0
-  for (let at = from; at < to; at++) if (bytes[at] === 10) lines++
-  return lines
 }

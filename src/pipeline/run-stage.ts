@@ -1,3 +1,4 @@
+import { countLines } from '../core/count-lines.ts'
 import { BeckError } from '../core/errors.ts'
 import type { DecoderStage, EncoderStage, OperatorStage, SinkStage, ToolIo } from '../core/spec.ts'
 import type { RecordBatch } from '../core/batch.ts'
@@ -10,7 +11,6 @@ import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
 import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
-import { countNewlines } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -230,7 +230,7 @@ export async function decodeInputs(
   let records = 0
   const emit = (lines: Uint8Array | string): void => {
     const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines
-    if (progress) records += countNewlines(bytes, 0, bytes.length)
+    if (progress) records += countLines(bytes)
     write(bytes)
   }
   let name = ''

@@ -1,7 +1,8 @@
+import { countLines } from '../core/count-lines.ts'
 import type { ProcessStage } from '../core/spec.ts'
 import { Output } from './descriptor.ts'
 import { cutOff, refuseFileOutput } from './framed-stage.ts'
-import { countLines, FramedOutput } from './framed-output.ts'
+import { FramedOutput } from './framed-output.ts'
 import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
 import {
   type BarrierFrame,

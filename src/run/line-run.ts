@@ -1,10 +1,10 @@
+import { countLines } from '../core/count-lines.ts'
 import { BeckError } from '../core/errors.ts'
 import type { OperatorStage, TableReader, TableStage, ToolIo } from '../core/spec.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { BadRecords } from '../pipeline/bad-records.ts'
 import { ReaderGone } from '../pipeline/descriptor.ts'
-import { countNewlines } from '../pipeline/origin.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import { readInputs } from '../pipeline/reader.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
@@ -287,8 +287,7 @@ export class LineRun {
     this.#around.watch?.count([index])
     const into = chain?.entry ?? this.#out
     const settle = (): void => (chain ?? this.#out).settle()
-    const count = (lines: Uint8Array): void =>
-      this.#around.watch?.meter.add(index, countNewlines(lines, 0, lines.length))
+    const count = (lines: Uint8Array): void => this.#around.watch?.meter.add(index, countLines(lines))
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
       if (stage.role === 'tool') {

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Registry } from '../../cli/registry.ts'
+import { countLines } from '../../core/count-lines.ts'
 import { atFile, BeckError, Exit } from '../../core/errors.ts'
 import type { MergeableOperator } from '../../core/operator.ts'
 import type { DecoderStage, OperatorStage, PartitionStage, Stage } from '../../core/spec.ts'
@@ -8,7 +9,7 @@ import { createScanner } from '../../ndjson/index.ts'
 import { type BadRecords, DeadLetters, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { stageContext } from '../../pipeline/context.ts'
 import { Output } from '../../pipeline/descriptor.ts'
-import { CountedOrigin, countNewlines, RangeOrigin } from '../../pipeline/origin.ts'
+import { CountedOrigin, RangeOrigin } from '../../pipeline/origin.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
 import { readInput, readInputs } from '../../pipeline/reader.ts'
@@ -290,7 +291,7 @@ class TaskRun {
         })
         const emit = (lines: Uint8Array | string): void => {
           const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines
-          this.#records += countNewlines(bytes, 0, bytes.length)
+          this.#records += countLines(bytes)
           into.write(bytes)
         }
         const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
