@@ -7,6 +7,8 @@ import type { Cursor } from './runs.ts'
 /** What an entry and a key cost beside their bytes, the room for sorting them included. */
 const ENTRY_BYTES = 16
 const KEY_BYTES = 24
+/** Room for so many entries to begin with. */
+const FIRST = 1 << 10
 /** How many entries are copied out in one call of the kernel, and how many bytes at most. */
 const LIST = 1 << 13
 const PIECE = 1 << 18
@@ -39,8 +41,8 @@ export class Entries {
   readonly keys = new Keys()
   readonly payloads = new Arena()
   /** Per entry where its payload is, and how long that is. */
-  spans = new Uint32Array(2048)
-  #keyOf = new Uint32Array(1024)
+  spans = new Uint32Array(2 * FIRST)
+  #keyOf = new Uint32Array(FIRST)
   /** Some entries share a key: entry and key numbers are not the same. */
   #shares = false
 
@@ -52,7 +54,7 @@ export class Entries {
   /** A payload of `length` at `place` of the arena. */
   add(key: number, place: number, length: number): void {
     const entry = this.count++
-    if (entry === this.#keyOf.length) this.#grow(2 * entry)
+    if (entry === this.#keyOf.length) this.#grow(Math.max(FIRST, 2 * entry))
     this.spans[2 * entry] = place
     this.spans[2 * entry + 1] = length
     this.#keyOf[entry] = key
@@ -164,7 +166,7 @@ export class Entries {
     this.keys.clear()
     this.payloads.clear()
   }
-  /** Gives the memory back. The entries are of no use after that. */
+  /** Forgets everything, and gives the memory back. */
   free(): void {
     this.clear()
     this.keys.arena.free()

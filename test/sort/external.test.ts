@@ -51,6 +51,27 @@ describe.each([
   })
 })
 
+it('begins anew after everything was read, from memory and from disk', () => {
+  const files = memorySpill()
+  const sorter = new ExternalSorter({ memoryBytes: 100_000, spill: files.spill, grouped: true })
+  // A few entries, as many as spill, and again.
+  for (const count of [10, 5000, 3000, 5000, 10]) {
+    const key = (index: number): string => String((index * 7919) % count).padStart(4, '0')
+    for (let index = 0; index < count; index++) {
+      const [keyBytes, bytes] = [Buffer.from(`${key(index)}\0`), Buffer.from(`${key(index)}\n`)]
+      sorter.insert(keyBytes, 0, keyBytes.length, bytes, 0, bytes.length)
+    }
+    expect(sorter.spilled).toBe(count > 10)
+    let text = ''
+    const cursor = sorter.sorted()
+    while (cursor.advance()) text += Buffer.from(cursor.bytes.subarray(cursor.start, cursor.end)).toString()
+    const expected = Array.from({ length: count }, (_, index) => `${key(index)}\n`).sort()
+    expect(text).toBe(expected.join(''))
+    sorter.clear()
+  }
+  expect(files.open).toBe(0)
+})
+
 it('merges runs of runs in order', () => {
   // 100 KB leave room for few buffers, so that runs are merged in several steps.
   const items = Array.from({ length: 20_000 }, (_, index) => [String((index * 7919) % 97), `${index},`] as const)
