@@ -3,6 +3,7 @@ import { parseLength } from '../src/core/duration.ts'
 import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, OperatorStage, Stage } from '../src/core/spec.ts'
 import { DedupeFirst } from '../src/dedupe/first.ts'
+import { guardText } from '../src/expression/sift.ts'
 import { timeOptions } from '../src/core/time-options.ts'
 
 export const dedupe: CommandSpec = {
@@ -96,6 +97,8 @@ export const dedupe: CommandSpec = {
         open: (context) => new DedupeBursts({ ...bursts, times: times(path, timeField) }, context),
       }
     }
+    const apart =
+      dupesTo === undefined && countField === undefined ? { apart: paths.map((path) => guardText('plain', path)) } : {}
     if (keep === 'last' || countField !== undefined) {
       const { DedupeHeld } = await import('../src/dedupe/held.ts')
       return {
@@ -103,6 +106,7 @@ export const dedupe: CommandSpec = {
         reads,
         snapshots: 'changes',
         keys,
+        ...apart,
         open: (context) => new DedupeHeld({ fields, keep, countField, dupesTo }, context),
       }
     }
@@ -111,6 +115,7 @@ export const dedupe: CommandSpec = {
       reads,
       snapshots: 'changes',
       keys,
+      ...apart,
       open: (context) => new DedupeFirst({ fields, dupesTo }, context),
     }
   },

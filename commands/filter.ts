@@ -1,7 +1,8 @@
-import { parseFieldPath, Projection } from '../src/core/field-path.ts'
+import { parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { compileResolved, expressionMode, resolveExpression } from '../src/expression/index.ts'
 import { FilterOperator } from '../src/expression/operators.ts'
+import { parseGuards, Sift, SiftOperator } from '../src/expression/sift.ts'
 
 export const filter: CommandSpec = {
   name: 'filter',
@@ -41,20 +42,23 @@ export const filter: CommandSpec = {
   create({ program: [text = ''], args, options }: Arguments): Stage {
     const projection = new Projection()
     const mode = expressionMode()
-    const expression = compileResolved(resolveExpression(text, projection, { args, mode }), mode)
-    // Of the planner's making (src/run/rewrite.ts): records that cannot be judged go on, since the same filter comes again. So do lines
-    // that are bad for one of the stages in between, which read these fields.
+    // Of the planner's making (src/run/rewrite.ts): it stands before the stage that makes these keys of fields.
+    const by = options['siftBy'] === undefined ? undefined : parseKeyFields(options['siftBy'] as string)
+    const names = by ? projection.byNames(by) : projection
+    const expression = compileResolved(resolveExpression(text, names, { args, mode }), mode)
+    // Likewise: it lets pass what it cannot judge, since the same filter comes again, and lines that are bad for one of the stages in between, which read
+    // these fields.
     const sift = options['sift'] as readonly string[] | undefined
     for (const field of sift ?? []) projection.add(parseFieldPath(field))
-    // And records that have one of these, which a stage in between may refuse.
-    const pass = ((options['pass'] ?? []) as readonly string[]).map((field) => projection.add(parseFieldPath(field)))
+    const guards = sift && parseGuards((options['guards'] ?? []) as readonly string[], projection)
     return {
       role: 'operator',
       reads: projection.paths,
       selects: true,
       passesBad: sift !== undefined,
       sifts: expression.vectorised && !expression.usesIndex,
-      open: (context) => new FilterOperator(expression, context, sift && { pass }),
+      open: (context) =>
+        guards ? new SiftOperator(new Sift(expression, guards)) : new FilterOperator(expression, context),
       ...(expression.usesIndex ? { snapshots: true } : { parallel: 'stateless' as const }),
     }
   },

@@ -1,9 +1,10 @@
 import { GroupBy } from '../src/aggregate/group-by.ts'
-import { parseAggregates } from '../src/aggregate/parse.ts'
+import { type AggregatePlan, parseAggregates } from '../src/aggregate/parse.ts'
 import { PartialLines, renderPartial } from '../src/aggregate/partial.ts'
 import { BeckError } from '../src/core/errors.ts'
-import { formatFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import { formatFieldPath, type KeyField, parseKeyFields, Projection } from '../src/core/field-path.ts'
 import type { CommandSpec, Stage } from '../src/core/spec.ts'
+import { guardText } from '../src/expression/sift.ts'
 
 export const reduce: CommandSpec = {
   name: 'reduce',
@@ -92,6 +93,7 @@ export const reduce: CommandSpec = {
       ...(plan.parallel && { parallel: 'merge' as const }),
       snapshots: 'changes',
       keys: keys.map(({ path }) => formatFieldPath(path)),
+      ...(!partial && keys.length > 0 && apartOf(keys, plan)),
       open: (context) =>
         new GroupBy(keys, fields.length ? context.keyTable(fields) : undefined, plan.open(context), context, {
           render,
@@ -99,4 +101,14 @@ export const reduce: CommandSpec = {
         }),
     }
   },
+}
+
+/** Of which records the keys and the values are surely in order. */
+function apartOf(keys: readonly KeyField[], { checks }: AggregatePlan): { apart?: readonly string[] } {
+  if (!checks) return {}
+  const guards = [
+    ...keys.map(({ path }) => guardText('plain', path)),
+    ...checks.map(({ path, wants }) => guardText(wants === 'numbers' ? 'number' : 'plain', path)),
+  ]
+  return { apart: [...new Set(guards)] }
 }

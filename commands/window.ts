@@ -1,6 +1,13 @@
 import { parseAggregates } from '../src/aggregate/parse.ts'
 import { BeckError } from '../src/core/errors.ts'
-import { formatFieldPath, parseFieldPath, parseKeyFields, Projection } from '../src/core/field-path.ts'
+import {
+  formatFieldPath,
+  type KeyField,
+  parseFieldPath,
+  parseKeyFields,
+  Projection,
+  samePath,
+} from '../src/core/field-path.ts'
 import type { StageContext } from '../src/core/operator.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import { timeReaderOf, timeSpellingOptions, zoneOption } from '../src/core/time-options.ts'
@@ -10,7 +17,7 @@ import { RowChecks } from '../src/window/checks.ts'
 import { EachAligned } from '../src/window/each.ts'
 import { speaksTwice, type Policy } from '../src/window/engine.ts'
 import { Slots } from '../src/window/ids.ts'
-import { Keys } from '../src/window/keys.ts'
+import { Keys, type WantedRows } from '../src/window/keys.ts'
 import { WindowOperator, type WindowTimes } from '../src/window/operator.ts'
 import { lengthOption, policyOptions, positiveOption, windowKind } from '../src/window/options.ts'
 import { FoldedWindows, WindowParts } from '../src/window/parts.ts'
@@ -169,6 +176,12 @@ export const window: CommandSpec = {
         hint: 'give it a merge: x = fold((state, r) => state + r.n, 0, (a, b) => a + b)',
       })
     }
+    // Of the planner's making (src/run/rewrite.ts): a filter behind this stage, and the values that it was given.
+    const [wanted, values] = (options['wanted'] ?? []) as readonly string[]
+    const wantedRows =
+      wanted === undefined
+        ? undefined
+        : await wantedRowsOf(wanted, JSON.parse(values as string) as Arguments['args'], keyFields, projection)
     const windowField = each ? projection.add(['window']) : -1
     const lateTo = options['late-to'] as string | undefined
     const timers = processing || times.idleMs !== undefined || everyMs !== undefined
@@ -176,7 +189,7 @@ export const window: CommandSpec = {
     const openInput = (context: StageContext): { checks: RowChecks; keys: Keys } => {
       const column = path && new TimeColumn(timeField, reader, options['time-format'] === undefined)
       const checks = new RowChecks(context, column && { column, path, maxAheadMs })
-      return { checks, keys: new Keys(context, keyFields, fields) }
+      return { checks, keys: new Keys(context, keyFields, fields, { wanted: wantedRows?.() }) }
     }
     const inParts =
       plan?.parallel && !timers && lateTo === undefined && policy.late === 'drop' && policy.emit === 'final'
@@ -189,6 +202,7 @@ export const window: CommandSpec = {
       ...(policy.emit === 'changes' && { blockBytes: 1 << 13 }),
       snapshots: 'changes',
       keys: keyFields.map(({ path }) => formatFieldPath(path)),
+      wantsKeys: plan?.addsAll === true && kind.kind === 'aligned' && keyFields.length > 0,
       ...(inParts &&
         panes && {
           parallel: 'ordered' as const,
@@ -237,6 +251,25 @@ export const window: CommandSpec = {
       },
     }
   },
+}
+
+/** Which rows have a key of which a filter behind the windows wants results. */
+async function wantedRowsOf(
+  text: string,
+  args: Arguments['args'],
+  keys: readonly KeyField[],
+  projection: Projection,
+): Promise<() => WantedRows> {
+  const { compileExpression } = await import('../src/expression/index.ts')
+  const { guardText, parseGuards, Sift } = await import('../src/expression/sift.ts')
+  const names = projection.byNames(keys)
+  const read = new Projection()
+  compileExpression(text, read, { args })
+  const guards = keys.map(({ name, path }) => {
+    const isRead = read.paths.some((other) => samePath(other, [name]))
+    return guardText(isRead ? 'key' : 'plain', path)
+  })
+  return () => new Sift(compileExpression(text, names, { args }), parseGuards(guards, projection))
 }
 
 /** Options that make no sense together. @throws BeckError usage, bad-option */

@@ -1,5 +1,5 @@
 import { BeckError } from '../core/errors.ts'
-import type { Projection } from '../core/field-path.ts'
+import type { FieldPath, Projection } from '../core/field-path.ts'
 import type { StageContext } from '../core/operator.ts'
 import type { Aggregate, Input } from './aggregate.ts'
 import { ConstantInput } from './constant-input.ts'
@@ -22,6 +22,10 @@ export interface AggregatePlan {
   readonly parallel: boolean
   /** No expression looks at records. */
   readonly fieldsOnly: boolean
+  /** Whether all that can be wrong with a record is seen before it is added: adding does not fail. */
+  readonly addsAll: boolean
+  /** The fields whose values may be refused; undefined where more than fields decides. */
+  readonly checks: readonly { readonly path: FieldPath; readonly wants: Requirement['wants'] }[] | undefined
   open(context: StageContext): AggregateSet
 }
 
@@ -76,6 +80,8 @@ export async function parseAggregates(
     mergeable,
     parallel: mergeable && ![...expressions.values()].some(({ usesIndex }) => usesIndex),
     fieldsOnly: expressions.size === 0 && folds.size === 0,
+    addsAll: folds.size === 0,
+    checks: expressions.size === 0 && folds.size === 0 ? checksOf(calls) : undefined,
     open: (context) => open(calls, expressions, folds, context),
   }
 }
@@ -135,15 +141,31 @@ function partId({ definition, values, constants, code, where }: Call): string {
   return [definition.family, ...words, ...(where ? ['where', where] : [])].join(' ')
 }
 
+/** What an aggregate takes as its value of that number; undefined: anything. */
+function wantsOf({ definition }: Call, index: number): Requirement['wants'] | undefined {
+  if (definition.family === 'count') return undefined
+  if (definition.numbers?.includes(index)) return 'numbers'
+  return definition.texts?.includes(index) ? 'texts' : 'values'
+}
+
+function checksOf(calls: readonly Call[]): AggregatePlan['checks'] {
+  const checks: { readonly path: FieldPath; readonly wants: Requirement['wants'] }[] = []
+  for (const call of calls) {
+    for (const [index, value] of call.values.entries()) {
+      const wants = wantsOf(call, index)
+      if (wants === undefined) continue
+      if (value.kind !== 'field') return undefined
+      checks.push({ path: value.path, wants })
+    }
+  }
+  return checks
+}
+
 function addRequirements(requirements: Requirement[], call: Call, { inputs }: CallArguments): void {
-  const { definition, functionName, values } = call
+  const { functionName, values } = call
   inputs.forEach((input, index) => {
-    const wants = definition.numbers?.includes(index)
-      ? 'numbers'
-      : definition.texts?.includes(index)
-        ? 'texts'
-        : 'values'
-    if (definition.family === 'count' || requirements.some((other) => other.input === input && other.wants === wants)) {
+    const wants = wantsOf(call, index)
+    if (wants === undefined || requirements.some((other) => other.input === input && other.wants === wants)) {
       return
     }
     requirements.push({ input, wants, label: `${functionName}(${valueId(values[index]!)})` })

@@ -112,4 +112,28 @@ export class Projection {
     const known = this.paths.findIndex((other) => samePath(other, path))
     return known >= 0 ? known : this.paths.push(path) - 1
   }
+
+  /** The same set, for who calls fields by the names of some keys. Other fields have no name there. */
+  byNames(keys: readonly KeyField[]): Projection {
+    return new NamedProjection(this, keys)
+  }
+}
+
+class NamedProjection extends Projection {
+  override readonly paths: FieldPath[]
+  readonly #of: Projection
+  readonly #keys: readonly KeyField[]
+
+  constructor(of: Projection, keys: readonly KeyField[]) {
+    super()
+    this.paths = of.paths
+    this.#of = of
+    this.#keys = keys
+  }
+
+  override add(path: FieldPath): number {
+    const key = this.#keys.find(({ name }) => samePath([name], path))
+    if (!key) throw new Error(`${formatFieldPath(path)} is no key`)
+    return this.#of.add(key.path)
+  }
 }

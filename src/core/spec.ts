@@ -145,6 +145,13 @@ export interface OperatorStage {
   readonly selects?: boolean
   /** It selects by comparing fields and nothing else, so that it may do so earlier. */
   readonly sifts?: boolean
+  /**
+   * What comes out for one key has nothing to do with the records of others. All records of a key may be dropped before it where they fit these
+   * (src/expression/sift.ts), so that it would not have refused them.
+   */
+  readonly apart?: readonly string[]
+  /** The same, but records of all keys have to come to it, for their time: `wanted`, an option that nobody writes, says which keys matter. */
+  readonly wantsKeys?: boolean
   /** Bad lines are not its business: it hands them on. */
   readonly passesBad?: boolean
   /** It looks at its fields alone, never at a record as a whole. */

@@ -1,5 +1,5 @@
 import type { AnyNode } from 'acorn'
-import { Kind, type ObjectTemplate, type RecordBatch, type TemplateValue } from '../core/batch.ts'
+import type { ObjectTemplate, RecordBatch, TemplateValue } from '../core/batch.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import type { Collector, Operator, Problem, StageContext } from '../core/operator.ts'
 import { Evaluator, type Resolved } from './evaluator.ts'
@@ -12,28 +12,18 @@ import { constant, isBoolean, isPlain } from './vector.ts'
 export class FilterOperator implements Operator {
   private readonly expression: Expression
   private readonly context: StageContext
-  private readonly sift: { readonly pass: readonly number[] } | undefined
   private index = 0
 
-  /** @param sift records on which the expression fails go on, and those that have one of the fields `pass` */
-  constructor(expression: Expression, context: StageContext, sift?: { readonly pass: readonly number[] }) {
+  constructor(expression: Expression, context: StageContext) {
     this.expression = expression
     this.context = context
-    this.sift = sift
   }
 
   processBatch(batch: RecordBatch, out: Collector): void {
-    const passing = this.sift?.pass.map((field) => batch.kinds(field)) ?? []
     const mask = this.expression.test(batch, this.index)
     this.index += batch.count
     const { problems } = this.expression
-    if (this.sift) {
-      for (const row of problems.keys()) mask[row] = 1
-      for (const kinds of passing) {
-        for (let row = 0; row < batch.count; row++) if (kinds[row] !== Kind.missing) mask[row] = 1
-      }
-    }
-    if (problems.size === 0 || this.sift) return out.forward(batch, mask)
+    if (problems.size === 0) return out.forward(batch, mask)
     inOrder(batch, problems, this.context, (from, to) => out.forward(batch, mask, from, to))
   }
 

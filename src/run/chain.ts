@@ -187,9 +187,13 @@ export function withAhead(stages: readonly ChainStage[], isAhead: (at: number) =
 export function withSiftedFields(stages: readonly ChainStage[]): ChainStage[] {
   return stages.map((filter, at) => {
     if (!filter.stage.passesBad) return filter
-    const behind = stages.slice(at + 1)
-    const end = behind.findIndex(({ stage }) => stage.sifts && !stage.passesBad)
-    const passed = behind.slice(0, end < 0 ? behind.length : end)
+    const passed: ChainStage[] = []
+    for (const other of stages.slice(at + 1)) {
+      if (other.stage.sifts && !other.stage.passesBad) break
+      passed.push(other)
+      // What is behind it sees other records.
+      if (other.stage.apart && other.stage.parallel === 'merge') break
+    }
     return { ...filter, stage: { ...filter.stage, reads: fieldsOf([filter, ...passed]) } }
   })
 }

@@ -2,7 +2,7 @@ import { formatFieldPath } from '../core/field-path.ts'
 import type { OperatorStage } from '../core/spec.ts'
 import { groupStages } from './chain.ts'
 import { parallelHead } from './composite.ts'
-import { canFuse } from './fused.ts'
+import { canFuse, hasFrames } from './fused.ts'
 import type { ChainStage } from './group.ts'
 import { type CommandStage, type LogicalPlan, PIPELINE_WORD, type PlannedStage } from './plan.ts'
 import { type RewriteMade, rewritePlan, type Rewrites } from './rewrite.ts'
@@ -54,8 +54,9 @@ export async function explain(
 
 async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, pipes: boolean): Promise<Explained> {
   const fused = canFuse(logical) && !pipes
-  // Processes of their own run what is written.
-  const { plan, made } = fused ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
+  // Processes of their own run what is written, and state that is kept is that of the stages as they are written.
+  const { plan, made } =
+    fused && !hasFrames(logical) ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
   const { stages, made: more } = explainStages(plan, fused, rewrites)
   return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...more] }
 }

@@ -1,6 +1,7 @@
 import { BeckError } from '../core/errors.ts'
-import { formatFieldPath, parseKeyFields, samePath } from '../core/field-path.ts'
+import { type FieldPath, formatFieldPath, parseKeyFields, samePath } from '../core/field-path.ts'
 import type { Arguments } from '../core/spec.ts'
+import { guardText } from '../expression/sift.ts'
 import { parseOn } from '../join/on.ts'
 import { suggest } from '../core/suggest.ts'
 import { outputOf, type CommandStage, type LogicalPlan, type PlannedStage, readsOf } from './plan.ts'
@@ -9,7 +10,7 @@ import { outputOf, type CommandStage, type LogicalPlan, type PlannedStage, reads
 export const rewriteNames = {
   fuse: 'stages that see the same lines share one scan, for the fields of all of them',
   projection: 'what follows a map of nothing but fields reads them from the map’s input',
-  'filter-first': 'filters go before sorting, shuffling and joining',
+  'filter-first': 'filters go before sorting, shuffling, joining and grouping',
   partial: 'groups are made before a shuffle, and put together after it',
   'top-n': 'sort --limit keeps no more than it gives out',
   threads: 'the first stages of files run on all threads',
@@ -103,27 +104,48 @@ async function filtersFirst(stages: readonly PlannedStage[], made: RewriteMade[]
     if (filter?.stage?.role !== 'operator' || filter.stage.sifts !== true || filter.settings.deadLetter !== undefined)
       continue
     let at = out.length - 1
-    while (at > 0 && lets(out[at - 1]!, filter) && !stopsAt(out[at]!, out[at - 1]!)) at--
+    let way: Way = { reads: filter.reads ?? [], guards: [] }
+    while (at > 0) {
+      const further = passes(out[at - 1]!, way, filter, out[at - 2])
+      if (!further || stopsAt(out[at]!, out[at - 1]!)) break
+      way = further
+      at--
+    }
+    const window = out[at - 1]
+    if (window && wants(window, way, filter)) {
+      out[at - 1] = await wanting(window, filter)
+      made.push({ name: 'filter-first', says: `window keeps nothing of keys that ${nameOf(filter)} drops` })
+      continue
+    }
     if (at === out.length - 1) continue
     const passed = out.slice(at, -1) as CommandStage[]
     const [behind] = passed as [CommandStage]
-    // The filter's copy reads what the first of them has read.
-    const sift = passed.flatMap(({ reads }) => (reads ?? []).map(formatFieldPath))
-    // A join refuses records that have a member of the nest's name.
-    const pass = passed.flatMap(({ args: { options } }) =>
-      options['nest'] === undefined ? [] : [formatFieldPath([options['nest'] as string])],
-    )
-    const options = { ...filter.args.options, sift, pass }
+    // The filter's copy reads what the first of them has read, up to one that makes other records.
+    const end = passed.findIndex(({ name }) => name === 'reduce')
+    const seen = end < 0 ? passed : passed.slice(0, end + 1)
+    const sift = seen.flatMap(({ reads }) => (reads ?? []).map(formatFieldPath))
+    const options = { ...filter.args.options, sift, guards: way.guards, ...(way.by && { siftBy: way.by }) }
     const copy = withFiles(await remake(filter, options, filter.words), behind.args.files)
     out[at] = withFiles(behind, [])
     const before = passed.map(({ name }) => name)
     out.splice(at, 0, copy)
-    made.push({
-      name: 'filter-first',
-      says: `filter ${filter.args.program[0] ?? ''} goes before ${before.join(' and ')}`,
-    })
+    made.push({ name: 'filter-first', says: `${nameOf(filter)} goes before ${before.join(' and ')}` })
   }
   return out
+}
+
+const nameOf = (filter: CommandStage): string => `filter ${filter.args.program[0] ?? ''}`
+
+/** What a filter has come to on its way to the front. */
+interface Way {
+  /** Its fields, as the records have them there. */
+  readonly reads: readonly FieldPath[]
+  /** What records are like that may be dropped there (src/expression/sift.ts). */
+  readonly guards: readonly string[]
+  /** It has come past a stage that tells its records apart by key. */
+  readonly apart?: true
+  /** The `--by` of a reduce, whose names the filter uses. */
+  readonly by?: string
 }
 
 /**
@@ -135,34 +157,84 @@ const stopsAt = (passed: PlannedStage, next: PlannedStage): boolean =>
 
 const isJoin = (stage: PlannedStage): boolean => stage.kind === 'command' && stage.name === 'join'
 
-/** Whether a filter may go before a stage. */
-function lets(stage: PlannedStage, filter: CommandStage): boolean {
-  if (stage.kind !== 'command' || stage.settings.deadLetter !== undefined || stage.stage === undefined) return false
+/** Whether a stage and a filter agree about what a bad line is. Bad lines would be found in another order. */
+const agree = (stage: CommandStage, filter: CommandStage): boolean =>
+  stage.settings.strict === filter.settings.strict && stage.settings.maxLineBytes === filter.settings.maxLineBytes
+
+/** How a filter is in front of a stage; undefined where it must not go there. @param before what stands in front of the stage */
+function passes(
+  stage: PlannedStage,
+  way: Way,
+  filter: CommandStage,
+  before: PlannedStage | undefined,
+): Way | undefined {
+  if (stage.kind !== 'command' || stage.stage === undefined || !agree(stage, filter)) return undefined
+  if (stage.settings.deadLetter !== undefined) return undefined
   const { options } = stage.args
-  // Bad lines would be found in another order.
-  if (stage.settings.strict !== filter.settings.strict || stage.settings.maxLineBytes !== filter.settings.maxLineBytes)
-    return false
   switch (stage.name) {
     case 'sort':
-      return options['limit'] === undefined && options['check'] === undefined
+      return options['limit'] === undefined && options['check'] === undefined ? way : undefined
     case 'shuffle':
-      return stage.role === 'operator'
+      return stage.role === 'operator' ? way : undefined
     case 'join': {
-      if (stage.role !== 'table' || options['as-of'] !== undefined) return false
-      const type = options['type'] ?? 'inner'
-      if (type === 'semi' || type === 'anti') return true
-      if (type !== 'inner' && type !== 'left') return false
-      const roots = (filter.reads ?? []).map(([name]) => String(name))
+      if (way.apart || !passesJoin(stage, way.reads)) return undefined
       const nest = options['nest'] as string | undefined
-      if (nest !== undefined) return !roots.includes(nest)
-      // A field that the left record lacks may come from the table, but for the keys.
-      const keys = parseOn(options['on'] as string, '--on').map(({ left }) => left)
-      return (filter.reads ?? []).every((path) => keys.some((key) => key.length === 1 && samePath(key, path)))
+      // A join refuses records that have a member of the nest's name.
+      return nest === undefined ? way : { ...way, guards: [...way.guards, guardText('missing', [nest])] }
+    }
+    case 'dedupe': {
+      const keys = parseKeyFields(options['by'] as string).map(({ path }) => path)
+      return passesApart(stage, way, (read) => keys.find((key) => samePath(key, read)))
+    }
+    case 'reduce': {
+      const by = options['by'] as string | undefined
+      // What it reads through a map is worth more.
+      if (by === undefined || (before?.kind === 'command' && before.name === 'map')) return undefined
+      const further = passesApart(stage, way, (read) => keyNamed(by, read))
+      return further && { ...further, by }
     }
     default:
-      return false
+      return undefined
   }
 }
+
+const keyNamed = (by: string, read: FieldPath): FieldPath | undefined =>
+  parseKeyFields(by).find(({ name }) => samePath([name], read))?.path
+
+/** Past a stage whose keys have nothing to do with each other, a filter goes that only looks at keys. */
+function passesApart(
+  { stage }: CommandStage,
+  way: Way,
+  keyOf: (read: FieldPath) => FieldPath | undefined,
+): Way | undefined {
+  if (stage?.role !== 'operator' || !stage.apart || way.apart || way.guards.length > 0) return undefined
+  const reads = way.reads.map(keyOf).filter((path) => path !== undefined)
+  if (reads.length < way.reads.length) return undefined
+  return { reads, guards: [...stage.apart, ...reads.map((path) => guardText('key', path))], apart: true }
+}
+
+function passesJoin({ role, args: { options } }: CommandStage, reads: readonly FieldPath[]): boolean {
+  if (role !== 'table' || options['as-of'] !== undefined) return false
+  const type = options['type'] ?? 'inner'
+  if (type === 'semi' || type === 'anti') return true
+  if (type !== 'inner' && type !== 'left') return false
+  const nest = options['nest'] as string | undefined
+  if (nest !== undefined) return !reads.some(([root]) => String(root) === nest)
+  // A field that the left record lacks may come from the table, but for the keys.
+  const keys = parseOn(options['on'] as string, '--on').map(({ left }) => left)
+  return reads.every((path) => keys.some((key) => key.length === 1 && samePath(key, path)))
+}
+
+/** Whether a filter that has come right behind windows wants some of their keys only. The windows have to see all records, for their times. */
+function wants(stage: PlannedStage, way: Way, filter: CommandStage): stage is CommandStage {
+  if (stage.kind !== 'command' || stage.name !== 'window' || stage.stage?.role !== 'operator') return false
+  if (!stage.stage.wantsKeys || !agree(stage, filter) || way.guards.length > 0) return false
+  const { by, wanted } = stage.args.options
+  return wanted === undefined && way.reads.every((read) => keyNamed(by as string, read) !== undefined)
+}
+
+const wanting = (window: CommandStage, { args: { program, args } }: CommandStage): Promise<CommandStage> =>
+  remake(window, { ...window.args.options, wanted: [program[0]!, JSON.stringify(args)] }, window.words)
 
 /** `shuffle --by k | reduce … --by k` makes the groups first: what is shuffled is one line a group. */
 async function partialFirst(stages: readonly PlannedStage[], made: RewriteMade[]): Promise<PlannedStage[]> {

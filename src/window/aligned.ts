@@ -109,7 +109,9 @@ export class AlignedWindows extends FedWindows implements Engine {
         rows.lateCount++
         continue
       }
-      if (!inGap) {
+      const key = keys[row] as number
+      // A key that nobody wants has come for its time.
+      if (!inGap && key !== NONE) {
         const look = watermark >= lookAt
         if (look) {
           if (watermark >= this.#nextDue) {
@@ -122,7 +124,6 @@ export class AlignedWindows extends FedWindows implements Engine {
           }
         }
         pane ??= this.#paneAt(index)
-        const key = keys[row] as number
         let slot = pane.slots.get(key)
         if (slot < 0) {
           slot = this.#slots.take()

@@ -51,6 +51,7 @@ export interface AggregateContent extends Content {
 /** The rows of a batch on their way through an engine. */
 export interface Rows {
   readonly times: Float64Array
+  /** NONE where no result of the key is wanted; not in sessions, where the other records of its key decide whether a row is late. */
   readonly keys: Uint32Array
   /** NONE where the row was rejected. */
   readonly slots: Uint32Array

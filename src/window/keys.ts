@@ -1,3 +1,4 @@
+import { NONE } from '../aggregate/aggregate.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
@@ -22,6 +23,11 @@ const SCRATCH = new ByteBuffer(256)
 /** The table is looked through for keys that nothing holds any more when it has this many, or twice what was held the last time. */
 const LEAST_SWEEP = 65_536
 
+/** Per row 1 where the key matters, else 0. */
+export interface WantedRows {
+  test(batch: RecordBatch): Uint8Array
+}
+
 /**
  * The keys of the open windows. A key that no window holds any more is forgotten now and then, so that the memory grows with what is
  * open and not with what was ever seen.
@@ -35,10 +41,23 @@ export class Keys {
   #sweepAt: number
   /** How many keys the last snapshot knows; NaN when keys have other ids since. */
   #kept = NaN
+  readonly #fields: readonly number[]
+  readonly #wanted: WantedRows | undefined
 
-  /** `fields` are the keys' indices in the batch. */
-  constructor(context: StageContext, keys: readonly KeyField[], fields: readonly number[], sweepAt = LEAST_SWEEP) {
-    this.#table = keys.length > 0 ? context.keyTable(fields) : undefined
+  /**
+   * @param fields the keys' indices in the batch
+   * @param wanted says of which rows the keys matter
+   */
+  constructor(
+    context: StageContext,
+    keys: readonly KeyField[],
+    fields: readonly number[],
+    { sweepAt = LEAST_SWEEP, wanted }: { readonly sweepAt?: number; readonly wanted?: WantedRows | undefined } = {},
+  ) {
+    this.#fields = fields
+    this.#wanted = wanted
+    // With `wanted` keys are read from a view that has nothing else.
+    this.#table = keys.length > 0 ? context.keyTable(wanted ? fields.map((_, part) => part) : fields) : undefined
     this.#parts = keys.length
     this.#sweepAt = sweepAt
     this.#prefixes = keys.map(({ name }) => `,${toLatin1(JSON.stringify(name))}:`)
@@ -49,11 +68,22 @@ export class Keys {
     return this.#table?.size ?? 1
   }
 
-  /** The id of each row. A view, valid until the next call. Without keys all are 0. */
+  /** The id of each row, NONE where the key does not matter. A view, valid until the next call. Without keys all are 0. */
   intern(batch: RecordBatch): Uint32Array {
+    if (this.#table && this.#wanted) return this.#internWanted(this.#table, this.#wanted.test(batch), batch)
     if (this.#table) return this.#table.intern(batch)
     if (this.#ids.length < batch.count) this.#ids = new Uint32Array(batch.count)
     return this.#ids
+  }
+
+  #internWanted(table: KeyTable, mask: Uint8Array, batch: RecordBatch): Uint32Array {
+    const { count } = batch
+    if (this.#ids.length < count) this.#ids = new Uint32Array(count + (count >> 1))
+    const ids = this.#ids
+    const view = batch.select(this.#fields, mask, 0, count)
+    const known = view.count > 0 ? table.intern(view) : ids
+    for (let row = 0, at = 0; row < count; row++) ids[row] = mask[row] === 1 ? (known[at++] as number) : NONE
+    return ids
   }
 
   /** The key as members of an object, each behind a comma: `,"path":"/"`. A latin1 ("binary") string. */

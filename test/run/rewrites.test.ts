@@ -1,38 +1,23 @@
 // Random pipelines over random records: fused, with each rewrite switched off in turn, and stage after stage on its own, each over the whole
 // output of the one before. Output, exit code and what is said about errors agree. BECK_PIPELINES=all switches off each rewrite for each pipeline.
-import { EventEmitter } from 'node:events'
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { Worker } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { commands } from '../../commands/index.ts'
-import type { Terminal } from '../../src/cli/terminal.ts'
 import { BeckError } from '../../src/core/errors.ts'
 import type { Collector, StageContext } from '../../src/core/operator.ts'
 import { heap } from '../../src/ndjson/heap.ts'
 import { createScanner } from '../../src/ndjson/index.ts'
 import type { Scanner } from '../../src/ndjson/scanner.ts'
-import { Output } from '../../src/pipeline/descriptor.ts'
-import { planInputs, runWorker, type Spawn } from '../../src/pipeline/parallel.ts'
-import { type ChainWork, composeWork } from '../../src/run/composite.ts'
-import { canFuse, runFused } from '../../src/run/fused.ts'
-import { type CommandStage, type LogicalPlan, planPipeline } from '../../src/run/plan.ts'
-import {
-  allRewrites,
-  chooseRewrites,
-  type RewriteName,
-  rewriteNames,
-  rewritePlan,
-  type Rewrites,
-} from '../../src/run/rewrite.ts'
+import type { CommandStage } from '../../src/run/plan.ts'
+import { allRewrites, chooseRewrites, type RewriteName, rewriteNames, type Rewrites } from '../../src/run/rewrite.ts'
 import { quoted } from '../../src/run/shell-line.ts'
-import { parsePipeline } from '../../src/run/text.ts'
 import { feed } from '../ndjson/scan.ts'
 import { shell, temporaryFolder } from '../shell.ts'
 import { memorySpill } from '../sort/spill.ts'
+import { plan, type Result, runText, saying } from './in-process.ts'
 
 const folder = temporaryFolder()
 const table = join(folder, 'table.ndjson')
@@ -170,6 +155,19 @@ const pair = fc.constantFrom<string[][]>(
     ['map', '{a: r.k, b: r.deep}'],
     ['reduce', 'count, first(b.x)', '--by', 'a'],
   ],
+  [
+    ['window', 'count, list(n)', '--quiet', '--time', 't', '--tumbling', '2m', '--by', 'key=k'],
+    ['filter', 'r.key === "a" || r.key === 1'],
+  ],
+  [
+    ['reduce', 'sum(n), x = first(t)', '--by', 'kind=deep,k'],
+    ['filter', 'r.kind != 1 && r.k'],
+  ],
+  [
+    ['dedupe', '--by', 'k,deep', '--keep', 'last'],
+    ['sort', '--by', 'n'],
+    ['filter', '!(r.k === "b")'],
+  ],
 )
 const pipeline = fc
   .tuple(
@@ -181,60 +179,6 @@ const pipeline = fc
     fc.nat(4),
   )
   .map(([stages, extra, at]) => (extra === null ? stages : stages.toSpliced(at, 0, extra)).flat().slice(0, 6))
-
-interface Result {
-  readonly output: string
-  readonly exit: number
-  readonly errors: readonly string[]
-}
-
-const plan = (text: string): Promise<LogicalPlan> => {
-  const source = { name: 'text', text }
-  return planPipeline(source, parsePipeline(source), { registry: commands, env: { BECK_SCANNER: 'wasm' }, args: {} })
-}
-const saying = (where: string, error: unknown): string =>
-  `${where}: ${error instanceof BeckError ? `${error.code}: ${error.facts['problem']}` : String(error)}`
-
-/** A thread in this one, as far as it is one. Where blocks are put together in order, it takes none. */
-const spawn: Spawn = (task) => {
-  const thread = new EventEmitter()
-  const work = async (): Promise<void> => {
-    const stage = await composeWork(structuredClone(task.chain) as ChainWork, commands)
-    if (stage.parallel === 'ordered') return
-    thread.emit('message', structuredClone(await runWorker(stage, structuredClone(task))))
-  }
-  work().catch((error: unknown) => thread.emit('error', error))
-  return thread as Worker
-}
-
-async function fused(text: string, rewrites: Rewrites, threads = false): Promise<Result> {
-  const file = join(folder, 'output')
-  const fd = openSync(file, 'w')
-  const errors: string[] = []
-  const io = { write: () => true, say: () => {}, terminal: { stdout: false, stderr: false, columns: 80 } }
-  // What a fused pipeline asks of a terminal.
-  const terminal = {
-    error: (where: string, error: unknown) => void errors.push(saying(where, error)),
-    report: () => {},
-    toolIo: () => io,
-    output: undefined,
-    board: () => undefined,
-    clear: () => {},
-  } as unknown as Terminal
-  try {
-    const { plan: rewritten } = await rewritePlan(await plan(text), rewrites)
-    expect(canFuse(rewritten)).toBe(true)
-    const stages = (rewritten.stages as CommandStage[]).map((stage) => ({
-      ...stage,
-      settings: { ...stage.settings, workers: threads ? 3 : 1 },
-    }))
-    const host = { terminal, spawn, rewrites, planInputs: (files: readonly string[]) => planInputs(files, 300, 0) }
-    const exit = await runFused(stages, host, new Output(fd, file))
-    return { output: readFileSync(file, 'latin1'), exit, errors }
-  } finally {
-    closeSync(fd)
-  }
-}
 
 /** One stage after the other, in memory, with the readable scanner; a stage that fails has written what it wrote, and the next one reads that. */
 async function stagewise(stages: readonly (readonly string[])[], input: string): Promise<Result> {
@@ -296,6 +240,9 @@ async function stagewise(stages: readonly (readonly string[])[], input: string):
   }
   return { output, exit, errors }
 }
+
+const fused = (text: string, rewrites: Rewrites, threads = false): Promise<Result> =>
+  runText(text, rewrites, join(folder, 'output'), threads)
 
 const names = Object.keys(rewriteNames) as RewriteName[]
 const long = process.env['BECK_PIPELINES'] === 'all'
