@@ -52,12 +52,14 @@ export class Board {
 
 /** Makes lines of readings, with the rates that follow from those before. */
 export function linesOf(): (readings: readonly Reading[]) => string[] {
+  const began = Date.now()
   const samples = new Map<string, { at: number; records: number; rate: number }>()
   const rateOf = (key: string, records: number): number => {
     const now = Date.now()
-    const sample = samples.get(key)
-    if (sample && now - sample.at < RATE_MS) return sample.rate
-    const rate = sample ? ((records - sample.records) * 1000) / (now - sample.at) : 0
+    // The first rate is that since the beginning.
+    const sample = samples.get(key) ?? { at: began, records: 0, rate: undefined }
+    if (sample.rate !== undefined && now - sample.at < RATE_MS) return sample.rate
+    const rate = ((records - sample.records) * 1000) / Math.max(now - sample.at, 1)
     samples.set(key, { at: now, records, rate })
     return rate
   }

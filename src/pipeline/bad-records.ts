@@ -1,10 +1,10 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, openSync } from 'node:fs'
 import type { Location } from '../core/batch.ts'
 import { BeckError, fileError } from '../core/errors.ts'
 import { excerpt } from '../core/excerpt.ts'
 import type { Problem } from '../core/operator.ts'
 import { writeAll } from './descriptor.ts'
-import { refuseOwnInput } from './own-input.ts'
+import { isStandardOutput, refuseOwnInput } from './own-input.ts'
 
 /**
  * What happens to records that cannot be processed. Without dead letters the first one stops the command; with
@@ -90,8 +90,8 @@ export function openSideFile(
   if (!append) refuseOwnInput(inputs, file)
   let fd: number
   try {
-    if (!append) closeSync(openSync(file, 'w'))
     fd = openSync(file, 'a')
+    if (!append && fstatSync(fd).isFile() && !isStandardOutput(fd)) ftruncateSync(fd)
   } catch (error) {
     throw fileError(error, file)
   }

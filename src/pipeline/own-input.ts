@@ -16,6 +16,12 @@ export function refuseOwnInput(inputs: readonly string[], output: string | 1): v
   })
 }
 
+/** Whether a descriptor is where our records or messages go: /dev/stderr is whatever log the shell has put there, with what others wrote. */
+export function isStandardOutput(fd: number): boolean {
+  const file = fileIdentity(fd)
+  return file !== undefined && [1, 2].some((standard) => fileIdentity(standard) === file)
+}
+
 /** What tells a regular file from all others; undefined for anything else, or nothing. */
 function fileIdentity(file: string | number): string | undefined {
   try {

@@ -15,7 +15,7 @@ import { crc32 } from 'node:zlib'
 import { BeckError, fileError } from '../core/errors.ts'
 import { syncFolder } from '../core/folders.ts'
 import { writeAll } from './descriptor.ts'
-import { refuseOwnInput } from './own-input.ts'
+import { isStandardOutput, refuseOwnInput } from './own-input.ts'
 
 const PIECE = 1 << 18
 
@@ -187,13 +187,9 @@ class SideFile {
     closeSync(this.#fd)
   }
 
-  /** A regular file, and not where our messages or records go: /dev/stderr is whatever log the shell has put there, with what others wrote. */
+  /** A regular file, and not where our messages or records go. */
   #isOurs(): boolean {
-    const stat = fstatSync(this.#fd)
-    const isStandard = [1, 2]
-      .map((fd) => fstatSync(fd))
-      .some((other) => other.dev === stat.dev && other.ino === stat.ino)
-    return stat.isFile() && !isStandard
+    return fstatSync(this.#fd).isFile() && !isStandardOutput(this.#fd)
   }
 
   #try<Result>(work: () => Result): Result {

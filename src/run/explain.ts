@@ -246,18 +246,26 @@ function explainStage(
 const commandOf = ({ name, words }: CommandStage): string =>
   [name, ...words.map((word) => (word.startsWith(PIPELINE_WORD) ? '(…)' : quoted(word)))].join(' ')
 
+/** Whether a join reads both sides beside each other, as far as its options tell. */
+const isOfStreams = (options: CommandStage['args']['options']): boolean =>
+  ['within', 'delay', 'follow'].some((flag) => options[flag] !== undefined)
+
 /** Where records change places by key. */
 function exchangeOf({ name, args }: CommandStage): { exchange?: string } {
   const by = args.options['by'] as string | undefined
   if (name === 'shuffle')
     return { exchange: `by ${by ?? ''} into ${String(args.options['partitions'] ?? 1)} partitions` }
-  if (name === 'join')
-    return { exchange: args.options['merge'] === true ? 'both sides are sorted by key' : 'the table is held whole' }
-  return {}
+  if (name !== 'join') return {}
+  if (args.options['merge'] === true) return { exchange: 'both sides are sorted by key' }
+  return {
+    exchange: isOfStreams(args.options) ? 'both sides are held as long as their time asks' : 'the table is held whole',
+  }
 }
 
-function outputText({ output, role }: CommandStage): string {
+function outputText({ output, role, name, args }: CommandStage): string {
   if (role === 'encoder') return 'text'
+  if (name === 'join' && args.options['merge'] === true) return `new records, sorted by ${String(args.options['on'])}`
+  if (name === 'join' && isOfStreams(args.options)) return 'new records, in the order of event time'
   if (output.records === 'none') return 'nothing'
   const order = {
     input: output.records === 'kept' ? 'in their order' : 'in the order of the input',

@@ -44,7 +44,13 @@ export async function runJob(
   const { env } = process
   const source = sourceOf(job)
   const rewrites = chooseRewrites((options['without'] ?? []) as readonly string[])
-  const plan = await planPipeline(source, parsePipeline(source), { registry: host.registry, env, args: args.args })
+  const shared = action === 'explain' ? {} : sharedOptions(options)
+  const plan = await planPipeline(source, parsePipeline(source), {
+    registry: host.registry,
+    env,
+    args: args.args,
+    options: shared,
+  })
   if (action === 'explain') return print(hidePasswords(await explainPlan(plan, rewrites, options, await batch())))
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
@@ -72,6 +78,17 @@ export async function runJob(
   }
   const fused = options['mode'] !== 'pipes'
   return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host, terminal)
+}
+
+/** What `run` is told and its stages have to know. The store they find in the environment, but for a line that is only shown. */
+function sharedOptions(options: JobStage['args']['options']): Record<string, string | true> {
+  const flags = ['workers', 'memory', 'tmp', 'quiet', ...(options['print-shell'] === true ? ['store'] : [])]
+  return Object.fromEntries(
+    flags.flatMap((flag) => {
+      const value = options[flag]
+      return typeof value === 'string' || value === true ? [[flag, value]] : []
+    }),
+  )
 }
 
 /** What is written of a plan, in the mode that is asked for. */

@@ -2,7 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import type { Arguments, CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
-import { parseCommandLine } from '../cli/command-line.ts'
+import { optionsOf, parseCommandLine } from '../cli/command-line.ts'
 import { runSettings, stageIdentity } from '../cli/common-options.ts'
 import type { Registry } from '../cli/registry.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
@@ -67,6 +67,8 @@ export interface PlanSettings {
   readonly env: NodeJS.ProcessEnv
   /** `--arg`s for all stages. */
   readonly args: Readonly<Record<string, string>>
+  /** Options for all stages that have them, by flag; what a stage says itself goes before. */
+  readonly options?: Readonly<Record<string, string | true>>
 }
 
 /** Stands for the pipeline in brackets with that number, among a stage's words. */
@@ -77,11 +79,13 @@ export async function planPipeline(
   source: JobSource,
   text: PipelineText,
   settings: PlanSettings,
+  input: 'stdin' | 'tee' = 'stdin',
 ): Promise<LogicalPlan> {
   const stages: PlannedStage[] = []
-  for (const stage of text.stages) {
+  for (const [index, stage] of text.stages.entries()) {
+    const from = index === 0 ? input : 'stage'
     stages.push(
-      stage.name === 'tee' ? await planTee(source, stage, settings) : await planCommand(source, stage, settings),
+      stage.name === 'tee' ? await planTee(source, stage, settings) : await planCommand(source, stage, settings, from),
     )
   }
   stages.forEach((stage, index) => checkPlace(source, stage, index, stages.length))
@@ -93,7 +97,7 @@ async function planTee(source: JobSource, text: StageText, settings: PlanSetting
   const branches: LogicalPlan[] = []
   for (const word of text.words) {
     if (word.kind !== 'pipeline') throw textError(source, word.at, 'tee takes pipelines in brackets', example)
-    const branch = await planPipeline(source, word.pipeline, settings)
+    const branch = await planPipeline(source, word.pipeline, settings, 'tee')
     const last = branch.stages.at(-1) as PlannedStage
     if (last.kind === 'tee' || last.output.records !== 'none') {
       const hint = 'end a branch with a command that keeps its records, as append TOPIC or shuffle --by KEY --out DIR'
@@ -105,18 +109,28 @@ async function planTee(source: JobSource, text: StageText, settings: PlanSetting
   return { kind: 'tee', name: 'tee', text, branches }
 }
 
-async function planCommand(source: JobSource, text: StageText, settings: PlanSettings): Promise<CommandStage> {
+async function planCommand(
+  source: JobSource,
+  text: StageText,
+  settings: PlanSettings,
+  from: 'stdin' | 'tee' | 'stage',
+): Promise<CommandStage> {
   const { name } = text
-  const { registry, env, args: shared } = settings
+  const { registry, env, args: shared, options = {} } = settings
   const load = Object.hasOwn(registry, name) ? registry[name] : undefined
   if (!load) throw unknownCommand(source, text, registry)
   const tables = await planTables(source, text, settings)
   return at(source, text, async () => {
     const spec = await load()
     const own = plainWords(text, (index) => `${PIPELINE_WORD}${text.words.slice(0, index).filter(isPipeline).length}`)
-    const words = spec.common.includes('args')
-      ? [...Object.entries(shared).flatMap(([key, value]) => ['--arg', `${key}=${value}`]), ...own]
-      : own
+    const has = new Set(optionsOf(spec).map(({ flag }) => flag))
+    const words = [
+      ...(has.has('arg') ? Object.entries(shared).flatMap(([key, value]) => ['--arg', `${key}=${value}`]) : []),
+      ...Object.entries(options).flatMap(([flag, value]) =>
+        has.has(flag) ? [`--${flag}`, ...(value === true ? [] : [value])] : [],
+      ),
+      ...own,
+    ]
     const parsed = parseCommandLine(spec, words)
     if (parsed === 'help') {
       throw new BeckError('usage', { problem: `no help within a pipeline`, hint: `beck ${name} --help shows it` })
@@ -124,7 +138,9 @@ async function planCommand(source: JobSource, text: StageText, settings: PlanSet
     const { args, values } = parsed
     const stage = spec.place === undefined ? await spec.create(args) : undefined
     const role = stage?.role ?? (spec.place === 'last' ? 'sink' : 'tool')
-    const inputs = [...(spec.files ? args.files : []), ...(stage && 'table' in stage ? [stage.table] : [])]
+    const stdin = from === 'stdin' && role !== 'tool' ? ['-'] : []
+    const main = spec.files ? (args.files.length > 0 ? args.files : stdin) : []
+    const inputs = [...main, ...(stage && 'table' in stage ? [stage.table] : [])]
     return {
       kind: 'command',
       name,

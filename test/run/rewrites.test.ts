@@ -338,7 +338,7 @@ describe('pipelines of all kinds', { timeout: 240_000 }, () => {
     expect(heap().usedBytes).toBeLessThan(256 << 20)
   })
 
-  it('give the same bytes in tasks', async () => {
+  it('give the same bytes in tasks, and in pipes', async () => {
     let run = 0
     await fc.assert(
       fc.asyncProperty(pipeline, lines, fc.nat(names.length - 1), async (stages, records, without) => {
@@ -359,8 +359,9 @@ describe('pipelines of all kinds', { timeout: 240_000 }, () => {
         const [first, ...rest] = stages as [string[], ...string[][]]
         const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')
         const { output, exit } = await stagewise(stages, records.map((line) => `${line}\n`).join(''))
-        for (const options of ['', `--without ${names[without] as string}`]) {
-          const line = `beck run --mode parallel --workers 2 ${options} "$TEXT"`
+        const tasks = '--mode parallel --workers 2'
+        for (const options of [tasks, `${tasks} --without ${names[without] as string}`, '--mode pipes']) {
+          const line = `beck run ${options} "$TEXT"`
           const got = await shell(line, { cwd, env: { TEXT: text } })
           const same = { output: got.stdout.toString('latin1'), exit: Math.min(got.exit, 1) }
           expect(same, `${text} ${options}\n${got.stderr}`).toEqual({ output, exit: Math.min(exit, 1) })
