@@ -11,7 +11,7 @@ export const NONE = 0xffffffff
 export interface AggregateState {
   readonly [column: string]: Numbers | readonly string[]
 }
-export type Numbers = Float64Array | Uint32Array | Uint8Array | readonly number[]
+export type Numbers = Float64Array | Uint32Array | Int32Array | Uint8Array | readonly number[]
 
 /**
  * The values that an aggregate reads: a field, an expression or a constant. Columns are views, valid for the current batch.

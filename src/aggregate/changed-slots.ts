@@ -22,10 +22,16 @@ export class ChangedSlots {
   /** The slots, ascending; from now on none is changed. */
   take(): Uint32Array {
     const marks = this.#marks
+    // Most of many are as they were: eight at a time.
+    const eights = new Float64Array(marks.buffer, 0, marks.length >> 3)
     let count = 0
-    for (let slot = 0; slot < marks.length; slot++) count += marks[slot]!
+    for (let at = 0; at < eights.length; at++) {
+      if (eights[at] !== 0) for (let slot = 8 * at; slot < 8 * at + 8; slot++) count += marks[slot]!
+    }
     const slots = new Uint32Array(count)
-    for (let slot = 0, at = 0; at < count; slot++) if (marks[slot] === 1) slots[at++] = slot
+    for (let at = 0, to = 0; to < count; at++) {
+      if (eights[at] !== 0) for (let slot = 8 * at; slot < 8 * at + 8; slot++) if (marks[slot] === 1) slots[to++] = slot
+    }
     marks.fill(0)
     return slots
   }

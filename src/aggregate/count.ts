@@ -1,6 +1,6 @@
 import { Kind, type RecordBatch } from '../core/batch.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats, picked } from '../core/columns.ts'
+import { grownFloats, packed, picked } from '../core/columns.ts'
 
 /** `count` and `count(x)`: records, or those where x is neither missing nor null. */
 export class Count implements Aggregate {
@@ -58,18 +58,11 @@ export class Count implements Aggregate {
   }
 
   packSlots(slots: Uint32Array): AggregateState {
-    const counts = this.#counts
-    const small = new Uint8Array(slots.length)
-    for (let at = 0; at < slots.length; at++) {
-      const count = counts[slots[at]!]!
-      if (count > 255) return this.exportSlots(slots)
-      small[at] = count
-    }
-    return { counts: small }
+    return { counts: packed(this.#counts, slots) }
   }
 
   importSlots(state: AggregateState, mapping: Uint32Array): void {
-    const counts = state['counts'] as Float64Array | Uint8Array
+    const counts = state['counts'] as Float64Array | Int32Array | Uint8Array
     for (let index = 0; index < mapping.length; index++) this.#counts[mapping[index]!]! += counts[index]!
   }
 }

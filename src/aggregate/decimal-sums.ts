@@ -9,7 +9,7 @@ import {
   tenTo,
 } from '../core/decimal.ts'
 import { type Input, NONE } from './aggregate.ts'
-import { grownFloats } from '../core/columns.ts'
+import { grownFloats, packed } from '../core/columns.ts'
 
 const SAFE = Number.MAX_SAFE_INTEGER
 /** `high` counts units of 2^50, so that a low part (< 2^50) and a mantissa's rest (< 2^50) add up without rounding. */
@@ -159,16 +159,15 @@ export class DecimalSums {
   /** The exact sums of some slots as columns: mantissas and scales, or the digits of those that do not fit (scale `TEXT`, in order). */
   pack(slots: Uint32Array): PackedSums {
     const count = slots.length
-    const mantissas = new Float64Array(count)
     const scales = new Uint8Array(count)
     const texts: string[] = []
     const scale = this.#scales[0] ?? 0
     if (this.#scales.length <= 1 && scale >= 0 && scale <= 22 && !this.#carried && this.#wild.size === 0) {
       const low = this.#column(scale)
       scales.fill(scale)
-      for (let index = 0; index < count; index++) mantissas[index] = low[slots[index]!]!
-      return { mantissas, scales, texts }
+      return { mantissas: packed(low, slots), scales, texts }
     }
+    const mantissas = new Float64Array(count)
     for (let index = 0; index < count; index++) {
       const small = this.small(slots[index]!)
       if (!small) texts.push(this.text(slots[index]!))
@@ -221,7 +220,7 @@ export class DecimalSums {
 
 /** Sums as columns: see `DecimalSums.pack`. */
 export interface PackedSums {
-  readonly mantissas: Float64Array
+  readonly mantissas: Float64Array | Int32Array | Uint8Array
   readonly scales: Uint8Array
   readonly texts: readonly string[]
 }

@@ -325,14 +325,24 @@ export class GroupBy implements SharedEndOperator<GroupState>, Operator<GroupCha
     return this.#hasSpilled && 'seal'
   }
 
+  sizes(): readonly number[] {
+    return [this.#table?.size ?? 1]
+  }
+
+  makeRoom([groups = 0]: readonly number[]): void {
+    this.#table?.reserve(groups)
+    this.#set.reserve(groups)
+  }
+
   restore(states: Iterable<GroupChanges>): void {
-    let first = true
+    // Those from here on hold nothing yet.
+    let seen = 0
     for (const { keys, slots, set, firsts, unseen, spilled } of states) {
       if (spilled) (this.#spilled ??= new SpilledGroups((handle) => this.#context.spill(handle))).restore(spilled)
       if (keys) this.#table?.import(keys)
       this.#set.reserve(this.#table?.size ?? 1)
-      if (!first) for (let at = 0; at < slots.length; at++) this.#set.clear(slots[at]!)
-      first = false
+      for (let at = 0; at < slots.length; at++) if (slots[at]! < seen) this.#set.clear(slots[at]!)
+      seen = this.#table?.size ?? 1
       this.#set.importSlots(set, slots)
       this.#firsts.clear()
       for (const [id, position] of firsts) this.#firsts.set(id, position)

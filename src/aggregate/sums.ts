@@ -9,12 +9,12 @@ import {
   powersOfTen,
 } from '../core/decimal.ts'
 import { type Aggregate, type AggregateState, type Input, NONE } from './aggregate.ts'
-import { grownFloats, mapped, picked } from '../core/columns.ts'
+import { grownFloats, mapped, packed, picked } from '../core/columns.ts'
 import { DecimalSums, type PackedSums } from './decimal-sums.ts'
 
 /** Sums of a state, as `DecimalSums.pack` has made them. */
 const packedOf = (state: AggregateState, names: readonly [string, string, string]): PackedSums => ({
-  mantissas: state[names[0]] as Float64Array,
+  mantissas: state[names[0]] as PackedSums['mantissas'],
   scales: state[names[1]] as Uint8Array,
   texts: state[names[2]] as readonly string[],
 })
@@ -76,7 +76,7 @@ export class Sums implements Aggregate {
   }
 
   packSlots(slots: Uint32Array): AggregateState {
-    return { counts: picked(this.#counts, slots), ...this.#sums.pack(slots) }
+    return { counts: packed(this.#counts, slots), ...this.#sums.pack(slots) }
   }
 
   importSlots(state: AggregateState, mapping: Uint32Array): void {
@@ -177,7 +177,7 @@ export class Moments implements Aggregate {
   packSlots(slots: Uint32Array): AggregateState {
     const { mantissas, scales, texts } = this.#squares.pack(slots)
     return {
-      counts: picked(this.#counts, slots),
+      counts: packed(this.#counts, slots),
       ...this.#sums.pack(slots),
       squareMantissas: mantissas,
       squareScales: scales,

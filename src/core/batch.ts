@@ -177,6 +177,8 @@ export interface KeyTable {
    */
   clear(expected?: number): void
   import(state: KeyTableState): Uint32Array
+  /** So many keys there will be: room for them is made at once. */
+  reserve(keys: number): void
 }
 /** A piece of a line about a key. */
 export type LinePiece =

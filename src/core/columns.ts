@@ -41,6 +41,19 @@ export function picked(values: Float64Array, indices: Uint32Array): Float64Array
   return result
 }
 
+/** The same in the narrowest array that holds all of them, where they are whole numbers; -0 is 0. */
+export function packed(values: Float64Array, indices: Uint32Array): Float64Array | Int32Array | Uint8Array {
+  const picks = picked(values, indices)
+  let bits = 0
+  for (let at = 0; at < picks.length; at++) {
+    const value = picks[at]!
+    const whole = value | 0
+    if (whole !== value) return picks
+    bits |= whole
+  }
+  return bits >= 0 && bits <= 0xff ? new Uint8Array(picks) : new Int32Array(picks)
+}
+
 /** What `make` makes of each index. (As `Array.from` would, without its iterator.) */
 export function mapped<T>(indices: Uint32Array, make: (index: number) => T): T[] {
   const result: T[] = []

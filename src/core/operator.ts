@@ -41,6 +41,12 @@ export interface Operator<Delta = unknown> {
    */
   mustSnapshotWhole?(): boolean | 'seal'
   restore?(deltas: Iterable<Delta>): void
+  /**
+   * How many it holds of what, in an order of its own, as of the last snapshot; and, before `restore`, room for so many, so that it need not grow
+   * while they come. Called while the files are read.
+   */
+  sizes?(): readonly number[]
+  makeRoom?(sizes: readonly number[]): void
 }
 
 /** An operator whose work can be split over workers and put together again. State is what `structuredClone` takes. */

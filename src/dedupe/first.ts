@@ -145,6 +145,14 @@ export class DedupeFirst implements Operator {
     return this.#sorter !== undefined && 'seal'
   }
 
+  sizes(): readonly number[] {
+    return [this.#keys.size]
+  }
+
+  makeRoom([keys = 0]: readonly number[]): void {
+    this.#keys.reserve(keys)
+  }
+
   /** Keys that came after others had gone to disk are not known again: their next record goes there, too, and is left out in the end. */
   restore(states: Iterable<FirstState>): void {
     this.#logs = true

@@ -54,6 +54,10 @@ export class ReferenceKeyTable implements KeyTable {
     return id
   }
 
+  reserve(): void {
+    // A map grows by itself.
+  }
+
   clear(): void {
     this.ids.clear()
     this.texts = []

@@ -90,13 +90,23 @@ export class WasmKeyTable implements KeyTable, Growing {
   }
 
   private ensureSlots(keys: number): void {
-    const { heap } = this
     // An unplain spelling takes a slot beside its canonical one.
     this.growSlots(this.word(USED) + 2 * keys)
-    if (this.size + keys > this.idRoom) {
+    this.growIds(this.size + keys)
+  }
+
+  reserve(keys: number): void {
+    this.growSlots(keys)
+    this.growIds(keys)
+  }
+
+  /** So many ids are going to be used. */
+  private growIds(ids: number): void {
+    const { heap } = this
+    if (ids > this.idRoom) {
       const old = this.idRoom
       let room = Math.max(old, LEAST_IDS)
-      while (this.size + keys > room) room *= 2
+      while (ids > room) room *= 2
       this.idRoom = room
       for (const [word, width] of [
         [TEXTS, 4],

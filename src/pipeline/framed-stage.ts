@@ -13,7 +13,7 @@ import {
 } from './frames.ts'
 import { type FrameTaker, unwelcome } from './reader.ts'
 import type { RunSettings } from './settings.ts'
-import { KeptState, otherState } from './kept-state.ts'
+import { KeptState, type Marks, otherState } from './kept-state.ts'
 import type { SideFiles } from './side-files.ts'
 
 /** What an operator in an exactly-once pipe has around it. */
@@ -72,7 +72,7 @@ export class OperatorFrames implements FrameTaker {
     this.#begun = true
   }
 
-  start(frame: StartFrame): number {
+  start(frame: StartFrame): number | Promise<number> {
     this.#order?.take(frame, 0)
     const { name } = this.#settings.stage
     if (!this.#kept) {
@@ -83,10 +83,19 @@ export class OperatorFrames implements FrameTaker {
     }
     if (this.#settings.table === 'pipe') throw tableInPipe(name)
     if (!this.#inside) refuseFileOutput(name)
-    const marks = this.#kept.isEmpty ? undefined : this.#kept.restore(frame, frame.states)
+    if (this.#kept.isEmpty) return this.#started(frame, undefined)
+    const kept = this.#kept
+    const restore = (): number => this.#started(frame, kept.restore(frame, frame.states))
+    // Within a process the stages begin one after the other.
+    const ahead = this.#inside ? undefined : kept.readAhead(frame, frame.states)
+    return ahead?.then(restore) ?? restore()
+  }
+
+  #started(frame: StartFrame, marks: Marks | undefined): number {
+    const { name } = this.#settings.stage
     this.#order = new FrameOrder(frame, name)
     this.#before = frame.states
-    const states = frame.states + (this.#kept.isEmpty ? 0 : 1)
+    const states = frame.states + (this.#kept?.isEmpty ? 0 : 1)
     const ticks = this.#timers || frame.ticks
     this.#output.frame({ ...frame, stages: [...frame.stages, name], states, ...(ticks && { ticks }) })
     this.#begun = true

@@ -31,6 +31,8 @@ export interface StateHandle extends StateFile {
   readonly chain?: readonly StateFile[]
   /** So many files, from the first on, are never written anew. */
   readonly sealed?: number
+  /** `Operator.sizes` as of then. */
+  readonly sizes?: readonly number[]
 }
 
 /**

@@ -5,7 +5,7 @@ import { realEnv } from '../log/env.ts'
 import type { StartFrame, StateHandle } from './frames.ts'
 import type { RunSettings } from './settings.ts'
 import type { SideFiles, SideState } from './side-files.ts'
-import { type Snapshots, type StatePlace, StageState } from './snapshot.ts'
+import { readStateAhead, type Snapshots, type StatePlace, StageState } from './snapshot.ts'
 import { changedTable, type Content } from './table-content.ts'
 
 /** What belongs to a snapshot beside the operator's own state: positions of its inputs, and what of the sources is in it. */
@@ -33,6 +33,8 @@ export class KeptState {
   #place: StatePlace | undefined
   #stage = ''
   #state: StageState | undefined
+  /** Files that are read already. */
+  #ahead: Map<string, Buffer> | undefined
   /** What was written last, where the operator has no state. */
   #last: { readonly handle: StateHandle; readonly sides: readonly SideState[] } | undefined
 
@@ -54,6 +56,18 @@ export class KeptState {
     return !this.#snapshots && !this.#table && this.#sides.isEmpty
   }
 
+  /**
+   * Before `restore` of the same: where the state is large, other threads read it while the operator makes room. Undefined where it is not, or
+   * will be refused.
+   */
+  readAhead(start: StartFrame, index: number): Promise<void> | undefined {
+    const handle = start.handles[index]
+    if (!handle || !this.#snapshots || handle.options !== digest(this.#settings.stage.options)) return undefined
+    const reading = readStateAhead(placeOf(start), handle)
+    if (handle.sizes) this.#operator.makeRoom?.(handle.sizes)
+    return reading?.then((files) => void (this.#ahead = files))
+  }
+
   /** Takes up what an earlier run has kept. @param index of the stage among those with state @throws BeckError frames, usage, file */
   restore(start: StartFrame, index: number): Marks | undefined {
     const { name, options } = this.#settings.stage
@@ -69,15 +83,19 @@ export class KeptState {
       throw otherState(start, `the options of beck ${name} were different`)
     }
     let last: Kept | undefined
+    const ahead = this.#ahead
+    this.#ahead = undefined
     const states = function* (from: StageState): Generator<unknown> {
-      for (const block of handle ? from.read(handle) : []) {
+      for (const block of handle ? from.read(handle, ahead) : []) {
         // As `write` has written it: the CRC was checked.
         last = block as Kept
         yield last.state
       }
     }
-    if (this.#snapshots && !isDrained) operator.restore?.(states(this.#state))
-    else {
+    if (this.#snapshots && !isDrained) {
+      if (handle?.sizes) operator.makeRoom?.(handle.sizes)
+      operator.restore?.(states(this.#state))
+    } else {
       for (const _ of states(open()));
       operator.restore?.([])
     }
@@ -105,7 +123,9 @@ export class KeptState {
     const state = this.#state as StageState
     if (this.#snapshots) {
       const take = (whole: boolean): Kept => ({ ...marks, table, sides, state: operator.snapshot?.(whole) })
-      return state.write(at, take, operator.mustSnapshotWhole?.())
+      const handle = state.write(at, take, operator.mustSnapshotWhole?.())
+      const sizes = operator.sizes?.()
+      return sizes ? { ...handle, sizes } : handle
     }
     if (this.#last && same(this.#last.sides, sides)) return this.#last.handle
     const handle = state.write(at, (): Kept => ({ positions: [], table, sides, state: undefined }))

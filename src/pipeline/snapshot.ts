@@ -4,6 +4,8 @@ import { ensureFolder, type Env, errnoOf, named, readSmallFile, realEnv, removeI
 import { layout } from '../log/layout.ts'
 import { translate } from '../log/store.ts'
 import type { StateFile, StateHandle } from './frames.ts'
+import { readAhead } from './read-ahead.ts'
+import { decodeBlocks, encodeBlock } from './state-blocks.ts'
 import { WrittenAside } from './written-aside.ts'
 
 /**
@@ -11,7 +13,7 @@ import { WrittenAside } from './written-aside.ts'
  * lead to them before the barrier goes on. The barrier carries a handle with length and CRC; a file counts only through the handle in
  * a line of the journal.
  *
- *     "beck snapshot 3\n"  block block …       block: length u48 · what the operator said, by V8's serializer
+ *     "beck snapshot 4\n"  block block …       block: what the operator said, see state-blocks.ts
  *
  * A file is never changed. What a stage knows is a chain of them, which the handle lists: the first holds everything as of its epoch,
  * each later one what changed since the one before. A checkpoint writes what changed; when that adds up, everything is written anew: by
@@ -21,17 +23,13 @@ import { WrittenAside } from './written-aside.ts'
  *     epochs 1…9     [everything 1] [2] [3] [4] [5] [6] [7] [8]  + 9  →  [everything 1] [2 3 4 5 6 7 8 9]
  *     aside at 11    [everything 1] [2…9] [10] [11] [12]         + 13 →  [everything 11] [12] [13]
  */
-const HEAD = Buffer.from('beck snapshot 3\n')
-const LENGTH = 6
+const HEAD = Buffer.from('beck snapshot 4\n')
 /** What is smaller than this is written whole each time; what is larger than that, aside. */
 const SMALL_BYTES = 1 << 18
 const ASIDE_BYTES = 4 << 20
 /** So many files in a row that are no larger than the newest become one, unless that has more bytes than this. */
 const FAN = 8
 const MOST_FOLDED_BYTES = 64 << 20
-
-/** Loaded where there is state: every start would pay for it. */
-const serializer = () => process.getBuiltinModule('node:v8')
 
 /** Where a pipeline's state is. */
 export interface StatePlace {
@@ -55,6 +53,8 @@ export class StageState {
   /** Everything as of a point of the chain, while another thread writes it. */
   #aside: { readonly file: WrittenAside; readonly place: number } | undefined
   #canAside: boolean
+  /** This run has written nothing yet. Its first snapshot is not the time to begin something aside: the run may be over with it. */
+  #isFirst = true
   /** The folders that lead to the files are on the disk: another process may have made them, and have no need of that. */
   #isLed = false
 
@@ -67,13 +67,18 @@ export class StageState {
     this.#canAside = place.env === realEnv
   }
 
-  /** What was committed, oldest first; one file is in memory at a time. @throws BeckError frames, when a file is not what was committed */
-  *read(handle: StateHandle): Generator<unknown> {
+  /**
+   * What was committed, oldest first. One file is in memory at a time, and those that are there already, which are taken out.
+   * @throws BeckError frames, when a file is not what was committed
+   */
+  *read(handle: StateHandle, ahead?: Map<string, Buffer>): Generator<unknown> {
     const files = filesOf(handle)
     this.#sealed = files.slice(0, handle.sealed ?? 0)
     this.#chain = files.slice(this.#sealed.length)
     for (const file of files) {
-      for (const block of blocksOf(readFile(this.#place, file))) yield serializer().deserialize(block)
+      const bytes = checkFile(this.#place, file, ahead?.get(file.file) ?? bytesOfFile(this.#place, file))
+      ahead?.delete(file.file)
+      yield* decodeBlocks(bytes.subarray(HEAD.length))
     }
   }
 
@@ -89,31 +94,33 @@ export class StageState {
     must: boolean | 'seal' = false,
   ): StateHandle {
     const name = `${this.#stage}/${at.generation}-${at.epoch}`
-    if (must === 'seal') return this.#seal(name, serializer().serialize(take(true)))
+    if (must === 'seal') return this.#seal(name, encodeBlock(take(true)))
     this.#takeAside(name)
     const whole = must || this.#isWholeDue()
     if (whole) this.#aside = undefined
-    const state = serializer().serialize(take(whole))
+    const state = encodeBlock(take(whole))
     // The first stays alone; and files before and after what is written aside stay apart.
     const floor = this.#aside?.place ?? (this.#snapshots === 'appends' ? 0 : 1)
-    const kept = whole ? 0 : keepFrom(this.#chain, floor, LENGTH + state.length)
+    const kept = whole ? 0 : keepFrom(this.#chain, floor, bytesOf(state))
     const folded = whole ? [] : this.#blocks(this.#chain.slice(kept))
-    const file = this.#writeFile(name, [HEAD, ...folded, lengthOf(state), state])
+    const file = this.#writeFile(name, [HEAD, ...folded, ...state])
     this.#chain = [...this.#chain.slice(0, kept), file]
     if (this.#isAsideDue()) {
-      const everything = serializer().serialize(take(true))
+      // In one piece, of its own: the state goes on.
+      const everything = Buffer.concat([HEAD, ...encodeBlock(take(true))])
       const path = `${layout.state(this.#place.store, this.#place.pipeline)}/${name}.part`
-      const written = new WrittenAside(path, [HEAD, lengthOf(everything), everything])
+      const written = new WrittenAside(path, everything)
       this.#aside = { file: written, place: this.#chain.length }
     }
+    this.#isFirst = false
     return this.#handle([...this.#sealed, ...this.#chain])
   }
 
-  #seal(name: string, state: Buffer): StateHandle {
+  #seal(name: string, state: readonly Uint8Array[]): StateHandle {
     this.#aside = undefined
-    const kept = keepFrom(this.#sealed, 0, LENGTH + state.length)
+    const kept = keepFrom(this.#sealed, 0, bytesOf(state))
     const folded = this.#blocks(this.#sealed.slice(kept))
-    const file = this.#writeFile(name, [HEAD, ...folded, lengthOf(state), state])
+    const file = this.#writeFile(name, [HEAD, ...folded, ...state])
     this.#sealed = [...this.#sealed.slice(0, kept), file]
     this.#chain = []
     return this.#handle(this.#sealed)
@@ -137,14 +144,16 @@ export class StageState {
   }
 
   #blocks(files: readonly StateFile[]): Buffer[] {
-    return files.map((file) => readFile(this.#place, file).subarray(HEAD.length))
+    return files.map((file) => checkFile(this.#place, file, bytesOfFile(this.#place, file)).subarray(HEAD.length))
   }
 
   #isWholeDue(): boolean {
     if (this.#snapshots === 'appends') return false
     const [first, ...changes] = this.#chain
     if (this.#snapshots === true || !first || first.bytes < SMALL_BYTES) return true
-    return total(changes) >= (this.#aside || this.#isLarge(first) ? 4 : 1) * first.bytes
+    // Short runs never see the end of what is written aside.
+    const most = !this.#isLarge(first) ? 1 : this.#isFirst ? 2 : 4
+    return total(changes) >= most * first.bytes
   }
 
   #isLarge({ bytes }: StateFile): boolean {
@@ -153,7 +162,7 @@ export class StageState {
 
   #isAsideDue(): boolean {
     const [first, ...changes] = this.#chain
-    if (this.#snapshots !== 'changes' || this.#aside || !first || !this.#isLarge(first)) return false
+    if (this.#snapshots !== 'changes' || this.#isFirst || this.#aside || !first || !this.#isLarge(first)) return false
     return total(changes) >= first.bytes
   }
 
@@ -190,26 +199,13 @@ function keepFrom(chain: readonly StateFile[], floor: number, bytes: number): nu
   }
 }
 
-function lengthOf(state: Buffer): Buffer {
-  const length = Buffer.alloc(LENGTH)
-  length.writeUIntLE(state.length, 0, LENGTH)
-  return length
-}
-
+const bytesOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0)
 const total = (files: readonly StateFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0)
 const fileOf = ({ file, bytes, crc }: StateFile): StateFile => ({ file, bytes, crc })
 
 /** All files of a handle. */
 export const filesOf = (handle: StateHandle | null): readonly StateFile[] =>
   handle ? [...(handle.chain ?? []), fileOf(handle)] : []
-
-function* blocksOf(file: Buffer): Generator<Buffer> {
-  for (let at = HEAD.length; at < file.length;) {
-    const end = at + LENGTH + file.readUIntLE(at, LENGTH)
-    yield file.subarray(at + LENGTH, end)
-    at = end
-  }
-}
 
 function writeFile(
   { env, store, pipeline }: StatePlace,
@@ -258,9 +254,22 @@ function create(env: Env, path: string): number {
   }
 }
 
-function readFile({ env, store, pipeline }: StatePlace, { file, bytes: length, crc }: StateFile): Buffer {
-  const path = `${layout.state(store, pipeline)}/${file}`
-  const bytes = translate(store, () => readSmallFile(env, path))
+const pathOf = ({ store, pipeline }: StatePlace, { file }: StateFile): string =>
+  `${layout.state(store, pipeline)}/${file}`
+
+const bytesOfFile = (place: StatePlace, file: StateFile): Buffer | undefined =>
+  translate(place.store, () => readSmallFile(place.env, pathOf(place, file)))
+
+/** The files of a handle by name, as other threads read them; undefined where it is as quick to read them when they are wanted. */
+export function readStateAhead(place: StatePlace, handle: StateHandle): Promise<Map<string, Buffer>> | undefined {
+  return readAhead(filesOf(handle).map((file) => ({ name: file.file, path: pathOf(place, file), bytes: file.bytes })))
+}
+
+/** @throws BeckError frames, when they are not what was committed */
+function checkFile(place: StatePlace, file: StateFile, bytes: Buffer | undefined): Buffer {
+  const { pipeline } = place
+  const { bytes: length, crc } = file
+  const path = pathOf(place, file)
   const damage = !bytes
     ? 'is not there'
     : bytes.length !== length

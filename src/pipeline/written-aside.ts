@@ -13,15 +13,14 @@ export class WrittenAside {
   readonly bytes: number
   readonly #cells = new Int32Array(new SharedArrayBuffer(8))
 
-  constructor(path: string, parts: readonly Uint8Array[]) {
+  constructor(path: string, content: Uint8Array) {
     this.path = path
-    this.bytes = parts.reduce((sum, { length }) => sum + length, 0)
-    const last = parts.at(-1)
+    this.bytes = content.length
     const worker = new Worker(WRITE, {
       eval: true,
       execArgv: [],
-      workerData: { path, parts, cells: this.#cells },
-      transferList: last && last.length === last.buffer.byteLength ? [last.buffer as ArrayBuffer] : [],
+      workerData: { path, content, cells: this.#cells },
+      transferList: content.length === content.buffer.byteLength ? [content.buffer as ArrayBuffer] : [],
     })
     worker.on('error', () => Atomics.store(this.#cells, 0, FAILED))
     worker.unref()
@@ -36,19 +35,15 @@ export class WrittenAside {
 }
 
 const WRITE = `
-const { workerData: { path, parts, cells } } = require('node:worker_threads')
+const { workerData: { path, content, cells } } = require('node:worker_threads')
 const fs = require('node:fs')
 const { crc32 } = require('node:zlib')
 try {
   const fd = fs.openSync(path, 'wx', 0o600)
-  let crc = 0
-  for (const part of parts) {
-    for (let at = 0; at < part.length;) at += fs.writeSync(fd, part, at, part.length - at)
-    crc = crc32(part, crc)
-  }
+  for (let at = 0; at < content.length;) at += fs.writeSync(fd, content, at, content.length - at)
   fs.fdatasyncSync(fd)
   fs.closeSync(fd)
-  Atomics.store(cells, 1, crc | 0)
+  Atomics.store(cells, 1, crc32(content) | 0)
   Atomics.store(cells, 0, ${DONE})
 } catch {
   Atomics.store(cells, 0, ${FAILED})

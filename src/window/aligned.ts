@@ -224,7 +224,7 @@ export class AlignedWindows extends FedWindows implements Engine {
     }
     const slots = before ? before.slots.take() : concatenated(panes.map(({ slots }) => slots))
     this.#watchChanges()
-    return { watermark: this.watermark, slots, own }
+    return { watermark: this.watermark, slots, slotsEnd: this.#slots.size, own }
   }
 
   #watchChanges(): void {
@@ -232,12 +232,12 @@ export class AlignedWindows extends FedWindows implements Engine {
     this.#open.watch()
   }
 
-  restore({ watermark, slots, own }: EngineState): void {
+  restore({ watermark, slotsEnd, own }: EngineState): void {
     const { panes, nextWindow, nextDue, standing, changed } = own as AlignedState
     this.watermark = watermark
     this.#nextWindow = nextWindow
     this.#nextDue = nextDue
-    this.#slots.makeRoom(slots.reduce((most, slot) => Math.max(most, slot + 1), 0))
+    this.#slots.makeRoom(slotsEnd)
     for (const pane of this.#open.restore(panes)) for (const slot of pane.slots.slots) this.content.clear(slot)
     for (const window of this.#standing.keys()) if (!standing.has(window)) this.#standing.delete(window)
     for (const [window, keys] of standing) {
@@ -247,10 +247,15 @@ export class AlignedWindows extends FedWindows implements Engine {
     for (const [window, keys] of changed) this.#changed.set(window, keys)
   }
 
+  makeRoom(slots: number): void {
+    this.#slots.makeRoom(slots)
+  }
+
   restored(): void {
     const used = new Uint8Array(this.#slots.capacity)
     for (const { slots } of this.#open) {
-      for (let at = 0; at < slots.slots.length; at++) used[slots.slots[at] as number] = 1
+      const own = slots.slots
+      for (let at = 0; at < own.length; at++) used[own[at] as number] = 1
     }
     this.#slots.restore(used)
     this.#watchChanges()
@@ -352,8 +357,8 @@ export class AlignedWindows extends FedWindows implements Engine {
     }
     const changed = this.#changed.get(window)
     const standing = this.#standing.get(window)
-    const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => pane.slots.keys))
-    const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : [...keys]
+    const keys = own.length === 1 ? (own[0] as Pane).slots.keys : new Set(own.flatMap((pane) => [...pane.slots.keys]))
+    const due = standing ? [...keys].filter((key) => !standing.has(key) || changed?.has(key)) : keys
     for (const key of this.#ordered ? this.keys.sorted(due) : due) this.#emitKey(window, key, own)
     this.#changed.delete(window)
   }
@@ -406,6 +411,8 @@ const changedOf = <T>(entries: ReadonlyMap<number, T>, keys: ReadonlySet<number>
   new Map([...keys].flatMap((key) => (entries.has(key) ? [[key, entries.get(key) as T]] : [])))
 
 function concatenated(parts: readonly Uint32Array[]): Uint32Array {
+  // What stands twice in a snapshot is written once.
+  if (parts.length === 1) return parts[0] as Uint32Array
   const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const part of parts) {

@@ -54,7 +54,7 @@ export class EachAligned implements Engine {
 
   emitChanged(): void {}
   snapshot(): EngineState {
-    return { watermark: this.watermark, slots: new Uint32Array(0), own: undefined }
+    return { watermark: this.watermark, slots: new Uint32Array(0), slotsEnd: 0, own: undefined }
   }
   restore({ watermark }: EngineState): void {
     this.watermark = watermark

@@ -82,12 +82,16 @@ export interface Engine {
   snapshot(whole: boolean): EngineState
   restore(state: EngineState): void
   restored(): void
+  /** Before that: so many slots there will be, as `slotsEnd` of the last state says. */
+  makeRoom?(slots: number): void
 }
 
 export interface EngineState {
   readonly watermark: EventTime
   /** The slots whose content is to be kept with it. */
   readonly slots: Uint32Array
+  /** All slots, of earlier snapshots too, are below. */
+  readonly slotsEnd: number
   /** What else this kind of window knows. */
   readonly own: unknown
 }

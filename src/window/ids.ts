@@ -1,6 +1,11 @@
+import { grownInts } from '../core/columns.ts'
+
 /** Up to here a table from id to slot is a plain array; and beyond where it has an entry for every so many ids. */
 const DENSE = 4096
 const DENSE_SHARE = 8
+/** So many are there at first: V8 makes an array of 64 bytes as quickly as an object. */
+const FEW_KEYS = 16
+const NOTHING = new Uint32Array(0)
 /** Knuth's multiplier: spreads ids that follow each other. */
 const SPREAD = 0x9e3779b1
 
@@ -9,17 +14,38 @@ const SPREAD = 0x9e3779b1
  * few of many keys is small.
  */
 export class SlotsByKey {
-  readonly keys: number[] = []
-  readonly slots: number[] = []
+  #keys: Uint32Array = new Uint32Array(FEW_KEYS)
+  #slots: Uint32Array = new Uint32Array(FEW_KEYS)
+  #size = 0
+  /** Entries below are in the tables; those that came many at once wait until somebody looks for a key. */
+  #indexed = 0
   /** Slot + 1 of the first ids; 0 is none. */
   #dense = new Uint32Array(16)
   /** Beyond: pairs of id + 1 and slot by linear probing, a power of two of them, at most half full; id 0 is none. */
   #sparse: Uint32Array | undefined
   #sparseUsed = 0
 
+  /** All keys, in order. A view, valid until the next one comes. */
+  get keys(): Uint32Array {
+    return this.#keys.subarray(0, this.#size)
+  }
+
+  /** Their slots. A view, valid until the next one comes. */
+  get slots(): Uint32Array {
+    return this.#slots.subarray(0, this.#size)
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
   /** The slot of a key, or -1. */
   get(key: number): number {
     if (key < this.#dense.length) return (this.#dense[key] as number) - 1
+    if (this.#indexed < this.#size) {
+      this.#makeRoom()
+      return this.get(key)
+    }
     const sparse = this.#sparse
     if (!sparse) return -1
     const at = place(sparse, key)
@@ -28,9 +54,18 @@ export class SlotsByKey {
 
   /** The key must not be there. */
   set(key: number, slot: number): void {
-    this.keys.push(key)
-    this.slots.push(slot)
+    if (this.#indexed < this.#size) this.#makeRoom()
+    this.#append(1)
+    this.#keys[this.#size - 1] = key
+    this.#slots[this.#size - 1] = slot
+    this.#indexed = this.#size
     this.#put(key, slot)
+  }
+
+  #append(count: number): void {
+    this.#size += count
+    this.#keys = grownInts(this.#keys, this.#size)
+    this.#slots = grownInts(this.#slots, this.#size)
   }
 
   #put(key: number, slot: number): void {
@@ -51,29 +86,39 @@ export class SlotsByKey {
   /** Everything into tables with room for as much again. */
   #makeRoom(): void {
     const { keys, slots } = this
-    const most = keys.reduce((most, key) => Math.max(most, key), 0)
+    let most = 0
+    for (let at = 0; at < keys.length; at++) most = Math.max(most, keys[at] as number)
+    this.#indexed = this.#size
     const dense = most < DENSE_SHARE * keys.length
     this.#dense = new Uint32Array(dense ? Math.max(16, 2 ** Math.ceil(Math.log2(most + 1))) : DENSE)
     this.#sparse = dense ? undefined : new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(8 * keys.length))))
     this.#sparseUsed = 0
-    for (let at = 0; at < keys.length; at++) this.#put(keys[at] as number, slots[at] as number)
+    if (dense) {
+      const table = this.#dense
+      for (let at = 0; at < keys.length; at++) table[keys[at] as number] = (slots[at] as number) + 1
+    } else for (let at = 0; at < keys.length; at++) this.#put(keys[at] as number, slots[at] as number)
   }
 
   /** Many at once; none of the keys may be there. */
   setAll(keys: Uint32Array, slots: Uint32Array): void {
-    const before = this.keys.length
-    this.keys.length = this.slots.length = before + keys.length
-    for (let index = 0; index < keys.length; index++) {
-      this.keys[before + index] = keys[index] as number
-      this.slots[before + index] = slots[index] as number
-    }
-    if (keys.length > before) return this.#makeRoom()
-    for (let index = 0; index < keys.length; index++) this.#put(keys[index] as number, slots[index] as number)
+    const before = this.#size
+    this.#append(keys.length)
+    this.#keys.set(keys, before)
+    this.#slots.set(slots, before)
+    this.#dense = NOTHING
+    this.#sparse = undefined
+  }
+
+  /** Marks the keys with 1. */
+  markKeys(marks: Uint8Array): void {
+    const { keys } = this
+    for (let at = 0; at < keys.length; at++) marks[keys[at] as number] = 1
   }
 
   /** Gives every key its new id. */
   renumber(ids: Uint32Array): void {
-    this.keys.forEach((key, index) => (this.keys[index] = ids[key] as number))
+    const { keys } = this
+    for (let at = 0; at < keys.length; at++) keys[at] = ids[keys[at] as number] as number
     this.#makeRoom()
   }
 }
@@ -130,7 +175,8 @@ export class Slots {
   /** While a snapshot comes back: makes room for slots up to here, which may all be in use. */
   makeRoom(size: number): void {
     if (size <= this.#capacity) return
-    this.#capacity = Math.max(size, 2 * this.#capacity)
+    // Columns have as many: see core/columns.ts.
+    this.#capacity = Math.max(64, 2 ** Math.ceil(Math.log2(size)))
     this.#grow(this.#capacity)
   }
 

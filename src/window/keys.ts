@@ -1,5 +1,6 @@
 import { NONE } from '../aggregate/aggregate.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
+import { upTo } from '../core/columns.ts'
 import type { KeyLines, KeyTable, KeyTableState, LinePiece, RecordBatch } from '../core/batch.ts'
 import type { KeyField } from '../core/field-path.ts'
 import { latin1, toLatin1 } from '../core/latin1.ts'
@@ -132,10 +133,11 @@ export class Keys {
   }
 
   /** Ids in the order of results. O(n log n) comparisons of short strings. */
-  sorted(ids: readonly number[]): number[] {
-    if (ids.length < 2) return [...ids]
+  sorted(some: Iterable<number>): number[] {
+    const ids = [...some]
+    if (ids.length < 2) return ids
     const keys = ids.map((id) => this.sortKey(id))
-    const order = Uint32Array.from(ids, (_, index) => index)
+    const order = upTo(ids.length)
     order.sort((a, b) => ((keys[a] as string) < (keys[b] as string) ? -1 : 1))
     return Array.from(order, (index) => ids[index] as number)
   }
@@ -147,7 +149,7 @@ export class Keys {
     return state
   }
   /** Some keys, in this order. Moves nothing in memory: it may be asked for while a batch is worked on. */
-  pick(ids: readonly number[]): KeyTableState {
+  pick(ids: Uint32Array): KeyTableState {
     const table = this.#table
     if (!table) return NO_KEYS
     const parts = this.#parts
@@ -194,6 +196,10 @@ export class Keys {
     const from = whole || this.renumbered ? 0 : this.#kept
     this.#kept = this.size
     return this.#table?.export(from)
+  }
+  /** Before `restore`: so many keys there will be. */
+  reserve(keys: number): void {
+    this.#table?.reserve(keys)
   }
   /** What `snapshot` gave, in order: keys have the ids that they had. */
   restore(state: KeyTableState | undefined): void {

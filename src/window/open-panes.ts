@@ -60,11 +60,11 @@ export class OpenPanes {
 
   /** All slots that keys have. */
   slots(): number[] {
-    return this.#list.flatMap(({ slots }) => slots.slots)
+    return this.#list.flatMap(({ slots }) => [...slots.slots])
   }
 
   markKeys(marks: Uint8Array): void {
-    for (const pane of this.#list) for (const key of pane.slots.keys) marks[key] = 1
+    for (const { slots } of this.#list) slots.markKeys(marks)
   }
 
   renumberKeys(ids: Uint32Array): void {
@@ -75,14 +75,13 @@ export class OpenPanes {
   snapshot(whole: boolean): PaneState[] {
     return this.#list.map(({ index, slots }) => {
       const from = whole ? 0 : (this.#known.get(slots) ?? 0)
-      const [keys, own] = [slots.keys, slots.slots].map((list) => Uint32Array.from(from ? list.slice(from) : list))
-      return { index, from, keys: keys as Uint32Array, slots: own as Uint32Array }
+      return { index, from, keys: slots.keys.slice(from), slots: slots.slots.slice(from) }
     })
   }
 
   /** What is there now will be known to the next snapshot. */
   watch(): void {
-    for (const { slots } of this.#list) this.#known.set(slots, slots.keys.length)
+    for (const { slots } of this.#list) this.#known.set(slots, slots.size)
   }
 
   /** Takes the next of the snapshots. @returns panes that it has no more */

@@ -46,6 +46,8 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
   #lastInput: ProcessingTime = Infinity
   #lastWatermark: EventTime = -Infinity
   #nextEmit: ProcessingTime = Infinity
+  /** As of the last snapshot. */
+  #slotsEnd = 0
 
   constructor(context: StageContext, times: WindowTimes, parts: WindowParts) {
     this.#context = context
@@ -124,6 +126,7 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
   snapshot(whole: boolean): WindowState {
     const { keys, content, engine } = this.#parts
     const state = engine.snapshot(whole)
+    this.#slotsEnd = state.slotsEnd
     return {
       keys: keys.snapshot(whole),
       engine: state,
@@ -132,16 +135,32 @@ export class WindowOperator implements FoldingOperator<WindowPart>, Operator<Win
     }
   }
 
+  sizes(): readonly number[] {
+    const { keys } = this.#parts
+    return [keys.size, this.#slotsEnd]
+  }
+
+  makeRoom([ofKeys = 0, ofSlots = 0]: readonly number[]): void {
+    const { keys, engine } = this.#parts
+    keys.reserve(ofKeys)
+    engine.makeRoom?.(ofSlots)
+  }
+
   restore(states: Iterable<WindowState>): void {
     const { keys, content, engine } = this.#parts
-    let first = true
+    // Slots from here on hold nothing yet.
+    let seen = 0
     for (const { keys: known, engine: state, content: held, lastWatermark } of states) {
       this.#lastWatermark = lastWatermark
       keys.restore(known)
       engine.restore(state)
-      if (!first) for (const slot of state.slots) content.clear(slot)
-      first = false
-      content.importSlots(held, state.slots)
+      const { slots, slotsEnd } = state
+      for (let at = 0; at < slots.length; at++) {
+        const slot = slots[at] as number
+        if (slot < seen) content.clear(slot)
+      }
+      seen = Math.max(seen, slotsEnd)
+      content.importSlots(held, slots)
     }
     engine.restored()
     // While nobody ran, nobody was idle: what came meanwhile is yet to be read.

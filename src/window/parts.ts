@@ -212,7 +212,7 @@ export class FoldedWindows {
     for (const [end, rows] of part.lastEnds) if (this.#isOver(end)) late += rows
     this.advance(part.watermark, out)
     const fresh = this.#keys.sweep((marks) => {
-      for (const { slots } of this.#open.values()) for (const key of slots.keys) marks[key] = 1
+      for (const { slots } of this.#open.values()) slots.markKeys(marks)
     })
     if (fresh) for (const { slots } of this.#open.values()) slots.renumber(fresh)
     if (this.#spilled?.isFull) {

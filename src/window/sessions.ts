@@ -157,7 +157,7 @@ export class SessionWindows extends FedWindows implements Engine {
     }
     const own: SessionState = { ...lists, standing, changed: this.#changed }
     const slots = lists.sessions.filter((_, at) => (lists.key[at] as number) >= 0)
-    return { watermark: this.watermark, slots, own }
+    return { watermark: this.watermark, slots, slotsEnd: this.#lists.slots.size, own }
   }
 
   restore({ watermark, own }: EngineState): void {
@@ -172,6 +172,10 @@ export class SessionWindows extends FedWindows implements Engine {
     })
     this.#changed.clear()
     for (const session of changed) this.#changed.add(session)
+  }
+
+  makeRoom(slots: number): void {
+    this.#lists.slots.makeRoom(slots)
   }
 
   restored(): void {

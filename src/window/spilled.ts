@@ -77,13 +77,13 @@ export class SpilledWindows {
   }
 
   /** Writes a pane's share of the memory, whose slots are then free. Moves nothing in memory: a batch may be worked on. */
-  write(pane: number, keys: readonly number[], slots: readonly number[]): void {
+  write(pane: number, keys: Uint32Array, slots: Uint32Array): void {
     const { content } = this.#parts
     for (let from = 0; from < keys.length; from += CHUNK_KEYS) {
       const to = from + CHUNK_KEYS
       const groups: Groups = {
-        keys: this.#parts.keys.pick(keys.slice(from, to)),
-        set: content.exportSlots(Uint32Array.from(slots.slice(from, to))),
+        keys: this.#parts.keys.pick(keys.subarray(from, to)),
+        set: content.exportSlots(slots.slice(from, to)),
       }
       const known = this.#panes.get(pane)
       const chunk = this.#chunks.write(groups)
@@ -225,7 +225,7 @@ class Gather {
 
   #spill(to: SpilledGroups): void {
     const slots = Uint32Array.from(this.#slotOf)
-    const keys = this.#keys.pick(Array.from(upTo(slots.length)))
+    const keys = this.#keys.pick(upTo(slots.length))
     to.write(keys, this.#keys.parts, (ids) => this.#content.exportSlots(ids.map((id) => slots[id] as number)))
     this.#clear()
   }

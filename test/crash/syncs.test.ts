@@ -222,7 +222,7 @@ test.skipIf(!hasStrace)('a large snapshot is on the disk when the thread that wr
     source,
     `import { writeFileSync } from 'node:fs'
      import { WrittenAside } from ${JSON.stringify(aside)}
-     const file = new WrittenAside('large', [Buffer.alloc(5e6)])
+     const file = new WrittenAside('large', Buffer.alloc(5e6))
      const timer = setInterval(() => {
        if (file.state() === 'waits') return
        clearInterval(timer)

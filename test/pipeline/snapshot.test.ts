@@ -1,10 +1,11 @@
 import * as fc from 'fast-check'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { realEnv } from '../../src/log/env.ts'
 import type { StateFile, StateHandle } from '../../src/pipeline/frames.ts'
-import { filesOf, removeSnapshots, type Snapshots, StageState } from '../../src/pipeline/snapshot.ts'
+import { filesOf, readStateAhead, removeSnapshots, type Snapshots, StageState } from '../../src/pipeline/snapshot.ts'
 import { temporaryFolder } from '../shell.ts'
 
 const placeIn = (store: string) => ({ env: realEnv, store, pipeline: 'p' })
@@ -140,4 +141,44 @@ test('one flipped bit, anywhere in the chain, is found', () => {
     }
     writeFileSync(path, good)
   }
+})
+
+test('what other threads have read ahead is checked as well, and what they could not read is read when it is its turn', async () => {
+  const place = placeIn(temporaryFolder())
+  const state = new StageState(place, '0-x', 'o', 'appends')
+  const texts = ['a', 'b', 'c'].map((text) => text.repeat(3e6))
+  const handles = texts.map((text, at) => state.write({ generation: 1, epoch: at + 1 }, () => text))
+  const last = handles.at(-1) as StateHandle
+  const read = (ahead: Map<string, Buffer> | undefined): unknown[] => [
+    ...new StageState(place, '0-x', 'o', 'appends').read(last, ahead),
+  ]
+  const [first, second] = filesOf(last).map(({ file }) => file) as [string, string]
+  const ahead = await readStateAhead(place, last)
+  expect([...(ahead?.keys() ?? [])]).toEqual(expect.arrayContaining(filesOf(last).map(({ file }) => file)))
+  expect(read(ahead)).toEqual(texts)
+  expect(ahead?.size).toBe(0)
+  const path = join(place.store, 'state/p', second)
+  const good = readFileSync(path)
+  const bad = Buffer.from(good)
+  bad[1234]! ^= 4
+  writeFileSync(path, bad)
+  const damaged = await readStateAhead(place, last)
+  writeFileSync(path, good)
+  expect(() => read(damaged)).toThrow('its CRC is wrong')
+  writeFileSync(path, good.subarray(1))
+  const short = await readStateAhead(place, last)
+  expect([short?.has(first), short?.has(second)]).toEqual([true, false])
+  expect(() => read(short)).toThrow(`has ${good.length - 1} bytes in place of ${good.length}`)
+  writeFileSync(path, good)
+  expect(read(short)).toEqual(texts)
+})
+
+test('a file of another version is refused', () => {
+  const place = placeIn(temporaryFolder())
+  const handle = new StageState(place, '0-x', 'o', true).write({ generation: 1, epoch: 1 }, () => 'a')
+  const path = join(place.store, 'state/p', handle.file)
+  const old = Buffer.from(readFileSync(path).toString('latin1').replace('beck snapshot 4', 'beck snapshot 3'), 'latin1')
+  writeFileSync(path, old)
+  const read = (): unknown[] => [...new StageState(place, '0-x', 'o', true).read({ ...handle, crc: crc32(old) })]
+  expect(read).toThrow('was written by another version of beck; nothing is committed')
 })
