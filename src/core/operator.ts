@@ -14,6 +14,11 @@ export interface Collector {
   emit(lines: Uint8Array): void
   /** The same for a latin1 ("binary") string: char codes are bytes. */
   emitText(lines: string): void
+  /**
+   * Emits a record with this one member for each word of a text: what stands between ASCII white space. False: that cannot be done at once, and nothing
+   * was done. All else that was emitted comes first.
+   */
+  emitWords?(member: string, text: Uint8Array): boolean
 }
 
 /**

@@ -6,6 +6,7 @@ import { Evaluator, type Resolved } from './evaluator.ts'
 import { compileResolved, type Expression, type ExpressionMode } from './index.ts'
 import { asField, pathOf, propertyName } from './paths.ts'
 import { flatten, serialise } from './serialise.ts'
+import { planSplit, type SplitPlan, SplitRows } from './split.ts'
 import { constant, isBoolean, isPlain } from './vector.ts'
 
 /** `filter`: the rows for which the expression is truthy, byte for byte. */
@@ -62,6 +63,7 @@ type Member = {
 export type MapPlan =
   | { readonly kind: 'same' }
   | { readonly kind: 'template'; readonly members: readonly Member[] }
+  | { readonly kind: 'split'; readonly split: SplitPlan; readonly evaluator: Evaluator }
   | { readonly kind: 'rows'; readonly evaluator: Evaluator }
 
 /** Chooses the fastest way to run a `map` expression, and adds its fields to the projection. @throws BeckError bad-program */
@@ -72,7 +74,9 @@ export function planMap(resolved: Resolved, mode: ExpressionMode, flat: boolean)
     const members = templateMembers(body, resolved)
     if (members) return { kind: 'template', members }
   }
+  const split = mode === 'auto' && flat && body.type !== 'BlockStatement' ? planSplit(resolved) : undefined
   const evaluator = new Evaluator(resolved, true)
+  if (split) return { kind: 'split', split, evaluator }
   evaluator.compile()
   return { kind: 'rows', evaluator }
 }
@@ -124,6 +128,7 @@ export class MapOperator implements Operator {
   private readonly flat: boolean
   private readonly context: StageContext
   private index = 0
+  private rows: SplitRows | undefined
 
   constructor(plan: MapPlan, flat: boolean, context: StageContext) {
     this.plan = plan
@@ -135,7 +140,11 @@ export class MapOperator implements Operator {
     const { plan } = this
     if (plan.kind === 'same') out.forward(batch)
     else if (plan.kind === 'template') this.fill(plan.members, batch, out)
-    else this.call(plan.evaluator, batch, out)
+    else if (plan.kind === 'split') this.split(plan, batch, out)
+    else {
+      plan.evaluator.begin(batch)
+      this.call(plan.evaluator, batch, out, 0, batch.count)
+    }
     this.index += batch.count
   }
 
@@ -153,11 +162,20 @@ export class MapOperator implements Operator {
     inOrder(batch, sorted, this.context, (from, to) => out.emit(batch.render(template, from, to)))
   }
 
-  private call(evaluator: Evaluator, batch: RecordBatch, out: Collector): void {
+  private split({ split, evaluator }: MapPlan & { kind: 'split' }, batch: RecordBatch, out: Collector): void {
+    this.rows ??= new SplitRows(split)
+    let begun = false
+    this.rows.emit(batch, out, (row) => {
+      if (!begun) evaluator.begin(batch)
+      begun = true
+      this.call(evaluator, batch, out, row, row + 1)
+    })
+  }
+
+  private call(evaluator: Evaluator, batch: RecordBatch, out: Collector, from: number, to: number): void {
     const { flat, index } = this
     let text = ''
-    evaluator.begin(batch)
-    for (let row = 0; row < batch.count; row++) {
+    for (let row = from; row < to; row++) {
       let made: string
       try {
         const value = evaluator.call(row, index + row)

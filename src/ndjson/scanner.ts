@@ -26,8 +26,14 @@ export interface Scanner {
   /**
    * Makes records of lines of text (valid UTF-8, the last may lack its end), as `from words` and `from lines` do, and hands them to `take` as batches
    * that are valid until it returns. Only for a scanner without pending bytes. Returns undefined, with nothing done, where the readable way must do it.
+   * @param member of the records that holds the word or line; default: the kind's name
    */
-  readText?(kind: TextKind, text: Uint8Array, take: (scanned: Scanned, bytes: number) => void): TextCounts | undefined
+  readText?(
+    kind: TextKind,
+    text: Uint8Array,
+    take: (scanned: Scanned, bytes: number) => void,
+    member?: string,
+  ): TextCounts | undefined
   /** Ids for the values of some fields together. */
   keyTable(fields: readonly number[]): KeyTable
   /**
@@ -37,7 +43,7 @@ export interface Scanner {
   close(): void
 }
 
-/** What a text is made of, each a record with one member of this name. */
+/** What a text is made of, each a record with one member, by default of this name. */
 export type TextKind = 'word' | 'line'
 export interface TextCounts {
   readonly records: number

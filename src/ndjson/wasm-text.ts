@@ -6,8 +6,10 @@ import type { Frame } from './wasm.ts'
 
 /** Longer texts are left to the readable way: blocks of a file are shorter, unless a line is very long. */
 const MOST_TEXT_BYTES = 1 << 20
-/** A blank line becomes `{"line":""}`. */
-const GROWTH = 12
+/** A blank line becomes `{"line":""}`, a letter and the space behind it `{"word":"a"}` with a line end. */
+const growth = (member: string): number => 8 + Buffer.byteLength(JSON.stringify(member)) - 2
+/** Names are usually shorter: memory for the worst case is kept for as long as the scanner. */
+const MOST_NAME = 16
 /** Rows of a batch: they, their spans and columns stay in the second-level cache. */
 const MOST_ROWS = 1 << 13
 
@@ -18,11 +20,13 @@ export class TextRecords {
   private readonly frame: Frame
   private readonly reads: readonly FieldPath[]
   private readonly stride: number
-  private readonly heads: Readonly<Record<TextKind, { address: number; length: number }>>
+  /** How records begin, by the name of their member. */
+  private readonly heads = new Map<string, { readonly address: number; readonly length: number }>()
   private readonly spans: number
   private text = 0
   private out = 0
   private room = 0
+  private grows = 0
 
   constructor(heap: Heap, pieces: Pieces, frame: Frame, reads: readonly FieldPath[]) {
     this.heap = heap
@@ -30,39 +34,44 @@ export class TextRecords {
     this.frame = frame
     this.reads = reads
     this.stride = 2 + 2 * reads.length
-    const head = (kind: TextKind): { address: number; length: number } => {
-      const bytes = Buffer.from(`{"${kind}":"`)
-      const address = pieces.allocate(bytes.length + SLACK)
-      heap.bytes.set(bytes, address)
-      return { address, length: bytes.length }
-    }
-    this.heads = { word: head('word'), line: head('line') }
     this.spans = pieces.allocate(4 * this.stride * MOST_ROWS)
   }
 
   /** Whether `read` can make records of `bytes` bytes that are at most `maxLineBytes` long each. */
-  fits(kind: TextKind, bytes: number, maxLineBytes: number): boolean {
-    return bytes <= MOST_TEXT_BYTES && GROWTH * bytes <= maxLineBytes && this.fieldsOf(kind).length <= 1
+  fits(member: string, bytes: number, maxLineBytes: number): boolean {
+    if (bytes > MOST_TEXT_BYTES || growth(member) * bytes > maxLineBytes) return false
+    return member.length <= MOST_NAME && this.fieldsOf(member).length <= 1
   }
 
   /** The fields that are the whole value. */
-  private fieldsOf(kind: TextKind): number[] {
-    return this.reads.flatMap((path, field) => (path.length === 1 && path[0] === kind ? [field] : []))
+  private fieldsOf(member: string): number[] {
+    return this.reads.flatMap((path, field) => (path.length === 1 && path[0] === member ? [field] : []))
+  }
+
+  private headOf(member: string): { readonly address: number; readonly length: number } {
+    const known = this.heads.get(member)
+    if (known) return known
+    const bytes = Buffer.from(`{${JSON.stringify(member)}:"`)
+    const head = { address: this.pieces.allocate(bytes.length + SLACK), length: bytes.length }
+    this.heap.bytes.set(bytes, head.address)
+    this.heads.set(member, head)
+    return head
   }
 
   /** @param offset bytes of the input of `origin` before the first record */
   read(
     kind: TextKind,
+    member: string,
     text: Uint8Array,
     origin: Origin,
     offset: number,
     take: (scanned: Scanned, bytes: number) => void,
   ): TextCounts {
     const { heap, frame, stride, spans } = this
-    this.reserve(text.length)
+    const head = this.headOf(member)
+    this.reserve(text.length, growth(member))
     heap.bytes.set(text, this.text)
-    const head = this.heads[kind]
-    const [field = -1] = this.fieldsOf(kind)
+    const [field = -1] = this.fieldsOf(member)
     const end = this.text + text.length
     let records = 0
     let lineEnds = 0
@@ -98,12 +107,13 @@ export class TextRecords {
   }
 
   /** A line end stands before the records, as before any block. */
-  private reserve(bytes: number): void {
-    if (bytes <= this.room) return
+  private reserve(bytes: number, grows: number): void {
+    if (bytes <= this.room && grows <= this.grows) return
     if (this.room > 0) for (const piece of [this.text, this.out - SLACK]) this.pieces.release(piece)
-    this.room = Math.min(MOST_TEXT_BYTES, 2 * bytes)
+    this.room = Math.max(this.room, Math.min(MOST_TEXT_BYTES, 2 * bytes))
+    this.grows = Math.max(this.grows, grows)
     this.text = this.pieces.allocate(this.room + SLACK)
-    this.out = this.pieces.allocate(GROWTH * this.room + 2 * SLACK) + SLACK
+    this.out = this.pieces.allocate(this.grows * this.room + 2 * SLACK) + SLACK
     this.heap.bytes[this.out - 1] = 0x0a
   }
 }

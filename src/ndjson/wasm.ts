@@ -185,13 +185,18 @@ export class WasmScanner implements Scanner {
     return { batch: new WasmBatch(shape, count), bad, lines }
   }
 
-  readText(kind: TextKind, text: Uint8Array, take: (scanned: Scanned, bytes: number) => void): TextCounts | undefined {
+  readText(
+    kind: TextKind,
+    text: Uint8Array,
+    take: (scanned: Scanned, bytes: number) => void,
+    member: string = kind,
+  ): TextCounts | undefined {
     if (this.pendingBytes > 0) return undefined
     this.texts ??= new TextRecords(this.heap, this.pieces, this.frame, this.reads)
-    if (!this.texts.fits(kind, text.length, this.maxLineBytes)) return undefined
+    if (!this.texts.fits(member, text.length, this.maxLineBytes)) return undefined
     this.offset += this.start
     this.start = this.end = 0
-    return this.texts.read(kind, text, this.origin, this.offset, (scanned, bytes) => {
+    return this.texts.read(kind, member, text, this.origin, this.offset, (scanned, bytes) => {
       this.offset += bytes
       take(scanned, bytes)
     })

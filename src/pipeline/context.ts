@@ -2,7 +2,7 @@ import type { RecordBatch } from '../core/batch.ts'
 import type { Collector, LineReader, StageContext } from '../core/operator.ts'
 import type { FieldPath } from '../core/field-path.ts'
 import { createScanner } from '../ndjson/index.ts'
-import type { Scanner, ScannerOptions } from '../ndjson/scanner.ts'
+import type { Scanner, ScannerOptions, TextCounts, TextKind } from '../ndjson/scanner.ts'
 import { openSideFile, type BadRecords } from './bad-records.ts'
 import type { RunSettings } from './settings.ts'
 import { SpillFolder } from './spill.ts'
@@ -64,10 +64,13 @@ export interface ByteSink {
   write(bytes: Uint8Array): void
   /** A latin1 ("binary") string: char codes are bytes. */
   writeBinary(text: string): void
+  /** As `Scanner.readText`: what the text comes to goes there. */
+  readText?(kind: TextKind, text: Uint8Array, member?: string): TextCounts | undefined
 }
 
 export const collectInto = (sink: ByteSink): Collector => ({
   forward: (batch, mask, from = 0, to = batch.count) => sink.write(batch.lines(mask, from, to)),
   emit: (lines) => sink.write(lines),
   emitText: (lines) => sink.writeBinary(lines),
+  ...(sink.readText && { emitWords: (member, text) => sink.readText?.('word', text, member) !== undefined }),
 })

@@ -14,8 +14,6 @@ const PIECE_BYTES = 1 << 18
 export interface LineSink extends ByteSink {
   /** Works off everything that is whole. */
   settle(): void
-  /** As `Scanner.readText`: what the text comes to goes there. */
-  readText?(kind: TextKind, text: Uint8Array): TextCounts | undefined
 }
 
 /**
@@ -261,14 +259,15 @@ class Port implements LineSink {
     if (buffer.length >= PIECE_BYTES) this.settle()
   }
 
-  readText(kind: TextKind, text: Uint8Array): TextCounts | undefined {
+  readText(kind: TextKind, text: Uint8Array, member?: string): TextCounts | undefined {
     this.settle()
     const origin = this.#origin
-    return this.#scanner.readText?.(kind, text, (scanned, bytes) => {
+    const take = (scanned: Scanned, bytes: number): void => {
       origin.received += bytes
       this.group.process(scanned, origin)
       origin.advance(scanned.lines)
-    })
+    }
+    return this.#scanner.readText?.(kind, text, take, member)
   }
 
   close(): void {

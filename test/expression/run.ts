@@ -13,6 +13,8 @@ export interface RunOptions {
   scanner?: ScannerName
   /** Fields that are read whatever the expression reads: then one scanner serves for many expressions. */
   reads?: readonly FieldPath[]
+  /** Words are made records of by the next stage's scanner. */
+  words?: boolean
 }
 
 const scanners = new Map<string, Scanner>()
@@ -30,18 +32,30 @@ function projectionOf(reads: readonly FieldPath[] = []): Projection {
   return projection
 }
 
+let next: Scanner | undefined
+/** As a scanner behind the stage makes records of words. */
+function emitsWords(take: (lines: Uint8Array) => void): Required<Pick<Collector, 'emitWords'>> {
+  next ??= createScanner({ reads: [['w']], strict: false, apart: true }, 'wasm')
+  next.begin({ file: 'x', base: 0, lineAt: () => 1 })
+  const emitWords: Required<Collector>['emitWords'] = (member, text) =>
+    next?.readText?.('word', text, ({ batch }) => take(batch.lines(undefined, 0, batch.count)), member) !== undefined
+  return { emitWords }
+}
+
 /** What a stage wrote, with "!problem" in place of each rejected record. */
 function run(
   projection: Projection,
   input: string,
   scanner: ScannerName,
   open: (context: StageContext) => { processBatch(batch: RecordBatch, out: Collector): void },
+  words = false,
 ): string {
   let text = ''
   const out: Collector = {
     forward: (batch, mask, from = 0, to = batch.count) => out.emit(batch.lines(mask, from, to)),
     emit: (lines) => void (text += Buffer.from(lines).toString('latin1')),
     emitText: (lines) => void (text += lines),
+    ...(words && emitsWords((lines) => out.emit(lines))),
   }
   const context = {
     reject: (_batch: RecordBatch, _row: number, { problem }: Problem) => void (text += `!${problem}\n`),
@@ -66,7 +80,7 @@ export function runMap(expression: string, input: string, options: RunOptions = 
   const { mode = 'auto', flat = false, args = {}, scanner = 'reference' } = options
   const projection = projectionOf(options.reads)
   const plan = planMap(resolveExpression(expression, projection, { args, mode }), mode, flat)
-  return run(projection, input, scanner, (context) => new MapOperator(plan, flat, context))
+  return run(projection, input, scanner, (context) => new MapOperator(plan, flat, context), options.words)
 }
 
 export function runFilter(expression: string, input: string, options: RunOptions = {}): string {

@@ -83,7 +83,7 @@ function spaces(a: v128): v128 {
 
 /**
  * Records of the words (`lines` 0) or the lines (1) of the text from..end, up to `most`. `names`: `{"word":"`, of `length` bytes. They are written to
- * `to`; rows to `spans`, with the value's span `field` bytes from a row's start (0: it is not wanted). Needs twelve times the text and 64 bytes at
+ * `to`; rows to `spans`, with the value's span `field` bytes from a row's start (0: it is not wanted). Needs a record of no text for each byte and 64 bytes at
  * `to`, and reads and writes up to 64 bytes beyond. `textDone` says what came of it.
  */
 export function textRecords(
