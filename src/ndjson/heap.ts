@@ -116,6 +116,12 @@ export class Heap {
     this.growing = this.growing.filter((one) => one.owner.deref() !== owner)
   }
 
+  /**
+   * Whether bytes stay where they are when the memory grows, though views of them are detached: then another thread can read into it meanwhile. V8 has reserved
+   * all the addresses that the kernel can name, unless Node was started without that protection.
+   */
+  readonly growsInPlace = !/disable.wasm.trap.handler/.test(`${process.execArgv.join()} ${process.env['NODE_OPTIONS']}`)
+
   /** Bytes up to the highest that somebody has. */
   get usedBytes(): number {
     return this.top

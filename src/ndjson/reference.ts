@@ -62,6 +62,10 @@ export class ReferenceScanner implements Scanner {
     return this.memory.subarray(this.end)
   }
 
+  fresh(filled: number): Uint8Array {
+    return this.memory.subarray(this.end, this.end + filled)
+  }
+
   scan(filled: number, last: boolean): Scanned {
     const block = this.memory.subarray(0, this.end + filled)
     const bad: BadLine[] = []

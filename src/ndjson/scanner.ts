@@ -17,6 +17,15 @@ export interface Scanner {
    * the input, where it counts as a line. The result is valid until the next call of `room`.
    */
   scan(filled: number, last: boolean): Scanned
+  /**
+   * Room for what comes behind the bytes that are to be scanned next: another thread may fill it meanwhile, also while their batch is worked on. Undefined
+   * where that cannot be. `turn` comes before anything else is read.
+   */
+  roomAhead?(): Uint8Array | undefined
+  /** In place of `room`: `filled` bytes of `roomAhead` are what `scan` is about to be told of. */
+  turn?(filled: number): void
+  /** The `filled` bytes of new input that `scan` has not been told of. */
+  fresh(filled: number): Uint8Array
   /** Length of the unfinished line. The reader turns one beyond `--max-line` into a data error. */
   readonly pendingBytes: number
   /** Takes the pending bytes out (a view): the reader streams an over-long line away itself. */

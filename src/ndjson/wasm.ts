@@ -44,6 +44,8 @@ export class WasmScanner implements Scanner {
 
   private block: number
   private blockBytes: number
+  /** The other one, where blocks take turns; 0: there is none. */
+  private other = 0
   /** The pending bytes are block + start .. block + end; `offset` bytes of the input came before the block's first byte. */
   private start = 0
   private end = 0
@@ -81,6 +83,7 @@ export class WasmScanner implements Scanner {
     this.nameCount = plan.count
     this.result = pieces.allocateZeroed(RESULT_BYTES)
     this.block = this.allocateBlock()
+    this.work = this.allocateWork()
     this.spans = this.pieces.allocate(this.spansBytes())
     this.odd = this.pieces.allocate(this.most * ODD_BYTES)
     this.frame = new Frame(pieces)
@@ -91,11 +94,14 @@ export class WasmScanner implements Scanner {
     const { heap, pieces } = this
     const block = pieces.allocate(this.blockBytes + 2 * SLACK) + SLACK
     heap.bytes[block - 1] = NEWLINE
-    if (this.nameCount > 0 && !this.strict) {
-      if (this.work) pieces.release(this.work)
-      this.work = pieces.allocateZeroed(heap.kernel.alikeBytes(this.blockBytes))
-    }
     return block
+  }
+
+  /** For lines that are alike, where there may be some. */
+  private allocateWork(): number {
+    const { heap, pieces } = this
+    if (this.work) pieces.release(this.work)
+    return this.nameCount > 0 && !this.strict ? pieces.allocateZeroed(heap.kernel.alikeBytes(this.blockBytes)) : 0
   }
 
   private spansBytes(): number {
@@ -125,18 +131,61 @@ export class WasmScanner implements Scanner {
     const { heap, start, end } = this
     const pending = end - start
     const from = this.block + start
-    if (this.blockBytes - pending < LEAST_ROOM_BYTES) {
-      const old = this.block
-      this.blockBytes *= 2
-      this.block = this.allocateBlock()
-      heap.bytes.copyWithin(this.block, from, from + pending)
-      this.pieces.release(old - SLACK)
-    } else if (start) heap.bytes.copyWithin(this.block, from, from + pending)
+    if (this.blockBytes - pending < LEAST_ROOM_BYTES) this.growBlock(from, pending)
+    else if (start) heap.bytes.copyWithin(this.block, from, from + pending)
     this.offset += start
     this.start = 0
     this.end = pending
     // One byte is left for the line end that the last line may lack.
     return heap.bytes.subarray(this.block + pending, this.block + this.blockBytes - 1)
+  }
+
+  /** A block of twice the size, which begins with the pending bytes. */
+  private growBlock(from: number, pending: number): void {
+    const { heap, pieces, block, other } = this
+    this.blockBytes *= 2
+    this.block = this.allocateBlock()
+    heap.bytes.copyWithin(this.block, from, from + pending)
+    this.work = this.allocateWork()
+    pieces.release(block - SLACK)
+    if (other) pieces.release(other - SLACK)
+    this.other = 0
+  }
+
+  roomAhead(): Uint8Array | undefined {
+    const { heap } = this
+    if (!heap.growsInPlace) return undefined
+    this.other ||= this.allocateBlock()
+    // In front of it there is room for the pending bytes; behind it, for a line end.
+    return heap.bytes.subarray(this.other + LEAST_ROOM_BYTES, this.other + this.blockBytes)
+  }
+
+  turn(filled: number): void {
+    const { heap, block, other } = this
+    const pending = this.end - this.start
+    const from = block + this.start
+    if (pending > LEAST_ROOM_BYTES) {
+      const fresh = Buffer.from(heap.bytes.subarray(other + LEAST_ROOM_BYTES, other + LEAST_ROOM_BYTES + filled))
+      let room = this.room()
+      while (room.length < filled) {
+        this.growBlock(this.block, pending)
+        room = this.room()
+      }
+      room.set(fresh)
+      return
+    }
+    const start = LEAST_ROOM_BYTES - pending
+    heap.bytes.copyWithin(other + start, from, from + pending)
+    heap.bytes[other + start - 1] = NEWLINE
+    this.offset += this.start - start
+    this.start = start
+    this.end = LEAST_ROOM_BYTES
+    this.block = other
+    this.other = block
+  }
+
+  fresh(filled: number): Uint8Array {
+    return this.heap.bytes.subarray(this.block + this.end, this.block + this.end + filled)
   }
 
   scan(filled: number, last: boolean): Scanned {
@@ -152,8 +201,9 @@ export class WasmScanner implements Scanner {
       stop = end + 1
     }
     let from = first
-    if (this.offset + from === 0 && stop > 2 && BOM.equals(heap.bytes.subarray(block, block + BOM.length)))
-      from = BOM.length
+    const head = block + first
+    if (this.offset + first === 0 && stop > first + 2 && BOM.equals(heap.bytes.subarray(head, head + BOM.length)))
+      from += BOM.length
     const plain = this.countPlain(from, stop)
     const { rows, lines, oddLines: unsure, ascii, dense } = plain ?? this.scanLines(from, stop)
     const oddLines = this.maxLineBytes < end - first ? this.addLongLines(rows, unsure) : unsure

@@ -4,6 +4,7 @@ import type { Collector } from '../core/operator.ts'
 import { lineTooLong } from '../core/problems.ts'
 import type { Scanned, Scanner } from '../ndjson/scanner.ts'
 import { type BadRecords } from './bad-records.ts'
+import { Blocks } from './blocks.ts'
 import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
 import type { BarrierFrame, EndFrame, StartFrame, TaskFrame, WatermarkFrame } from './frames.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
@@ -19,6 +20,8 @@ export interface ReaderSettings {
   readonly onIdle?: () => void | Promise<void>
   /** At most so much is read at a time. */
   readonly blockBytes?: number
+  /** Files are read ahead on another thread. */
+  readonly ahead?: boolean
   /** Called before waiting for an input that may pause. */
   readonly beforeWait?: () => void
   /** Awaited before each read: whose turn it is, of two inputs that are read side by side. */
@@ -189,6 +192,22 @@ export async function readInput(
   settings: ReaderSettings,
 ): Promise<void | 'done'> {
   scanner.begin(origin)
+  const blocks = new Blocks(scanner, source, settings.ahead, settings.blockBytes)
+  try {
+    return await readBlocks(scanner, source, blocks, origin, process, settings)
+  } finally {
+    await blocks.close()
+  }
+}
+
+async function readBlocks(
+  scanner: Scanner,
+  source: ByteSource,
+  blocks: Blocks,
+  origin: InputOrigin,
+  process: Process,
+  settings: ReaderSettings,
+): Promise<void | 'done'> {
   for (let carried = 0; ;) {
     let filled: number | Promise<number> = carried
     if (carried === 0) {
@@ -197,7 +216,7 @@ export async function readInput(
       if (source.pauses) settings.beforeWait?.()
       const ready = source.ready?.()
       if (ready) await (settings.onIdle ? orIdle(ready, settings.onIdle) : ready)
-      filled = source.read(scanner.room().subarray(0, settings.blockBytes)) // asked for after waiting: another scanner may detach it meanwhile
+      filled = blocks.next() // asked for after waiting: another scanner may detach it meanwhile
       if (typeof filled !== 'number') filled = await (settings.onIdle ? orIdle(filled, settings.onIdle) : filled)
       origin.received += filled
     }
@@ -223,7 +242,7 @@ export async function readInput(
     settings.onRecords?.(batch.count + bad.length)
     settings.afterBlock?.(source, batch.count + bad.length)
     if (last) return
-    if (scanner.pendingBytes > settings.maxLineBytes) carried = await skipLine(scanner, source, origin, settings)
+    if (scanner.pendingBytes > settings.maxLineBytes) carried = await skipLine(scanner, blocks, origin, settings)
   }
 }
 
@@ -253,7 +272,7 @@ async function orIdle<Result>(filled: Promise<Result>, onIdle: () => void | Prom
  */
 async function skipLine(
   scanner: Scanner,
-  source: ByteSource,
+  blocks: Blocks,
   origin: InputOrigin,
   settings: ReaderSettings,
 ): Promise<number> {
@@ -267,21 +286,21 @@ async function skipLine(
   }
   settings.bad.keepPiece(beginning, false)
   for (;;) {
-    let filled = source.read(scanner.room())
+    let filled = blocks.next()
     if (typeof filled !== 'number') filled = await filled
-    const room = scanner.room() // the same place, were it detached meanwhile
+    const fresh = scanner.fresh(filled)
     origin.received += filled
-    const end = room.subarray(0, filled).indexOf(10)
+    const end = fresh.indexOf(10)
     if (filled > 0 && end < 0) {
       scanner.skip(filled)
-      settings.bad.keepPiece(room.subarray(0, filled), false)
+      settings.bad.keepPiece(fresh, false)
       continue
     }
-    settings.bad.keepPiece(room.subarray(0, Math.max(end, 0)), true)
+    settings.bad.keepPiece(fresh.subarray(0, Math.max(end, 0)), true)
     settings.onRecords?.(1)
     if (filled === 0) return 0
     scanner.skip(end + 1)
-    room.copyWithin(0, end + 1, filled)
+    fresh.copyWithin(0, end + 1)
     origin.advance(1, filled - end - 1)
     return filled - end - 1
   }

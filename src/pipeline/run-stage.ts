@@ -55,6 +55,7 @@ export async function runOperator(
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
         ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        ahead: !stage.timers,
         ...(progress && { afterBlock: (source, records) => progress(source, records, operator.watermark) }),
         ...(stage.blockBytes !== undefined && { blockBytes: stage.blockBytes }),
         opened(source, kind) {

@@ -15,6 +15,8 @@ export interface ByteSource {
   ready?(): Promise<void> | undefined
   /** Fills some of `into` and says how much; 0 is the end. */
   read(into: Uint8Array): number | Promise<number>
+  /** As `read`, on another thread: where that does not change when this one does what. Ends before anything else is read. */
+  readAhead?(into: Uint8Array): Promise<number>
   /** Bytes of `size` that have been read, for progress. */
   consumed(): number
   close(): void
@@ -52,6 +54,14 @@ export function openSource(file: string, timers = false): ByteSource {
     pauses: !regular,
     blocks: !timers,
     read: unpacked ?? (timers && !regular ? (into) => readLater(fd, into, name) : raw),
+    ...(regular &&
+      !packing && {
+        async readAhead(into: Uint8Array): Promise<number> {
+          const n = await readLater(fd, into, name)
+          consumed += n
+          return n
+        },
+      }),
     consumed: () => consumed,
     close: () => {
       if (!stdin) closeSync(fd)

@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import type { RecordBatch } from '../../src/core/batch.ts'
 import { parseFieldPath } from '../../src/core/field-path.ts'
 import { createScanner, type ScannerName } from '../../src/ndjson/index.ts'
@@ -35,6 +36,38 @@ export function feed(
   see(scanner.scan(0, true))
 }
 
+/** The same, where each piece comes while the one before is scanned and looked at. Pieces of at most `most` bytes. */
+export function feedAhead(
+  scanner: Scanner,
+  bytes: Uint8Array,
+  cuts: readonly number[],
+  see: (scanned: Scanned) => void,
+  most = Infinity,
+): void {
+  const pieces: Uint8Array[] = []
+  for (const [i, from] of [0, ...cuts].entries()) {
+    const end = cuts[i] ?? bytes.length
+    for (let at = from; at < end; at += most) pieces.push(bytes.subarray(at, Math.min(end, at + most)))
+  }
+  let filled = 0
+  for (let i = 0; i <= pieces.length; i++) {
+    if (i === 0) {
+      scanner.room().set(pieces[0] ?? [])
+      filled = pieces[0]?.length ?? 0
+    } else scanner.turn!(filled)
+    const piece = pieces[i + 1] ?? new Uint8Array(0)
+    const fresh = Buffer.from(scanner.fresh(filled))
+    expect(fresh.equals(pieces[i] ?? new Uint8Array(0))).toBe(true)
+    scanner.roomAhead!()!.set(piece)
+    const scanned = scanner.scan(filled, i === pieces.length)
+    // Whoever looks for the beginning of the first line, finds it.
+    const { bytes, spans, count } = scanned.batch
+    if (count > 0 && spans[0]! > 0) expect([0x0a, 0x20, 0xbf]).toContain(bytes[spans[0]! - 1])
+    see(scanned)
+    filled = piece.length
+  }
+}
+
 /** Raw text of each field of each row; undefined where it is missing. */
 export function rowTexts(batch: RecordBatch): (string | undefined)[][] {
   const text = (start: number, end: number): string => Buffer.from(batch.bytes.subarray(start, end)).toString()
@@ -54,10 +87,15 @@ export interface Seen {
 }
 
 /** Everything that a scanner says of an input, in a form that can be compared. */
-export function scanAll(scanner: Scanner, input: string | Uint8Array, cuts: readonly number[] = []): Seen {
+export function scanAll(
+  scanner: Scanner,
+  input: string | Uint8Array,
+  cuts: readonly number[] = [],
+  how: typeof feed = feed,
+): Seen {
   const seen: Seen = { rows: [], bad: [], positions: [] }
   const bytes = typeof input === 'string' ? Buffer.from(input) : input
-  feed(scanner, bytes, cuts, ({ batch, bad }) => {
+  how(scanner, bytes, cuts, ({ batch, bad }) => {
     for (const { row, start, end, position, problem, column } of bad) {
       const text = Buffer.from(batch.bytes.subarray(start, end)).toString('latin1')
       seen.bad.push({ row: seen.rows.length + row, text, position, problem, column })

@@ -6,7 +6,7 @@ import { createScanner } from '../../src/ndjson/index.ts'
 import { DeadLetters, stopAtBadRecords } from '../../src/pipeline/bad-records.ts'
 import { CountedOrigin, RangeOrigin } from '../../src/pipeline/origin.ts'
 import { readInput } from '../../src/pipeline/reader.ts'
-import { type ByteSource, FileRange, lineStart } from '../../src/pipeline/source.ts'
+import { type ByteSource, FileRange, lineStart, openSource } from '../../src/pipeline/source.ts'
 import { temporaryFolder } from '../shell.ts'
 
 /** A source that hands out given pieces, as a pipe does. */
@@ -111,6 +111,63 @@ describe('readInput', () => {
     expect(output).toBe('{"a":1}\n')
     expect(error?.facts['place']).toBe('stdin:2:1')
     expect(error?.facts['hint']).toContain('--max-line')
+  })
+})
+
+describe('a file that is read ahead', () => {
+  const folder = temporaryFolder()
+  const file = join(folder, 'long.ndjson')
+  /** Some blocks; lines of up to 100,000 bytes and bad ones among them, the last without its end. */
+  const lines = Array.from({ length: 6000 }, (_, i) => {
+    if (i % 300 === 299) return `{"i":${i},"long":"${'x'.repeat(16 * i)}"}`
+    return i % 210 === 0 ? `{"i":${i},` : `{"i":${i},"text":"${'t'.repeat(i % 900)}"}`
+  })
+  writeFileSync(file, lines.join('\n'))
+
+  async function run(ahead: boolean, most = Infinity, maxLineBytes = 40_000) {
+    const seen: string[] = []
+    const letters: Buffer[] = []
+    const scanner = createScanner({ reads: [['i']], strict: false, maxLineBytes })
+    const source = openSource(file)
+    const process = (batch: import('../../src/core/batch.ts').RecordBatch): 'done' | void => {
+      for (let row = 0; row < batch.count && seen.length < most; row++) {
+        const line = Buffer.from(batch.lines(undefined, row, row + 1)).toString()
+        seen.push(`${batch.position(row)} ${seen.length % 500 === 0 && batch.locate(row).line} ${line}`)
+      }
+      if (seen.length === most) return 'done'
+    }
+    const bad = new DeadLetters((bytes) => letters.push(Buffer.from(bytes)))
+    try {
+      const done = await readInput(scanner, source, new CountedOrigin(file, 0), process, { maxLineBytes, bad, ahead })
+      return { seen, letters: Buffer.concat(letters).toString(), done, kept: bad.count }
+    } finally {
+      source.close()
+      scanner.close()
+    }
+  }
+
+  it('gives the same records at the same places, and the same bad lines', async () => {
+    const plain = await run(false)
+    expect(plain.kept).toBeGreaterThan(30)
+    expect(plain.seen.length + plain.kept).toBe(lines.length)
+    expect(await run(true)).toEqual(plain)
+  })
+
+  it('ends where the stage is done', async () => {
+    const { seen, done } = await run(true, 4000)
+    expect(done).toBe('done')
+    expect(seen).toEqual((await run(false)).seen.slice(0, 4000))
+  })
+
+  it('is read on another thread', async () => {
+    let read = 0
+    const opened = openSource(file)
+    const readAhead = (into: Uint8Array): Promise<number> => opened.readAhead!(into).finally(() => read++)
+    const scanner = createScanner({ reads: [], strict: false })
+    const settings = { maxLineBytes: 1e6, bad: new DeadLetters(() => {}), ahead: true }
+    await readInput(scanner, { ...opened, readAhead }, new CountedOrigin(file, 0), () => {}, settings)
+    opened.close()
+    expect(read).toBeGreaterThan(2)
   })
 })
 
