@@ -46,6 +46,11 @@ if (process.argv[2] === WORKER) {
   // The only place that exits. All output is written synchronously, so nothing is cut off.
   const host = { version: BECK_VERSION, registry: commands, spawn, spawnAhead, command: ownCommand() }
   void main(process.argv.slice(2), host).then((code) => process.exit(code))
+  // Nothing is left that could make it go on: that must not look like success.
+  process.once('beforeExit', () => {
+    process.getBuiltinModule('node:fs').writeSync(2, 'beck: a bug in beck: it waits for what never comes\n')
+    process.exit(70)
+  })
 }
 
 /** What starts this program again: Node and the file, or the single executable. */

@@ -35,6 +35,7 @@ export const commit: CommandSpec = {
   create: (): SinkStage => ({
     role: 'sink',
     reads: [],
+    passes: true,
     open: (context) => new CommitSink(context),
   }),
 }

@@ -110,7 +110,7 @@ async function postgres(rest: string, target: Target): Promise<SinkStage> {
 
 async function databaseStage(database: Database, target: Target): Promise<SinkStage> {
   const { DatabaseSink } = await import('../src/connectors/database-sink.ts')
-  return { role: 'sink', reads: [], waits: true, open: (context) => new DatabaseSink(database, target, context) }
+  return { role: 'sink', reads: [], open: (context) => new DatabaseSink(database, target, context) }
 }
 
 async function createStage({ program, files, options }: Arguments): Promise<SinkStage> {

@@ -1,6 +1,7 @@
 import { fstatSync, statSync } from 'node:fs'
 import { BeckError } from '../src/core/errors.ts'
 import { parseLength } from '../src/core/duration.ts'
+import { PIPELINE_WORD } from '../src/core/pipeline-word.ts'
 import type { Arguments, CommandSpec, Stage } from '../src/core/spec.ts'
 import type { AsOfRules } from '../src/join/as-of.ts'
 import { parseOn, repeatedKeys } from '../src/join/on.ts'
@@ -161,6 +162,7 @@ async function createJoin({ program, files, options }: Arguments): Promise<Stage
 /** Whether the table comes through a pipe. */
 function comes(table: string): boolean {
   if (table.startsWith('topic:')) return false
+  if (table.startsWith(PIPELINE_WORD)) return true
   try {
     return !(table === '-' ? fstatSync(0) : statSync(table)).isFile()
   } catch {

@@ -118,25 +118,13 @@ async function runCommand(
       return addOutcomes(outcome, await main)
     }
     case 'partitions':
-      return (await import('../pipeline/partitions.ts')).runPartitions(
-        stage,
-        args.files,
-        settings,
-        (line) => terminal.say(line),
-        progress,
-      )
-    case 'pair': {
-      if (stage.openLeft && settings.workers > 1 && settings.deadLetter === undefined) {
-        const { planInputs } = await import('../pipeline/parallel.ts')
-        const inputs = planInputs(args.files)
-        const { runPairParallel } = await import('../pipeline/pair-parallel.ts')
-        const work = inputs && { command: spec.name, args, settings, inputs }
-        if (work) return runPairParallel(stage, work, host.spawn, progress)
-      }
-      return (await import('../pipeline/pair.ts')).runPair(stage, args.files, settings, progress)
+    case 'pair':
+    case 'process':
+    case 'decoder': {
+      const { runDriven } = await import('../pipeline/driven.ts')
+      const say = (line: string, always = false): void => (always ? terminal : terminal.toolIo()).say(line)
+      return runDriven(stage, { command: spec.name, args, settings }, { spawn: host.spawn, say, progress })
     }
-    case 'decoder':
-      return (await import('../pipeline/run-stage.ts')).runDecoder(stage, args.files, settings, progress)
     case 'encoder':
       return (await import('../pipeline/run-stage.ts')).runEncoder(
         stage,
@@ -154,9 +142,6 @@ async function runCommand(
     }
     case 'job':
       return (await import('../run/job.ts')).runJob(stage, settings, host, terminal)
-    case 'process':
-      await (await import('../pipeline/via.ts')).runVia(stage, settings, (line) => terminal.toolIo().say(line))
-      return undefined
     case 'tool':
       await stage.run(terminal.toolIo())
       return undefined

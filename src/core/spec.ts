@@ -292,8 +292,8 @@ export interface EncoderStage {
 export interface SinkStage {
   readonly role: 'sink'
   readonly reads: readonly FieldPath[]
-  /** It waits for an outside system, so its input has to be able to wait, too. */
-  readonly waits?: boolean
+  /** What it has kept it writes to standard output, where somebody may read it. */
+  readonly passes?: boolean
   open(context: SinkContext): Sink
   /** For long files: what any thread can do with a block. Only with a sink that has `addPart`. */
   readonly parts?: PartStage
@@ -385,8 +385,10 @@ export interface ToolIo {
   write(bytes: Uint8Array | string): boolean
   /** The same beside this thread; nothing else may be written, and the bytes must hold, until it resolves. */
   writeBehind(bytes: Uint8Array): Promise<boolean>
-  /** Where the stages behind are in this process: what came of all that was written is out, or on the disk, when it returns. */
-  settleBehind?(): void
+  /** Awaited before more is written: stages behind, in this process, are not so far yet. */
+  ready?(): Promise<void> | undefined
+  /** Where the stages behind are in this process: what came of all that was written is out, or on the disk, when it resolves. */
+  settleBehind?(): Promise<void>
   /** A line for people on stderr. */
   say(line: string): void
   /** For people who watch: so many records are there that are not read yet. Undefined where nobody does. */

@@ -75,17 +75,18 @@ export class Consumer {
           this.member.expire()
           this.io.behind?.(this.lag())
         }
-        if (!this.adopt()) return
+        await this.io.ready?.()
+        if (!(await this.adopt())) return
         const step = this.source?.next()
         if (step && 'lines' in step) {
-          if (!this.hand(step.lines)) return
+          if (!(await this.hand(step.lines))) return
           continue
         }
-        if (!this.settle()) return
+        if (!(await this.settle())) return
         if (!this.plan.follow && this.allRead()) return
         await follower.wait(CARE_MS)
       }
-      this.settle()
+      await this.settle()
     } finally {
       follower.stop()
       this.source?.close()
@@ -96,13 +97,13 @@ export class Consumer {
    * Takes on a changed ownership: commits and lets go first, then reads on with what is ours now. False when the reader has gone.
    * @throws BeckError fenced, when others have put this member out: then nothing more may be written
    */
-  private adopt(): boolean {
-    if (this.source && this.member.mustRelease() && !this.settle()) return false
+  private async adopt(): Promise<boolean> {
+    if (this.source && this.member.mustRelease() && !(await this.settle())) return false
     const owned = this.member.isIn ? this.member.owned().sort() : []
     const key = owned.join(' ')
     if (this.source && key === this.owned && this.member.isIn) return true
     if (this.source) {
-      if (!this.settle()) return false
+      if (!(await this.settle())) return false
       this.source.close()
     }
     this.learn()
@@ -124,7 +125,7 @@ export class Consumer {
   }
 
   /** Writes lines; false when the reader has gone. */
-  private hand(lines: Uint8Array): boolean {
+  private async hand(lines: Uint8Array): Promise<boolean> {
     if (this.left < Infinity) this.left -= countLines(lines)
     if (this.plan.atMostOnce) {
       this.commit()
@@ -135,10 +136,10 @@ export class Consumer {
   }
 
   /** Everything read so far is written and committed; false when the reader has gone, and then nothing is committed. */
-  private settle(): boolean {
+  private async settle(): Promise<boolean> {
     if (!this.output.flush()) return false
     // One kill would end both.
-    this.io.settleBehind?.()
+    await this.io.settleBehind?.()
     this.commit()
     return true
   }

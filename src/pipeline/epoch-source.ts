@@ -125,7 +125,7 @@ export class EpochSource {
     } catch (error) {
       if (!(error instanceof ReaderGone)) throw error
       // A pipe may close behind `end`, when all is done; the sink may still be at it.
-      if (!this.ended) throw this.notCommitted('the next stage of the pipe has ended')
+      if (!this.ended || this.output.failed) throw this.notCommitted('the next stage of the pipe has ended')
       for (const since = Date.now(); !this.isCommitted(); await this.follower.wait(CARE_MS)) {
         this.watchSink('closed')
         // A shell that holds the pipe open, as one in <( ) does, keeps the stages behind it waiting.

@@ -76,6 +76,7 @@ function withHead(source: ByteSource, head: Buffer): ByteSource {
     blocks: source.blocks ?? false,
     consumed: () => source.consumed(),
     close: () => source.close(),
+    ready: () => (at === head.length ? source.ready?.() : undefined),
     read(into) {
       if (at === head.length) return source.read(into)
       const n = head.copy(into, 0, at)

@@ -2,6 +2,7 @@ import { countLines } from '../core/count-lines.ts'
 import type { ByteSink } from './context.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import { escapeRecords, formatFrame, type Frame } from './frames.ts'
+import type { StageOutput } from './stage-io.ts'
 
 /** Where a stage hands control frames on. */
 export interface FrameOutput {
@@ -12,7 +13,7 @@ export interface FrameOutput {
   alive(): void
 }
 /** Where a source writes records and frames: a pipe, or the stages of its own process. */
-export interface SourceOutput extends Omit<FrameOutput, 'frame'> {
+export interface SourceOutput extends Omit<FrameOutput, 'frame'>, Partial<RunState> {
   frame(frame: Frame): void | Promise<void>
   /** The lines must hold until the call after the next. @param records how many there are */
   write(lines: Uint8Array, records: number): void | Promise<void>
@@ -20,20 +21,25 @@ export interface SourceOutput extends Omit<FrameOutput, 'frame'> {
   readonly count: number
   /** Nothing more comes. Only where it is a pipe. */
   close?(): void
+}
+/** Of a run whose stages are in one process. */
+export interface RunState {
   /** People have asked for an end: it comes after a last checkpoint. */
-  readonly stopped?: boolean
+  readonly stopped: boolean
+  /** A stage has failed: nothing more will be committed. */
+  readonly failed: boolean
 }
 
 const BLANK = Buffer.from('\n')
 
 /** Standard output of a stage: once `start` has been written, records are counted and those that look like frames are escaped. */
 export class FramedOutput implements ByteSink, FrameOutput {
-  readonly #output: Output
+  readonly #output: StageOutput
   #framed = false
   #records = 0
   #closed = false
 
-  constructor(output: Output) {
+  constructor(output: StageOutput) {
     this.#output = output
   }
 
@@ -84,11 +90,24 @@ const LARGE = 1 << 17
 
 /** Standard output of a source, whose first line is `start`: while a large piece is written, the next one is read. */
 export class SourcePipe implements SourceOutput {
-  readonly #output = new Output()
+  readonly #output: StageOutput
+  readonly #run: RunState | undefined
   #writing: Promise<boolean> | undefined
   #records = 0
   #closed = false
 
+  /** @param run that of stages in this process */
+  constructor(output: StageOutput = new Output(), run?: RunState) {
+    this.#output = output
+    this.#run = run
+  }
+
+  get stopped(): boolean {
+    return this.#run?.stopped ?? false
+  }
+  get failed(): boolean {
+    return this.#run?.failed ?? false
+  }
   get count(): number {
     return this.#records
   }

@@ -20,7 +20,11 @@ import { Turns } from './turns.ts'
  */
 
 /** Where the output goes. */
-type LineOutput = ByteSink & { flush(): void }
+type LineOutput = ByteSink & {
+  flush(): void
+  /** Awaited before more is folded: who takes it is behind. */
+  ready?(): Promise<void> | undefined
+}
 
 /** How many tasks a thread may be ahead of what is folded. */
 const AHEAD = 8
@@ -128,6 +132,7 @@ class Fold {
   /** Waits until a task is not too far ahead. */
   async near(task: number): Promise<void> {
     for (this.foldReady(); task - this.#next > AHEAD; this.foldReady()) await this.#message()
+    await this.#output.ready?.()
   }
 
   /** Folds all tasks up to `end`, and ends the operator. */

@@ -45,6 +45,8 @@ export interface PairRun {
   readonly out: Collector
   readonly output: FramedOutput
   readonly sides: SideFiles
+  /** The next stage is in this process. */
+  readonly inside: boolean
   /** Lets the other input go on while this one waits. */
   wait<Result>(port: 0 | 1, promise: Promise<Result>): Promise<Result>
   /** Has the input's pipe read on into memory or a file from now until `release`: who writes it may write the other one, too. */
@@ -124,7 +126,7 @@ export class PairFrames {
         `beck ${name} cannot take part in it with these options: what it holds would not survive a restart`,
       )
     }
-    refuseFileOutput(name)
+    if (!this.#run.inside) refuseFileOutput(name)
     side.start = frame
     side.order = new FrameOrder(frame, name)
     side.standing = standingOf(frame)
@@ -144,7 +146,7 @@ export class PairFrames {
       const table = await this.#run.wait(0, this.#run.tableIsRead)
       right.ended = right.drained = true
       this.#together(frame, undefined, table)
-    } else if (left.start && right.start) this.#together(left.start, right.start)
+    } else if (left.start && right.start && !this.#kept) this.#together(left.start, right.start)
     await this.#run.wait(port, this.#begun)
     return side.position
   }

@@ -7,6 +7,7 @@ import { readInputs } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome } from './settings.ts'
 import { readTableInput } from './table.ts'
+import { outputOf, type StageIo } from './stage-io.ts'
 import { Turns } from './turns.ts'
 
 /**
@@ -18,16 +19,17 @@ export async function runPairParallel(
   task: Omit<WorkerTask, 'turns'>,
   spawn: Spawn,
   progress?: Progress,
+  io?: StageIo,
 ): Promise<Outcome> {
   const { settings } = task
-  const output = new Output()
+  const output = outputOf(io)
   const out = collectInto(output)
   return withBadRecords(settings, output, async (bad, counts) => {
     const [left, right] = stage.reads.map((reads) => openScanner(reads, settings)) as [Scanner, Scanner]
     const operator = stage.open(stageContext(left, bad, counts, settings), stageContext(right, bad, counts, settings))
     const turns = new Turns()
     const other = listen(spawn({ ...task, turns: turns.shared }), turns)
-    const read = readerSettings(settings, bad, output, false, progress)
+    const read = readerSettings(settings, bad, output, false, progress, io)
     await readTableInput(stage, right, (batch) => operator.processBatch(batch, out, 1), read)
     operator.onEndOf?.(1, out)
     const { state, failure } = await other

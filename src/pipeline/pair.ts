@@ -2,7 +2,6 @@ import type { RecordBatch } from '../core/batch.ts'
 import type { PairStage } from '../core/spec.ts'
 import type { BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
-import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { HeldSource } from './held-source.ts'
 import type { InputKind, PairFrames } from './pair-frames.ts'
@@ -10,6 +9,7 @@ import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { readerSettings, withBadRecords, withSides, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
+import { outputOf, type StageIo } from './stage-io.ts'
 import { readTableInput } from './table.ts'
 import { type Content, withBatch } from './table-content.ts'
 
@@ -19,8 +19,9 @@ export async function runPair(
   files: readonly string[],
   settings: RunSettings,
   progress?: Progress,
+  io?: StageIo,
 ): Promise<Outcome> {
-  const output = new Output()
+  const output = outputOf(io)
   const framed = new FramedOutput(output)
   const out = collectInto(framed)
   const sides = new SideFiles(settings.inputs)
@@ -31,7 +32,7 @@ export async function runPair(
     }) as [Side, Side]
     const operator = stage.open(left.context, right.context)
     const together = stage.reading === 'together'
-    const read = readerSettings(settings, bad, output, together, progress)
+    const read = readerSettings(settings, bad, output, together, progress, io)
     const turns = new SideBySide(() => operator.next?.())
     const table = new TableProgress()
     const opened = [new Opened(), new Opened()] as const
@@ -44,6 +45,7 @@ export async function runPair(
         out,
         output: framed,
         sides,
+        inside: io !== undefined,
         wait: (port, promise) => turns.pause(port, promise),
         spill: (port) => sources[port]?.spill(),
         release: (port) => sources[port]?.release(),
@@ -60,7 +62,13 @@ export async function runPair(
       }
       const own: ReaderSettings = {
         ...read,
-        ...(together && { turn: () => turns.wait(port), afterBlock: () => turns.done(port) }),
+        ...(together && {
+          turn: () => turns.wait(port, io?.ready()),
+          afterBlock(source, records) {
+            turns.done(port)
+            progress?.(source, records)
+          },
+        }),
         opened(source, kind) {
           const isFramed = kind === 'frames'
           if (port === 0 && kind === 'plain') sides.begin()
@@ -141,8 +149,10 @@ class SideBySide {
   constructor(next: () => 0 | 1 | undefined) {
     this.#next = next
   }
-  async wait(port: 0 | 1): Promise<void> {
+  /** @param before what has to be waited for first */
+  async wait(port: 0 | 1, before?: Promise<void>): Promise<void> {
     const other = 1 - port
+    if (before) await before
     // Lets the other side's finished read be seen before it counts as waiting.
     await new Promise(setImmediate)
     while (!this.#ended[other] && this.#next() === other) {

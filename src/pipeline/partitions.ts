@@ -4,12 +4,12 @@ import type { PartitionStage } from '../core/spec.ts'
 import { BeckError } from '../core/errors.ts'
 import { escapeControls } from '../core/excerpt.ts'
 import { openScanner, stageContext } from './context.ts'
-import { Output } from './descriptor.ts'
 import { OutputFolder, partName } from './output-folder.ts'
 import { readInputs, type ReaderSettings } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SpillFolder } from './spill.ts'
+import { outputOf, type StageIo } from './stage-io.ts'
 
 type Spill = ReturnType<SpillFolder['create']>
 
@@ -20,8 +20,9 @@ export async function runPartitions(
   settings: RunSettings,
   say: (line: string) => void,
   progress?: Progress,
+  io?: StageIo,
 ): Promise<Outcome> {
-  const output = new Output()
+  const output = outputOf(io)
   return withBadRecords(settings, output, async (bad, counts) => {
     // Before any reading, so that a folder in the way is said at once.
     const folder = stage.folder === undefined ? undefined : new OutputFolder(stage.folder)
@@ -29,7 +30,7 @@ export async function runPartitions(
       const scanner = openScanner(stage.reads, settings)
       const partitioner = stage.open(stageContext(scanner, bad, counts, settings))
       const read: ReaderSettings = {
-        ...readerSettings(settings, bad, output, false, progress),
+        ...readerSettings(settings, bad, output, false, progress, io),
         noFrames: [
           `what beck ${settings.stage.name} writes with --out or --exec could not be committed with it`,
           'end the pipe with append, and read the topic: … | beck append good; beck replay good | beck shuffle --by KEY --partitions 8 --out DIR',

@@ -5,9 +5,17 @@ import type { ProcessStage } from '../core/spec.ts'
 
 const NEWLINE = 10
 
+/** What a program shares its process with. */
+export interface ProgramAround {
+  /** Awaited before more of its output is taken: who takes it is behind, and the program waits, too. Never rejects. */
+  readonly ready?: (() => Promise<void> | undefined) | undefined
+  /** Gets what it writes to standard error. Without it that is ours. */
+  readonly said?: ((text: Readable) => void) | undefined
+}
+
 /**
  * A run of another program between our input and our output. Its output is taken as it comes, so that neither waits for the other for
- * ever; its standard error is ours. It may end before it has read everything, as `head` does.
+ * ever. It may end before it has read everything, as `head` does.
  */
 export class Program {
   /** Lines that it has been given, and lines that it has answered. */
@@ -24,13 +32,19 @@ export class Program {
    * @param take gets whole lines of its output, each ended by "\n"
    * @param input 'ours' when it reads our standard input itself
    */
-  constructor({ command, words }: ProcessStage, take: (lines: Uint8Array) => void, input: 'pipe' | 'ours' = 'pipe') {
+  constructor(
+    { command, words }: ProcessStage,
+    take: (lines: Uint8Array) => void,
+    { ready, said }: ProgramAround,
+    input: 'pipe' | 'ours' = 'pipe',
+  ) {
     this.what = [command, ...words].join(' ')
     this.child = spawn(command, words, {
-      stdio: [input === 'ours' ? 'inherit' : 'pipe', 'pipe', 'inherit'],
+      stdio: [input === 'ours' ? 'inherit' : 'pipe', 'pipe', said ? 'pipe' : 'inherit'],
     })
+    if (this.child.stderr) said?.(this.child.stderr)
     this.child.stdin?.on('error', () => {}) // it reads no more: its exit code says whether that is fine
-    this.collect(this.child.stdout as Readable, take)
+    this.collect(this.child.stdout as Readable, take, ready)
     this.ended = new Promise<void>((resolve) => {
       this.child.once('error', (error) => {
         this.fail(notStarted(command, error))
@@ -46,7 +60,7 @@ export class Program {
     })
   }
 
-  private collect(from: Readable, take: (lines: Uint8Array) => void): void {
+  private collect(from: Readable, take: (lines: Uint8Array) => void, ready: ProgramAround['ready']): void {
     let carried: Uint8Array[] = []
     const hand = (lines: Uint8Array): void => {
       if (this.failure) return
@@ -58,6 +72,10 @@ export class Program {
         this.kill()
       }
       this.wake()
+      const behind = ready?.()
+      if (!behind) return
+      from.pause()
+      void behind.then(() => from.resume())
     }
     from.on('data', (chunk: Buffer) => {
       const end = chunk.lastIndexOf(NEWLINE) + 1

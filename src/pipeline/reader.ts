@@ -16,6 +16,8 @@ export interface ReaderSettings {
   readonly bad: BadRecords
   /** Read pipes without blocking the thread, so that timers can run. */
   readonly timers?: boolean
+  /** Opens an input. Default: `openSource`. */
+  readonly open?: (file: string, timers: boolean | undefined) => ByteSource
   /** Called when an input that may pause has had nothing for a moment. Only with `timers`. */
   readonly onIdle?: () => void | Promise<void>
   /** At most so much is read at a time. */
@@ -90,7 +92,7 @@ export async function readInputs(
 ): Promise<void> {
   let base = 0
   for (const file of files.length > 0 ? files : ['-']) {
-    const opened = openSource(file, settings.timers)
+    const opened = (settings.open ?? openSource)(file, settings.timers)
     const origin = new CountedOrigin(opened.name, base)
     try {
       const { framed, source: plain, isVoid } = await lookForFrames(opened, file)

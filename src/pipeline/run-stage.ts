@@ -11,7 +11,8 @@ import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
 import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
-import { openSource, type ByteSource } from './source.ts'
+import type { ByteSource } from './source.ts'
+import { openInput, outputOf, type StageIo, type StageOutput } from './stage-io.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
 
@@ -25,14 +26,15 @@ export interface Progress {
 
 const INPUT_BLOCK = 1 << 18
 
-/** Runs an operator in this thread: inputs → scanner → operator → standard output. @throws BeckError, ReaderGone */
+/** Runs an operator in this thread: inputs → scanner → operator → standard output, unless `io` has others. @throws BeckError, ReaderGone */
 export async function runOperator(
   stage: OperatorStage,
   files: readonly string[],
   settings: RunSettings,
   progress?: Progress,
+  io?: StageIo,
 ): Promise<Outcome> {
-  const output = new Output()
+  const output = outputOf(io)
   const framed = new FramedOutput(output)
   const out = collectInto(framed)
   const sides = new SideFiles(settings.inputs)
@@ -43,7 +45,12 @@ export async function runOperator(
     let frames: FrameTaker | undefined
     const loadFrames = async (): Promise<FrameTaker> => {
       const { OperatorFrames } = await import('./framed-stage.ts')
-      return (frames = new OperatorFrames(operator, stage, settings, { out, output: framed, sides }))
+      return (frames = new OperatorFrames(operator, stage, settings, {
+        out,
+        output: framed,
+        sides,
+        inside: io !== undefined,
+      }))
     }
     const timer =
       stage.timers &&
@@ -54,7 +61,7 @@ export async function runOperator(
       }, TIMER_MS)
     try {
       await readInputs(scanner, files, (batch) => operator.processBatch(batch, out, 0), {
-        ...readerSettings(settings, bad, output, stage.timers ?? false, progress),
+        ...readerSettings(settings, bad, output, stage.timers ?? false, progress, io),
         ahead: !stage.timers,
         ...(progress && { afterBlock: (source, records) => progress(source, records, operator.watermark) }),
         ...(stage.blockBytes !== undefined && { blockBytes: stage.blockBytes }),
@@ -192,8 +199,9 @@ export async function runDecoder(
   files: readonly string[],
   settings: RunSettings,
   progress?: Progress,
+  io?: StageIo,
 ): Promise<Outcome> {
-  const output = new Output()
+  const output = outputOf(io)
   return withBadRecords(settings, output, (bad) =>
     decodeInputs(stage, files, {
       settings,
@@ -201,6 +209,7 @@ export async function runDecoder(
       write: (lines) => output.write(lines),
       flush: () => output.flush(),
       progress,
+      io,
     }),
   )
 }
@@ -217,7 +226,10 @@ export interface DecoderOutput {
   readonly flush: () => void
   /** Awaited before each read. */
   readonly turn?: () => Promise<void> | undefined
+  /** Somebody else in this thread has work to do while an input pauses. */
+  readonly live?: boolean
   readonly progress?: Progress | undefined
+  readonly io?: StageIo | undefined
   /** As `Scanner.readText`, for what takes the records as they are made. Default: they are written. */
   readonly readText?: ReadText
 }
@@ -226,7 +238,17 @@ export interface DecoderOutput {
 export async function decodeInputs(
   stage: DecoderStage,
   files: readonly string[],
-  { settings, bad, write, flush, turn, progress, readText = writtenTexts(write, settings) }: DecoderOutput,
+  {
+    settings,
+    bad,
+    write,
+    flush,
+    turn,
+    progress,
+    io,
+    live = progress?.live ?? false,
+    readText = writtenTexts(write, settings),
+  }: DecoderOutput,
 ): Promise<void> {
   let records = 0
   const emit = (lines: Uint8Array | string): void => {
@@ -251,13 +273,13 @@ export async function decodeInputs(
   })
   const block = Buffer.allocUnsafeSlow(INPUT_BLOCK)
   for (const file of files.length > 0 ? files : ['-']) {
-    const opened = openSource(file, progress?.live)
+    const opened = openInput(io, file, live)
     name = opened.name
     try {
       const { framed, source } = await lookForFrames(opened, file)
       if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
       for (;;) {
-        const waiting = turn?.()
+        const waiting = turn?.() ?? io?.ready()
         if (waiting) await waiting
         if (source.pauses) flush()
         let filled = source.read(block)
@@ -297,23 +319,25 @@ export function writtenTexts(
 export function readerSettings(
   { maxLineBytes }: RunSettings,
   bad: BadRecords,
-  output: Output,
+  output: StageOutput,
   timers: boolean,
   progress: Progress | undefined,
+  io?: StageIo,
 ): ReaderSettings {
   return {
     maxLineBytes,
     bad,
-    timers: timers || progress?.live === true,
+    timers: timers || progress?.live === true || io !== undefined,
     beforeWait: () => output.flush(),
     ...(progress && { afterBlock: progress }),
+    ...(io && { open: (file, timers) => openInput(io, file, timers), turn: () => io.ready() }),
   }
 }
 
 /** Opens the dead letters if asked for, as one of `sides`, and sees that everything before an error is written. */
 export async function withBadRecords(
   { deadLetter, keepDeadLetters = false, tableLetters, inputs }: RunSettings,
-  output: Output,
+  output: StageOutput,
   run: (bad: BadRecords, counts: Map<string, number>) => Promise<void>,
   sides?: SideFiles,
 ): Promise<Outcome> {

@@ -3,12 +3,12 @@ import type { RecordBatch } from '../core/batch.ts'
 import type { TableStage } from '../core/spec.ts'
 import { type BadRecords, DeadLetters, stopAtBadRecords } from './bad-records.ts'
 import { openScanner, stageContext } from './context.ts'
-import { Output } from './descriptor.ts'
 import type { Scanner } from '../ndjson/scanner.ts'
 import { CountedOrigin } from './origin.ts'
 import { type Process, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { readerSettings, withBadRecords } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
+import { outputOf, type StageIo } from './stage-io.ts'
 import { type Content, withBatch } from './table-content.ts'
 
 /**
@@ -18,18 +18,19 @@ import { type Content, withBatch } from './table-content.ts'
 export async function readTable(
   stage: TableStage,
   settings: RunSettings,
+  io?: StageIo,
 ): Promise<{ table: unknown; outcome: Outcome; rest: RunSettings }> {
   let table: unknown
-  const isWatched = mayHaveFrames(settings)
+  const isWatched = io !== undefined || mayHaveFrames(settings)
   let content: Content = { bytes: 0, crc: 0 }
   let isPipe = false
-  const output = new Output()
+  const output = outputOf(io)
   const letters: Uint8Array[] = []
   const run = async (bad: BadRecords, counts: Map<string, number>): Promise<void> => {
     const scanner = openScanner(stage.reads, settings)
     const reader = stage.open(stageContext(scanner, bad, counts, settings))
     const read: ReaderSettings = {
-      ...readerSettings(settings, bad, output, false, undefined),
+      ...readerSettings(settings, bad, output, false, undefined, io),
       opened(source) {
         isPipe = source.pauses
         return source

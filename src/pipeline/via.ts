@@ -1,6 +1,5 @@
 import { countLines } from '../core/count-lines.ts'
 import type { ProcessStage } from '../core/spec.ts'
-import { Output } from './descriptor.ts'
 import { cutOff, refuseFileOutput } from './framed-stage.ts'
 import { FramedOutput } from './framed-output.ts'
 import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
@@ -13,25 +12,49 @@ import {
   type TaskFrame,
   type WatermarkFrame,
 } from './frames.ts'
-import { Program } from './program.ts'
+import { Program, type ProgramAround } from './program.ts'
 import type { RunSettings } from './settings.ts'
-import { type ByteSource, openSource } from './source.ts'
+import type { ByteSource } from './source.ts'
+import { openInput, outputOf, type StageIo } from './stage-io.ts'
 
 const BLOCK = 1 << 16
 type Say = (line: string) => void
 
-/** Runs `via`: standard input → another program → standard output. @throws BeckError process, frames; ReaderGone */
-export async function runVia(stage: ProcessStage, { stage: { name } }: RunSettings, say: Say): Promise<void> {
-  const { framed, source } = await lookForFrames(openSource('-', true), '-')
-  if (framed) return new FramedVia(stage, name, say).run(source)
+/** Runs `via`: standard input → another program → standard output, unless `io` has others. @throws BeckError process, frames; ReaderGone */
+export async function runVia(
+  stage: ProcessStage,
+  { stage: { name } }: RunSettings,
+  say: Say,
+  io?: StageIo,
+  said?: ProgramAround['said'],
+): Promise<void> {
+  const { framed, source } = await lookForFrames(openInput(io, '-', true), '-')
+  try {
+    const around = { said, ready: io && (() => io.ready()) }
+    await throughProgram(stage, { name, say, io, around }, framed, source)
+  } finally {
+    source.close()
+  }
+}
+
+interface ViaRun {
+  readonly name: string
+  readonly say: Say
+  readonly io: StageIo | undefined
+  readonly around: ProgramAround
+}
+
+async function throughProgram(stage: ProcessStage, run: ViaRun, framed: boolean, source: ByteSource): Promise<void> {
+  if (framed) return new FramedVia(stage, run).run(source)
   // Not its own standard output: whether somebody still reads that is for us to know.
-  const output = new Output()
+  const output = outputOf(run.io)
   const take = (lines: Uint8Array): void => {
     output.write(lines)
     output.flush()
   }
-  if (stage.lines) return lineByLine(new Program(stage, take), source)
-  return source.pauses ? pump(new Program(stage, take), source) : new Program(stage, take, 'ours').finish()
+  if (stage.lines) return lineByLine(new Program(stage, take, run.around), source)
+  if (source.pauses) return pump(new Program(stage, take, run.around), source)
+  return new Program(stage, take, run.around, 'ours').finish()
 }
 
 /** All of the input through one run. */
@@ -76,7 +99,9 @@ class FramedVia {
   private readonly stage: ProcessStage
   private readonly name: string
   private readonly say: Say
-  private readonly output = new FramedOutput(new Output())
+  private readonly isInside: boolean
+  private readonly around: ProgramAround
+  private readonly output: FramedOutput
   private begun = false
   /** Of a partition, where the pipe works partition by partition. */
   private order: FrameOrder | undefined
@@ -89,10 +114,13 @@ class FramedVia {
   /** The last block ended within a record. */
   private midLine = false
 
-  constructor(stage: ProcessStage, name: string, say: Say) {
+  constructor(stage: ProcessStage, { name, say, io, around }: ViaRun) {
     this.stage = stage
     this.name = name
     this.say = say
+    this.isInside = io !== undefined
+    this.around = around
+    this.output = new FramedOutput(outputOf(io))
   }
 
   async run(source: ByteSource): Promise<void> {
@@ -133,7 +161,7 @@ class FramedVia {
 
   private start(frame: StartFrame): void {
     this.order?.take(frame, 0)
-    refuseFileOutput(this.name)
+    if (!this.isInside) refuseFileOutput(this.name)
     if (frame.tasks) this.tasks = { start: frame, orders: new Map(), ended: false }
     else if (frame.resolve === undefined) this.order = new FrameOrder(frame, this.name)
     this.output.frame({ ...frame, stages: [...frame.stages, this.name] })
@@ -170,10 +198,14 @@ class FramedVia {
   private async take(lines: Uint8Array): Promise<void> {
     const count = countLines(lines)
     this.records += count
-    this.program ??= new Program(this.stage, (answer) => {
-      this.output.write(withoutBlankLines(answer))
-      this.output.flush()
-    })
+    this.program ??= new Program(
+      this.stage,
+      (answer) => {
+        this.output.write(withoutBlankLines(answer))
+        this.output.flush()
+      },
+      this.around,
+    )
     this.program.asked += count
     await this.program.write(lines)
   }

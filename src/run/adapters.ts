@@ -31,12 +31,13 @@ export interface Adapted {
   readonly deadLetters?: number
 }
 
-/** Every role that records go into, as an operator. A table is read here. @throws BeckError */
+/** Every role that records go into, as an operator. A table is read here. @param isEnd what it gives out is the run's output @throws BeckError */
 export async function asOperator(
   stage: Stage,
   settings: RunSettings,
   counts: Map<string, number>,
   terminal: Terminal,
+  isEnd: boolean,
 ): Promise<Adapted> {
   switch (stage.role) {
     case 'operator':
@@ -55,7 +56,7 @@ export async function asOperator(
         role: 'operator',
         reads: stage.reads,
         open(context) {
-          const screen = terminal.output
+          const screen = isEnd ? terminal.output : undefined
           const opened = (encoder = stage.open(screen ? { ...context, terminal: screen } : context))
           return {
             processBatch(batch, collector) {

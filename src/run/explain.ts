@@ -1,10 +1,12 @@
 import { formatFieldPath } from '../core/field-path.ts'
+import { PIPELINE_WORD } from '../core/pipeline-word.ts'
 import type { OperatorStage } from '../core/spec.ts'
 import { groupStages } from './chain.ts'
 import { parallelHead } from './composite.ts'
-import { canFuse, hasFrames } from './fused.ts'
+import { canFuse } from './fused.ts'
 import type { ChainStage } from './group.ts'
-import { type CommandStage, type LogicalPlan, PIPELINE_WORD, type PlannedStage } from './plan.ts'
+import { hasFrames, readsByItself } from './lines.ts'
+import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import { type RewriteMade, rewritePlan, type Rewrites } from './rewrite.ts'
 import { quoted } from './shell-line.ts'
 import { placeIn } from './text.ts'
@@ -68,7 +70,8 @@ export function explainStages(
   rewrites: Rewrites,
   inner?: 'branch' | 'table',
 ): { stages: ExplainedStage[]; made: readonly RewriteMade[] } {
-  const physical = physicalOf(plan, fused, inner === 'branch' ? { ...rewrites, threads: false } : rewrites)
+  const branch = inner === 'branch'
+  const physical = physicalOf(plan, fused, branch ? { ...rewrites, threads: false } : rewrites, branch)
   const stages = plan.stages.map((stage, index) => explainStage(plan, stage, index, physical, rewrites))
   const [first, ...more] = stages
   // What comes to a tee is its branches' input.
@@ -98,13 +101,16 @@ interface Physical {
   readonly made: readonly RewriteMade[]
 }
 
-function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Physical {
+function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites, branch: boolean): Physical {
   const made: RewriteMade[] = []
+  const framed = hasFrames(plan)
   const chains: ChainStage[][] = [[]]
   for (const [index, stage] of plan.stages.entries()) {
+    const isAlone = stage.kind === 'tee' || readsByItself(stage, framed, index === 0 && !branch)
+    if (isAlone) chains.push([])
     const made = stage.kind === 'tee' ? undefined : chainStage(stage, index)
-    if (stage.kind === 'tee') chains.push([])
-    else if (made) chains.at(-1)!.push(made)
+    if (made) chains.at(-1)!.push(made)
+    if (isAlone && made) chains.push([])
   }
   const [chain] = chains as [ChainStage[]]
   const how = fused ? rewrites : { ...rewrites, fuse: false, projection: false }
@@ -133,9 +139,13 @@ function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites): Phys
   const [first] = plan.stages
   const files =
     first?.kind === 'command' && first.spec.files && first.args.files.length > 0 && !first.args.files.includes('-')
+  const alone = plan.stages.findIndex(
+    (stage, index) => stage.kind === 'command' && readsByItself(stage, framed, index === 0 && !branch),
+  )
   const plain =
     chain.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers) &&
-    !plan.stages.some((stage, index) => index >= chain.length && isTimed(stage))
+    // A clock behind a stage that reads by itself is another's business.
+    !plan.stages.slice(chain.length, alone < 0 ? undefined : alone).some(isTimed)
   const head =
     files && plain && fused && rewrites.threads && chain[0]?.index === 0
       ? parallelHead(chain, chains.length === 1)
@@ -171,6 +181,10 @@ function chainStage({ stage, settings, role }: CommandStage, index: number): Cha
         streams: stage.streams === true,
       },
     }
+  }
+  if (stage?.role === 'pair' || stage?.role === 'partitions') {
+    const own = stage.role === 'pair' ? stage.reads[0] : stage.reads
+    return { index, settings, stage: { role: 'operator', reads: own, open } }
   }
   if (role === 'encoder' || role === 'sink') {
     return { index, settings, stage: { role: 'operator', reads, open, timers: role === 'sink' } }
@@ -246,32 +260,35 @@ function explainStage(
 const commandOf = ({ name, words }: CommandStage): string =>
   [name, ...words.map((word) => (word.startsWith(PIPELINE_WORD) ? '(…)' : quoted(word)))].join(' ')
 
-/** Whether a join reads both sides beside each other, as far as its options tell. */
-const isOfStreams = (options: CommandStage['args']['options']): boolean =>
-  ['within', 'delay', 'follow'].some((flag) => options[flag] !== undefined)
+/** Whether a join reads both sides beside each other. */
+const isOfStreams = ({ name, role, args }: CommandStage): boolean =>
+  name === 'join' && role === 'pair' && args.options['merge'] !== true
 
 /** Where records change places by key. */
-function exchangeOf({ name, args }: CommandStage): { exchange?: string } {
+function exchangeOf(stage: CommandStage): { exchange?: string } {
+  const { name, args } = stage
   const by = args.options['by'] as string | undefined
   if (name === 'shuffle')
     return { exchange: `by ${by ?? ''} into ${String(args.options['partitions'] ?? 1)} partitions` }
   if (name !== 'join') return {}
   if (args.options['merge'] === true) return { exchange: 'both sides are sorted by key' }
   return {
-    exchange: isOfStreams(args.options) ? 'both sides are held as long as their time asks' : 'the table is held whole',
+    exchange: isOfStreams(stage) ? 'both sides are held as long as their time asks' : 'the table is held whole',
   }
 }
 
-function outputText({ output, role, name, args }: CommandStage): string {
+function outputText(stage: CommandStage): string {
+  const { output, role, name, args } = stage
   if (role === 'encoder') return 'text'
   if (name === 'join' && args.options['merge'] === true) return `new records, sorted by ${String(args.options['on'])}`
-  if (name === 'join' && isOfStreams(args.options)) return 'new records, in the order of event time'
+  if (isOfStreams(stage)) return 'new records, in the order of event time'
   if (output.records === 'none') return 'nothing'
   const order = {
     input: output.records === 'kept' ? 'in their order' : 'in the order of the input',
     key: `sorted by ${output.by ?? 'key'}${output.partitions === undefined ? '' : ', partition after partition'}`,
     first: output.by === undefined ? 'one' : 'in the order in which keys come first',
     time: 'in the order of window ends',
+    partition: 'partition after partition',
   }[output.order]
   return `${output.records === 'kept' ? 'records as they came' : 'new records'}, ${order}`
 }

@@ -1,17 +1,26 @@
 import { BeckError } from '../core/errors.ts'
 import type { ProcessingTime } from '../core/operator.ts'
 import { ReaderGone } from '../pipeline/descriptor.ts'
+import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import type { Chain, LineSink } from './chain.ts'
 import { stageOf } from './group.ts'
 
 /** Tells of the error of a stage. */
 type Tell = (error: unknown) => void
 
+/** Where the records of a flow go. */
+export interface FlowEnd {
+  readonly out: LineSink
+  readonly fork: Fork | undefined
+  readonly pipe: StagePipe | undefined
+}
+
 /** One of several that get the same records. */
 export class Flow {
   readonly #chain: Chain | undefined
   readonly #out: LineSink
   readonly #fork: Fork | undefined
+  readonly #pipe: StagePipe | undefined
   readonly #tell: Tell
   /** The stage that has failed: what is behind it goes on to its end. */
   #failed = -1
@@ -19,23 +28,24 @@ export class Flow {
 
   /**
    * @param chain none: what comes in goes out
-   * @param out where the chain's records go; `fork`, if that is one
+   * @param out where the chain's records go; `fork` or `pipe`, if that is one
    * @param closed its first stages could not be opened: those behind them have no input
    */
   constructor(
     chain: Chain | undefined,
-    { out, fork, closed, tell }: { out: LineSink; fork: Fork | undefined; closed: boolean; tell: Tell },
+    { out, fork, pipe, closed, tell }: FlowEnd & { readonly closed: boolean; readonly tell: Tell },
   ) {
     this.#chain = chain
     this.#out = out
     this.#fork = fork
+    this.#pipe = pipe
     this.#tell = tell
     this.#isClosed = closed
   }
 
   /** Nothing that comes in is of interest. */
   get isClosed(): boolean {
-    return this.#isClosed || this.#fork?.isClosed === true
+    return this.#isClosed || this.#fork?.isClosed === true || this.#pipe?.isLeft === true
   }
 
   /** Some of its stages want to know the time. */
@@ -64,9 +74,19 @@ export class Flow {
 
   /** The input has ended. @throws ReaderGone */
   end(): void {
-    for (const error of this.#chain?.end(this.#failed) ?? []) this.#tell(error)
+    try {
+      for (const error of this.#chain?.end(this.#failed) ?? []) this.#tell(error)
+    } catch (error) {
+      if (!this.#hasLeft(error)) throw error
+    }
     if (this.#fork) this.#fork.end()
     else this.#out.settle()
+    this.#pipe?.close()
+  }
+
+  /** Who has left a pipe has no use for more; the others have. */
+  #hasLeft(error: unknown): boolean {
+    return error instanceof ReaderGone && this.#pipe?.isLeft === true
   }
 
   #attempt(work: () => void): void {
@@ -74,6 +94,7 @@ export class Flow {
     try {
       work()
     } catch (error) {
+      if (this.#hasLeft(error)) return
       if (error instanceof ReaderGone) throw error
       this.#isClosed = true
       this.#failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? Infinity

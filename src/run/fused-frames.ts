@@ -1,11 +1,18 @@
 import type { Sink } from '../core/spec.ts'
 import { OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
 import type { BarrierFrame, Frame, StartFrame } from '../pipeline/frames.ts'
-import type { FrameOutput, SourceOutput } from '../pipeline/framed-output.ts'
+import { FrameSource } from '../pipeline/frame-source.ts'
+import type { FramedOutput, FrameOutput, RunState, SourceOutput } from '../pipeline/framed-output.ts'
 import type { FrameTaker } from '../pipeline/reader.ts'
 import { SideFiles } from '../pipeline/side-files.ts'
+import type { ByteSource } from '../pipeline/source.ts'
 import type { Chain } from './chain.ts'
 import { withStage } from './group.ts'
+
+/** The end of a chain that control frames go through: the sink that commits, or a pipe to the next stage of the process. */
+export type FramedEnd =
+  | { readonly sink: Sink }
+  | { readonly to: FramedOutput; readonly ready: () => Promise<void> | undefined }
 
 /**
  * Control frames within a process: what `consume` writes at its checkpoints goes from stage to stage as it would through pipes, behind the records that
@@ -15,22 +22,24 @@ import { withStage } from './group.ts'
  */
 export class FusedFrames implements SourceOutput {
   readonly #chain: Chain
+  readonly #end: FramedEnd
   readonly #takers: FrameTaker[]
-  readonly #stopped: () => boolean
+  readonly #run: RunState
   readonly #wrote: (records: number) => void
   #count = 0
   /** What the sink is still at. */
   #sinking: void | number | Promise<void | number> = undefined
 
-  /** @param sink of the chain's last stage @param stopped people have asked for an end @param wrote told of records */
-  constructor(chain: Chain, sink: Sink, stopped: () => boolean, wrote: (records: number) => void) {
+  /** @param end of the chain, or of its last stage @param wrote told of records */
+  constructor(chain: Chain, end: FramedEnd, run: RunState, wrote: (records: number) => void) {
     this.#chain = chain
-    this.#stopped = stopped
+    this.#end = end
+    this.#run = run
     this.#wrote = wrote
     const { nodes } = chain
     this.#takers = nodes.map(({ operator, stage, out }, index) =>
-      index === nodes.length - 1
-        ? new SinkFrames(sink, stage.settings)
+      'sink' in end && index === nodes.length - 1
+        ? new SinkFrames(end.sink, stage.settings)
         : new OperatorFrames(operator, stage.stage, stage.settings, {
             out,
             output: this.#to(index + 1),
@@ -41,13 +50,21 @@ export class FusedFrames implements SourceOutput {
   }
 
   get stopped(): boolean {
-    return this.#stopped()
+    return this.#run.stopped
+  }
+  get failed(): boolean {
+    return this.#run.failed
   }
 
-  write(lines: Uint8Array, records: number): void {
+  write(lines: Uint8Array, records: number): void | Promise<void> {
     this.#count += records
     this.#wrote(records)
     this.#chain.entry.write(lines)
+    return this.#ready()
+  }
+
+  #ready(): Promise<void> | undefined {
+    return 'to' in this.#end ? this.#end.ready() : undefined
   }
 
   async frame(frame: Frame): Promise<void> {
@@ -57,6 +74,7 @@ export class FusedFrames implements SourceOutput {
     } catch (error) {
       throw withStage(error, this.#chain.nodes.at(-1)!.index)
     }
+    await this.#ready()
     // Signals and timers have their turn.
     await new Promise(setImmediate)
   }
@@ -69,14 +87,17 @@ export class FusedFrames implements SourceOutput {
     this.#count = 0
     return count
   }
-  /** Nobody is idle while the others work: they are one. */
-  alive(): void {}
+  /** Nobody is idle while the others work: they are one. Who is behind a pipe may have ended. */
+  alive(): void {
+    if ('to' in this.#end) this.#end.to.alive()
+  }
   flush(): void {
     this.#chain.settle()
   }
 
   /** Where a stage's frames go. Records are handed over by the chain, so that none can be lost on the way: counts are those of the frame before. */
   #to(index: number): FrameOutput {
+    if ('to' in this.#end && index === this.#chain.nodes.length) return this.#end.to
     return { frame: (frame) => this.#give(index, frame), takeCount: () => 0, alive: () => {} }
   }
 
@@ -113,3 +134,21 @@ export class FusedFrames implements SourceOutput {
     return taker.barrier(frame, frame.records, this.#chain.positionOf(index))
   }
 }
+
+/** Hands what comes out of a pipe to the stages behind it. The end that is missing is no commit, and has been told of where it got lost. */
+export async function pumpFrames(input: ByteSource, into: SourceOutput): Promise<void> {
+  const source = new FrameSource(input, () => into.alive())
+  const block = Buffer.allocUnsafeSlow(BLOCK)
+  for (;;) {
+    const n = await source.read(block)
+    if (n > 0) {
+      await into.write(block.subarray(0, n), 0)
+      continue
+    }
+    const frame = source.takeFrame()
+    if (!frame) return
+    await into.frame(frame)
+  }
+}
+
+const BLOCK = 1 << 18

@@ -2,7 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { type BadRecords, DeadLetters, openSideFile, stopAtBadRecords } from '../pipeline/bad-records.ts'
 import { stageContext } from '../pipeline/context.ts'
-import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { Output } from '../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { InputFile, Spawn } from '../pipeline/parallel.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
@@ -10,57 +10,35 @@ import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
 import { stageOf, type Surroundings } from './group.ts'
 import { LineRun, type RunAround } from './line-run.ts'
-import { type Lines, linesOf } from './lines.ts'
+import { hasFrames, type Lines, linesOf } from './lines.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
 import { Watch } from './watch.ts'
 
-/** Whether a pipeline commits at checkpoints, which control frames bring. */
-export const hasFrames = ({ stages: [first] }: Pick<LogicalPlan, 'stages'>): boolean =>
-  first?.kind === 'command' &&
-  first.name === 'consume' &&
-  ['exactly-once', 'at-least-once'].some((flag) => first.args.options[flag] === true)
-
-/** Files beside the output, clocks, tables and tasks are looked after where frames come through pipes. */
-function isPlainUnderFrames(stage: PlannedStage): boolean {
-  if (stage.kind !== 'command' || stage.role === 'table' || stage.settings.deadLetter !== undefined) return false
-  if (stage.stage?.role === 'operator' && stage.stage.timers) return false
-  return ['late-to', 'dupes-to', 'per-partition'].every((flag) => stage.args.options[flag] === undefined)
-}
-
-/** Whether all stages of a plan can run in one process. @param source where the records of a branch come from */
-export function canFuse(plan: Pick<LogicalPlan, 'stages'>, source = plan.stages[0]): boolean {
+/** Whether all stages of a plan can run in one process. @param inner it is a table, and who reads it decides about its control frames */
+export function canFuse(plan: Pick<LogicalPlan, 'stages'>, inner = false): boolean {
   const { stages } = plan
   const last = stages.at(-1)
-  // What stands at the end commits; and a table is only watched for changes where frames come through a pipe.
   if (hasFrames(plan)) {
-    if (last?.kind !== 'command' || last.role !== 'sink' || !stages.every(isPlainUnderFrames)) return false
+    // What stands at the end commits. Barriers would have to be aligned where ways meet again, and partitions kept apart.
+    if (!inner && (last?.kind !== 'command' || last.role !== 'sink')) return false
+    if (stages.some((stage) => stage.kind === 'tee' || stage.args.options['per-partition'] !== undefined)) return false
   }
   return stages.every((stage, index) => {
-    if (stage.kind === 'tee') return stage.branches.every((branch) => takesRecords(branch) && canFuse(branch, source))
-    // Bad records of a table in brackets come before those of its join, in one file.
-    if (stage.tables.length > 0 && (stage.role !== 'table' || stage.settings.deadLetter !== undefined)) return false
-    if (!stage.tables.every((table) => hasInput(table) && !hasFrames(table) && canFuse(table))) return false
-    if (stage.role === 'tool' || stage.role === 'decoder') return index === 0
-    if (stage.role === 'operator' || stage.role === 'table') return true
-    // A source that only reads when it likes cannot be made to wait for a database.
-    const isDatabase = stage.stage?.role === 'sink' && stage.stage.waits === true
-    if (isDatabase && !hasFrames(plan) && source?.kind === 'command' && source.name === 'consume') return false
-    return (stage.role === 'encoder' || stage.role === 'sink') && index === stages.length - 1
+    if (stage.kind === 'tee') return stage.branches.every((branch) => canFuse(branch))
+    if (!stage.tables.every((table) => canFuse(table, true))) return false
+    if (stage.tables.some(hasFrames) && !hasFrames(plan)) return false
+    switch (stage.role) {
+      case 'tool':
+        return index === 0
+      case 'sink':
+        return index === stages.length - 1
+      case 'job':
+        return false
+      default:
+        return true
+    }
   })
-}
-
-/** Whether a pipeline has an input of its own, not the standard input of the whole. */
-function hasInput({ stages: [first] }: LogicalPlan): boolean {
-  if (first?.kind !== 'command') return false
-  const { files } = first.args
-  return first.role === 'tool' || (files.length > 0 && !files.includes('-'))
-}
-
-/** Whether a branch begins with what comes to its tee. */
-const takesRecords = (branch: LogicalPlan): boolean => {
-  const [first] = branch.stages
-  return !hasInput(branch) && first?.kind === 'command' && first.role !== 'decoder'
 }
 
 /** What a fused pipeline needs of the program around it. */
@@ -91,7 +69,6 @@ class FusedRun implements RunAround {
   readonly rewrites: Rewrites
   readonly planInputs: FusedHost['planInputs']
   readonly watch: Watch | undefined
-  readonly framed: boolean
   readonly sink: LineSink
   readonly direct: boolean
   readonly surroundings: Surroundings
@@ -101,6 +78,7 @@ class FusedRun implements RunAround {
   readonly #counts = new Map<number, Map<string, number>>()
   readonly #tableLetters = new Map<number, number>()
   readonly #failed = new Set<number>()
+  readonly #left = new Set<number>()
   readonly #closing: { close(): void }[] = []
   #exit = 0
   /** The stage whose exit code that is. */
@@ -114,7 +92,6 @@ class FusedRun implements RunAround {
     this.spawn = host.spawn
     this.rewrites = host.rewrites
     this.planInputs = host.planInputs
-    this.framed = hasFrames({ stages })
     this.#lines = linesOf(stages)
     const output = to ?? new Output()
     this.direct = to === undefined
@@ -126,7 +103,8 @@ class FusedRun implements RunAround {
     const last = stages.at(-1)
     const board = terminal.board(to !== undefined || (last?.kind === 'command' && last.output.records === 'none'))
     const names = this.#lines.all.map(({ name }) => name)
-    this.watch = board && new Watch(names, board, this.#lines.line.stages[0]!.index)
+    const { line } = this.#lines
+    this.watch = board && new Watch(names, board, (line.stages[0] ?? line.next?.stage)?.index ?? 0)
     this.surroundings = {
       meter: this.watch?.meter,
       context: (stage, scanner, trimmed) =>
@@ -142,25 +120,26 @@ class FusedRun implements RunAround {
     if (all.length > 1 && all.some(({ spec }) => spec.place === 'last')) {
       // A sink that knows no store waits for the first line of its pipe to name one; here it is the first stage's.
       const { storeFolder } = await import('../log/store.ts')
-      process.env['BECK_STORE'] ||= storeFolder(this.framed ? (first.args.options['store'] as string) : undefined)
+      process.env['BECK_STORE'] ||= storeFolder(line.framed ? (first.args.options['store'] as string) : undefined)
     }
-    try {
-      await new LineRun(line, this).run()
-    } catch (error) {
-      // Nobody reads the output any more.
-      if (error instanceof ReaderGone) return this.#exit
-      await this.fail(error, 0)
-    }
+    await new LineRun(line, this).run()
     if (this.#stopped && this.#exit === 0) this.#exit = this.#stopped
-    for (const [index, stage] of all.entries()) this.#report(stage, index)
+    for (const [index, stage] of all.entries()) if (!this.#left.has(index)) this.#report(stage, index)
     return this.#exit
   }
 
   stop(exit: number): void {
     this.#stopped = exit
   }
-  isStopped(): boolean {
+  get stopped(): boolean {
     return this.#stopped > 0
+  }
+  get failed(): boolean {
+    return this.#failed.size > 0
+  }
+
+  leave(indices: readonly number[]): void {
+    for (const index of indices) this.#left.add(index)
   }
 
   closeAtEnd(one: { close(): void }): void {

@@ -64,7 +64,7 @@ export async function runJob(
     return exit ?? runPlan(plan, rewrites, host, terminal)
   }
   if (options['restart'] === true) {
-    const { hasFrames } = await import('./fused.ts')
+    const { hasFrames } = await import('./lines.ts')
     if (!hasFrames(plan)) {
       throw new BeckError('usage', {
         problem: '--restart needs a pipeline that can go on where it was: this one would begin again',
@@ -114,7 +114,8 @@ async function explainPlan(
 }
 
 async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {
-  const { canFuse, hasFrames, runFused } = await import('./fused.ts')
+  const { canFuse, runFused } = await import('./fused.ts')
+  const { hasFrames } = await import('./lines.ts')
   if (!canFuse(logical)) return runPiped(logical, host, terminal)
   // State that is kept is that of the stages as they are written.
   const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
@@ -123,7 +124,7 @@ async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, ter
 
 async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
-  const { hasFrames } = await import('./fused.ts')
+  const { hasFrames } = await import('./lines.ts')
   const { EXACTLY_ONCE } = await import('../pipeline/swallowed-frames.ts')
   const env = hasFrames(plan) ? { ...process.env, [EXACTLY_ONCE]: '1' } : process.env
   return runPipes(plan, host.command, env, terminal)

@@ -4,19 +4,24 @@ import type { OperatorStage, TableReader, TableStage, ToolIo } from '../core/spe
 import type { Terminal } from '../cli/terminal.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { BadRecords } from '../pipeline/bad-records.ts'
+import type { ByteSink } from '../pipeline/context.ts'
 import { ReaderGone } from '../pipeline/descriptor.ts'
+import { FramedOutput, type SourceOutput, SourcePipe } from '../pipeline/framed-output.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import { readInputs } from '../pipeline/reader.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.ts'
+import type { ByteSource } from '../pipeline/source.ts'
+import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import { type Adapted, asOperator, type Ending } from './adapters.ts'
 import { Chain, fieldsOf, groupStages, type LineSink, withAhead, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { Flow, Fork } from './fork.ts'
 import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
 import type { FusedHost } from './fused.ts'
-import type { Line, LineStage } from './lines.ts'
+import type { Line, LineStage, NextStage } from './lines.ts'
 import type { CommandStage } from './plan.ts'
+import { inputOfTable, Relay, type RunningLine } from './relay.ts'
 import type { Rewrites } from './rewrite.ts'
 import { stopAtCheckpoint } from './signals.ts'
 import type { Watch } from './watch.ts'
@@ -43,18 +48,28 @@ export interface RunAround {
   /** Tells people of an error of a stage: the one that it names, else this one. */
   fail(error: unknown, index: number): Promise<void>
   hasFailed(index: number): boolean
-  /** Commits come with control frames, to the sink of the last stage. */
-  readonly framed: boolean
+  /** Nobody reads any more what these stages write: they have ended, and have nothing to say. */
+  leave(indices: readonly number[]): void
   /** A signal has asked for an end. */
   stop(exit: number): void
-  isStopped(): boolean
+  readonly stopped: boolean
+  /** A stage has failed. */
+  readonly failed: boolean
 }
 
 /** Operators' timers run this often. */
 const TIMER_MS = 20
 
+/** Where a line begins and ends, if not at files or standard input, and standard output. */
+export interface LineEnds {
+  readonly input?: ByteSource | undefined
+  readonly to?: StagePipe | undefined
+  /** What takes the table that the line makes, at its end. */
+  readonly reader?: ChainStage | undefined
+}
+
 /** Runs a line from its first stage, which reads something, to the ends of all its forks. */
-export class LineRun {
+export class LineRun implements RunningLine {
   readonly #around: RunAround
   readonly #line: Line
   /** The main one is the one that people see read. */
@@ -64,51 +79,101 @@ export class LineRun {
   /** Where the records of the line's own stages go. */
   #out: LineSink
   #fork: Fork | undefined
+  /** At the end of the line, and of forks of it. */
+  readonly #relays: Relay[] = []
+  /** All that is run beside this. */
+  readonly #beside: Promise<void>[] = []
+  /** Of the line's own stages and those of its forks. */
+  readonly #endings = new Map<number, Ending>()
+  readonly #indices: number[] = []
   /** Errors are told one after the other. */
   #telling: Promise<void> = Promise.resolve()
-  /** What takes the table that this line makes, at its end. */
-  readonly #reader: ChainStage | undefined
+  readonly #ends: LineEnds
+  /** The pipe at the end of the line's own stages, and how control frames get there. */
+  #pipe: StagePipe | undefined
+  #frames: FramedOutput | undefined
 
-  constructor(line: Line, around: RunAround, reader?: ChainStage) {
+  constructor(line: Line, around: RunAround, ends: LineEnds = {}) {
     this.#line = line
     this.#around = around
+    this.#ends = ends
     this.#out = around.sink
-    this.#reader = reader
-    this.#watch = reader ? undefined : around.watch
+    const isFirst = !ends.reader && !ends.to && !ends.input && !line.isTable
+    this.#watch = isFirst ? around.watch : undefined
   }
 
-  /** @throws ReaderGone */
+  /** Resolves when it has ended, with all that is behind it. What goes wrong is told. */
   async run(): Promise<void> {
-    const { stages } = this.#line
-    const [first] = stages as [LineStage]
-    const sourced = first.stage.role === 'tool' || first.stage.role === 'decoder'
+    const { input, to } = this.#ends
+    const { stages, next } = this.#line
+    const relay = next && this.#relayTo(next, stages.length > 0, this.#ends)
+    if (!next || stages.length > 0) {
+      this.#pipe = relay?.pipe ?? to
+      if (this.#pipe) {
+        const frames = (this.#frames = new FramedOutput(this.#pipe))
+        this.#out = into(frames)
+      }
+      try {
+        await this.#own()
+      } finally {
+        for (const { pipe } of this.#relays) pipe?.close()
+        if (!relay) to?.close()
+        input?.close()
+      }
+    }
+    await Promise.all(this.#beside)
+  }
+
+  /** Begins to run the stage behind the line's own ones, and whatever is behind that. */
+  #relayTo(next: NextStage, before: boolean, ends: LineEnds): Relay {
+    const run = (line: Line, its: LineEnds): LineRun => new LineRun(line, this.#around, its)
+    const relay = new Relay(next, this.#around, before, ends, run)
+    this.#relays.push(relay)
+    this.#beside.push(relay.run())
+    return relay
+  }
+
+  /** The line's own stages, and its forks. */
+  async #own(): Promise<void> {
+    const { stages, framed } = this.#line
+    const { input } = this.#ends
+    const [first] = stages
+    const { role } = first?.stage ?? {}
+    const sourced = role === 'tool' || role === 'decoder' ? first : undefined
     try {
       const opened = await this.#open({ ...this.#line, stages: sourced ? stages.slice(1) : stages }, this.#tasks)
       await this.#openForks()
       if (opened.broken) await this.#through(this.#chain(opened.stages), async () => {})
-      else if (sourced) await this.#fromSource(first, opened.stages)
-      else if (!(await this.#inParallel(first.stage, opened.stages))) await this.#alone(first.stage, opened.stages)
+      else if (sourced) await this.#fromSource(sourced, opened.stages)
+      else if (input && framed) await this.#fromFrames(input, opened.stages)
+      else if (input && opened.stages.length === 0) await this.#fromBytes(input)
+      else if (!(await this.#inParallel(first?.stage, opened.stages))) await this.#alone(first?.stage, opened.stages)
     } catch (error) {
-      if (error instanceof ReaderGone) throw error
-      await this.#around.fail(error, first.index)
+      if (error instanceof ReaderGone) this.#around.leave(this.#indices)
+      else await this.#around.fail(error, first?.index ?? 0)
     }
   }
 
   /** Makes what is only made when it runs; a table is read here, whole. `broken`: a stage could not be opened: those behind it have no input. */
   async #open(line: Line, tasks: ChainTask[]): Promise<{ stages: ChainStage[]; broken: boolean }> {
     const { endings, terminal, rewrites, watch } = this.#around
+    this.#indices.push(...line.stages.map(({ index }) => index))
     const made: ChainStage[] = []
     const known: ChainTask[] = []
     let broken = false
-    for (const { index, stage, table: inner } of line.stages) {
+    for (const lineStage of line.stages) {
+      const { index, stage, table: inner } = lineStage
       const { spec, args, settings } = stage
       try {
         const opened = stage.stage ?? (await spec.create(args))
         const adapted =
           inner && opened.role === 'table'
-            ? await this.#withTable(index, opened, settings, inner)
-            : await asOperator(opened, settings, this.#around.countsOf(index), terminal)
-        if (adapted.ending) endings.set(index, adapted.ending)
+            ? await this.#withTable(lineStage, opened, inner)
+            : await asOperator(opened, settings, this.#around.countsOf(index), terminal, this.#isEnd(line, index))
+        if (adapted.ending) {
+          endings.set(index, adapted.ending)
+          this.#endings.set(index, adapted.ending)
+        }
         this.#around.keptLetters(index, adapted.deadLetters ?? 0)
         made.push({ index, stage: adapted.stage, settings: adapted.settings })
         known.push({ index, command: stage.name, args, settings: adapted.settings, table: adapted.table })
@@ -125,12 +190,20 @@ export class LineRun {
       tasks.push({ ...task, ...(reads && { reads }) })
     }
     watch?.count(groupStages(opened, rewrites).flatMap((group) => group.map(({ index }) => index)))
-    if (line.isTable && line.forks.length === 0) opened.push(this.#reader!)
+    const { reader } = this.#ends
+    if (reader && line.isTable && line.forks.length === 0) opened.push(reader)
     return { stages: opened, broken }
   }
 
+  /** Nothing of this process takes what comes out of a stage of a line. */
+  #isEnd({ stages, next, forks, isTable }: Line, index: number): boolean {
+    return stages.at(-1)?.index === index && !next && forks.length === 0 && !isTable && !this.#ends.to
+  }
+
   /** Reads a join's table from its pipeline in brackets. @throws TableFailed, which has been told */
-  async #withTable(index: number, stage: TableStage, settings: RunSettings, line: Line): Promise<Adapted> {
+  async #withTable(of: LineStage, stage: TableStage, line: Line): Promise<Adapted> {
+    const { index } = of
+    const { settings } = of.stage
     let reader: TableReader<unknown> | undefined
     const open: OperatorStage['open'] = (context) => {
       const opened = (reader = stage.open(context))
@@ -142,7 +215,7 @@ export class LineRun {
       from: 'the table in brackets',
       stage: { role: 'operator', reads: stage.reads, open },
     } as const
-    await new LineRun(line, this.#around, end).run()
+    await new LineRun(line, this.#around, { reader: end, input: inputOfTable(of) }).run()
     if (!reader || this.#around.hasFailed(index)) throw new TableFailed()
     const table = reader.end()
     return { stage: stage.stage(table), settings, table }
@@ -160,7 +233,8 @@ export class LineRun {
     for (const line of lines) {
       const { stages, broken } = await this.#open(line, [])
       const fork = line.forks.length > 0 ? new Fork(await this.#flows(line.forks), false) : undefined
-      const out = fork ?? this.#around.sink
+      const pipe = line.next && this.#relayTo(line.next, true, line.isTable ? this.#ends : {}).pipe
+      const out = fork ?? (pipe ? into(pipe) : line.isTable ? this.#out : this.#around.sink)
       const tell = (error: unknown): void => {
         const last = line.stages.at(-1)?.index ?? 0
         this.#telling = this.#telling.then(() => this.#around.fail(error, last))
@@ -173,7 +247,7 @@ export class LineRun {
         tell(error)
         closed = true
       }
-      flows.push(new Flow(chain, { out, fork, closed, tell }))
+      flows.push(new Flow(chain, { out, fork, pipe, closed, tell }))
     }
     return flows
   }
@@ -182,9 +256,12 @@ export class LineRun {
    * Lets all threads work on the first stages; the others follow in this one. Returns false, with nothing done, where one thread does as well. Output and
    * errors are the same.
    */
-  async #inParallel({ args }: CommandStage, stages: readonly ChainStage[]): Promise<boolean> {
+  async #inParallel(first: CommandStage | undefined, stages: readonly ChainStage[]): Promise<boolean> {
     const { rewrites, spawn } = this.#around
-    const head = rewrites.threads ? parallelHead(stages, this.#around.direct && !this.#fork) : undefined
+    if (!first || this.#ends.input) return false
+    const { args } = first
+    const direct = this.#around.direct && !this.#fork && !this.#pipe
+    const head = rewrites.threads ? parallelHead(stages, direct) : undefined
     const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
     // Dead letters of several stages would have to wait for their turn.
     const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
@@ -205,6 +282,7 @@ export class LineRun {
         into.writeBinary(text)
       },
       flush: () => (tail ?? this.#out).settle(),
+      ready: () => this.#ready(),
     }
     const settings = { ...stages[0]!.settings, workers }
     const chain: ChainWork = {
@@ -243,7 +321,8 @@ export class LineRun {
   }
 
   /** One thread. */
-  async #alone({ args }: CommandStage, stages: readonly ChainStage[]): Promise<void> {
+  async #alone(first: CommandStage | undefined, stages: readonly ChainStage[]): Promise<void> {
+    const { input } = this.#ends
     const { rewrites, surroundings } = this.#around
     const [group] = groupStages(stages, rewrites) as [ChainStage[]]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
@@ -252,12 +331,15 @@ export class LineRun {
     this.#around.closeAtEnd(scanner)
     this.#around.closeAtEnd(chain)
     await this.#through(chain, () =>
-      readInputs(scanner, args.files, () => {}, {
+      readInputs(scanner, first?.args.files ?? [], () => {}, {
+        ...(input && { open: () => input }),
         maxLineBytes,
         bad: surroundings.bad(stages[0]!),
         // Who looks on wants to see also what an input that pauses has brought.
         timers:
           this.#watch !== undefined ||
+          this.#relays.length > 0 ||
+          this.#ends.to !== undefined ||
           this.#fork?.isTimed === true ||
           stages.some(({ stage }) => stage.timers === true),
         ...(this.#watch && { afterBlock: this.#watch.reads }),
@@ -288,10 +370,12 @@ export class LineRun {
     const into = chain?.entry ?? this.#out
     const settle = (): void => (chain ?? this.#out).settle()
     const count = (lines: Uint8Array): void => this.#around.watch?.meter.add(index, countLines(lines))
+    const { framed } = this.#line
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
       if (stage.role === 'tool') {
-        return stage.run({ ...this.#toolIo(into, settle, count), ...(await this.#frames(index, chain)) })
+        const frames = framed ? { frames: await this.#framesInto(chain, index) } : {}
+        return stage.run({ ...this.#toolIo(into, settle, count), ...frames })
       }
       if (stage.role !== 'decoder') throw new Error(`${first.name} is no source`)
       const { settings } = first
@@ -304,6 +388,7 @@ export class LineRun {
         },
         flush: settle,
         turn: () => this.#ready(),
+        live: this.#watch !== undefined || this.#relays.length > 0 || this.#ends.to !== undefined,
         progress: this.#watch?.reads,
         ...(into.readText && {
           readText: (kind, text) => {
@@ -316,15 +401,41 @@ export class LineRun {
     })
   }
 
-  /** Where the first stage writes control frames, if it does. */
-  async #frames(index: number, chain: Chain | undefined): Promise<Pick<ToolIo, 'frames'>> {
-    const { framed, endings, watch } = this.#around
+  /** Takes records and control frames for the line's own stages, and hands them on. @param source counted by its records */
+  async #framesInto(chain: Chain | undefined, source?: number): Promise<SourceOutput> {
+    const { watch } = this.#around
+    const pipe = this.#pipe
+    if (!chain && pipe) return new SourcePipe(pipe, this.#around)
     const last = this.#line.stages.at(-1) as LineStage
-    const sink = endings.get(last.index)?.sink?.()
-    if (!framed || !chain || !sink) return {}
+    const sink = this.#endings.get(last.index)?.sink?.()
+    const to = this.#frames
+    const end = sink ? { sink } : to && pipe && { to, ready: () => pipe.ready() }
+    if (!chain || !end) throw new Error('control frames that nobody takes')
     const { FusedFrames } = await import('./fused-frames.ts')
-    const wrote = (records: number): void => watch?.meter.add(index, records)
-    return { frames: new FusedFrames(chain, sink, () => this.#around.isStopped(), wrote) }
+    const wrote = (records: number): void => void (source !== undefined && watch?.meter.add(source, records))
+    return new FusedFrames(chain, end, this.#around, wrote)
+  }
+
+  /** Records and control frames out of a pipe. */
+  async #fromFrames(input: ByteSource, stages: readonly ChainStage[]): Promise<void> {
+    const chain = this.#chain(stages)
+    const { pumpFrames } = await import('./fused-frames.ts')
+    await this.#through(chain, async () => pumpFrames(input, await this.#framesInto(chain)))
+  }
+
+  /** Bytes out of a pipe, for whatever is behind. */
+  async #fromBytes(input: ByteSource): Promise<void> {
+    const block = Buffer.allocUnsafeSlow(1 << 16)
+    await this.#through(undefined, async () => {
+      for (;;) {
+        await this.#ready()
+        const n = await input.read(block)
+        if (n === 0) return
+        this.#check()
+        this.#out.write(block.subarray(0, n))
+        this.#out.settle()
+      }
+    })
   }
 
   #toolIo(into: LineSink, settle: () => void, count: (lines: Uint8Array) => void): ToolIo {
@@ -337,42 +448,47 @@ export class LineRun {
       settle()
       return true
     }
-    const settleBehind = (): void => {
-      this.#idle()?.catch((error: unknown) => (this.#broke = { error }))
-    }
+    const settleBehind = (): Promise<void> => this.settled()
     const more = this.#watch && { behind: this.#watch.behind }
     const writeBehind = async (bytes: Uint8Array): Promise<boolean> => {
       write(bytes)
       await this.#ready()
       return true
     }
-    return { ...this.#around.terminal.toolIo(), write, writeBehind, settleBehind, ...more }
+    const ready = (): Promise<void> | undefined => this.#ready()
+    return { ...this.#around.terminal.toolIo(), write, writeBehind, ready, settleBehind, ...more }
+  }
+
+  async settled(): Promise<void> {
+    await this.#ready()
+    for (const relay of this.#relays) await relay.settled()
+    await this.#idle()
   }
 
   /** What sinks hold goes out, or to the disk; a promise where they wait for others. */
   #idle(): Promise<void> | undefined {
-    const idle = [...this.#around.endings.values()].flatMap(({ onIdle }) => onIdle?.() ?? [])
+    const idle = [...this.#endings.values()].flatMap(({ onIdle }) => onIdle?.() ?? [])
     return idle.length > 0 ? Promise.all(idle).then(() => {}) : undefined
   }
 
   /** Sinks that wait for others are given no more than they can take. @throws BeckError */
   #ready(): Promise<void> | undefined {
-    let all: Promise<void> | undefined
-    for (const [index, { ready }] of this.#around.endings) {
+    let all = this.#ends.to?.ready()
+    for (const { pipe } of this.#relays) all = both(all, pipe?.ready())
+    for (const [index, { ready }] of this.#endings) {
       const one = ready?.()
       if (!one) continue
       const told = one.catch((error: unknown) => {
         throw withStage(error, index)
       })
-      const before = all
-      all = before ? before.then(() => told) : told
+      all = both(all, told)
     }
     return all
   }
 
   /** Reads to the end, and ends the stages; those behind one that fails all the same. */
   async #through(chain: Chain | undefined, read: () => Promise<void>): Promise<void> {
-    const { framed } = this.#around
+    const { framed } = this.#line
     const timed = chain?.nodes.filter(({ stage }) => stage.stage.timers) ?? []
     const tick = (): void => {
       try {
@@ -398,8 +514,8 @@ export class LineRun {
         if (this.#fork) await this.#finish()
         throw error
       }
-      const [first] = this.#line.stages as [LineStage]
-      failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? first.index
+      const first = this.#line.stages[0]?.index ?? 0
+      failed = (error instanceof BeckError ? stageOf(error) : undefined) ?? first
       await this.#around.fail(error, failed)
     } finally {
       clearInterval(timer as NodeJS.Timeout)
@@ -417,7 +533,7 @@ export class LineRun {
       if (this.#fork) this.#fork.end()
       else this.#out.settle()
     } finally {
-      for (const [index, { finish }] of this.#around.endings) {
+      for (const [index, { finish }] of this.#endings) {
         try {
           await finish?.()
         } catch (error) {
@@ -434,6 +550,16 @@ export class LineRun {
     if (this.#broke) throw this.#broke.error
   }
 }
+
+/** What is written goes into a pipe. */
+const into = (output: ByteSink): LineSink => ({
+  write: (bytes) => output.write(bytes),
+  writeBinary: (text) => output.writeBinary(text),
+  settle() {},
+})
+
+const both = (a: Promise<void> | undefined, b: Promise<void> | undefined): Promise<void> | undefined =>
+  a && b ? Promise.all([a, b]).then(() => {}) : (a ?? b)
 
 /** Thrown to unwind when one thread does as well; nothing has been written. */
 class NotParallel extends Error {}

@@ -1,18 +1,29 @@
-import type { CommandStage, PlannedStage } from './plan.ts'
+import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 
 /**
- * A pipeline up to where it forks, and what gets its records there.
+ * A pipeline up to where it forks, or comes to a stage that reads by itself; and what gets its records there.
  *
  *     a | tee (b) | join (c | d) | e       [a] ─┬─▶ [join e] ──▶ out        the table of join: [c d]
  *                                               └─▶ [b]
+ *     a | via -- jq . | b                  [a] ──▶ via ──▶ [b] ──▶ out
  */
 export interface Line {
   /** None: what comes in goes out. */
   readonly stages: readonly LineStage[]
-  /** What gets the records of a tee: the rest of the pipeline, then its branches. Empty: they go out. */
+  /** What gets the records of a tee: the rest of the pipeline, then its branches. Empty: they go on, or out. */
   readonly forks: readonly Line[]
+  /** What they go on to, without a fork. */
+  readonly next: NextStage | undefined
   /** The records that come out of it are the table of a join. */
   readonly isTable: boolean
+  /** Control frames come with the records. */
+  readonly framed: boolean
+}
+
+/** A stage that reads by itself, and the line behind it. */
+export interface NextStage {
+  readonly stage: LineStage
+  readonly rest: Line
 }
 
 export interface LineStage {
@@ -33,21 +44,51 @@ export interface Lines {
 
 export function linesOf(stages: readonly PlannedStage[]): Lines {
   const all: CommandStage[] = []
-  const lineOf = (pipeline: readonly PlannedStage[], isTable: boolean): Line => {
+  const lineOf = (pipeline: readonly PlannedStage[], isTable: boolean, framed: boolean, isBranch = false): Line => {
     const own: LineStage[] = []
+    const line = { stages: own, forks: [], next: undefined, isTable, framed }
     for (const [at, stage] of pipeline.entries()) {
+      const rest = (): Line => lineOf(pipeline.slice(at + 1), isTable, framed, true)
       if (stage.kind === 'tee') {
         // The shell has the rest before the branches, and of several the first one last.
-        const rest = lineOf(pipeline.slice(at + 1), isTable)
-        const branches = stage.branches.toReversed().map((branch) => lineOf(branch.stages, false))
-        return { stages: own, forks: [rest, ...branches], isTable }
+        const behind = rest()
+        const branches = stage.branches.toReversed().map((branch) => lineOf(branch.stages, false, false, true))
+        return { ...line, forks: [behind, ...branches] }
       }
       // A table's stages stand before its join.
-      const [table] = stage.tables.map((plan) => lineOf(plan.stages, true))
+      const [table] = stage.tables.map((plan) => lineOf(plan.stages, true, hasFrames(plan)))
       const index = all.push(stage) - 1
-      own.push({ index, stage, ...(table && { table }) })
+      const made = { index, stage, ...(table && { table }) }
+      if (readsByItself(stage, framed, at === 0 && !isBranch)) return { ...line, next: { stage: made, rest: rest() } }
+      own.push(made)
     }
-    return { stages: own, forks: [], isTable }
+    return line
   }
-  return { line: lineOf(stages, false), all }
+  return { line: lineOf(stages, false, hasFrames({ stages })), all }
+}
+
+/** Whether a pipeline commits at checkpoints, which control frames bring. */
+export const hasFrames = ({ stages: [first] }: Pick<LogicalPlan, 'stages'>): boolean =>
+  first?.kind === 'command' &&
+  first.name === 'consume' &&
+  ['exactly-once', 'at-least-once'].some((flag) => first.args.options[flag] === true)
+
+/**
+ * Whether a stage is run by a reader of its own, beside the others: it has two inputs, reads no records, or waits for other programs. With control frames
+ * also who watches a table or the clock, or writes files beside the output, as that is looked after where frames are read.
+ * @param isFirst it begins a pipeline
+ */
+export function readsByItself(
+  { role, stage, settings, tables, args }: CommandStage,
+  framed: boolean,
+  isFirst: boolean,
+): boolean {
+  // One that begins a pipeline has nobody beside it.
+  if (role === 'decoder') return !isFirst
+  if (role === 'pair' || role === 'process' || role === 'partitions') return true
+  // Bad records of a table in brackets come before those of its join, in one file.
+  if (role === 'table') return framed || (tables.length > 0 && settings.deadLetter !== undefined)
+  if (!framed || stage?.role !== 'operator') return false
+  const beside = ['late-to', 'dupes-to'].some((flag) => args.options[flag] !== undefined)
+  return beside || stage.timers === true || settings.deadLetter !== undefined
 }

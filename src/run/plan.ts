@@ -1,5 +1,6 @@
 import { BeckError } from '../core/errors.ts'
 import type { FieldPath } from '../core/field-path.ts'
+import { PIPELINE_WORD } from '../core/pipeline-word.ts'
 import type { Arguments, CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
 import { optionsOf, parseCommandLine } from '../cli/command-line.ts'
@@ -53,8 +54,8 @@ export interface TeeStage {
 export interface OutputProperties {
   /** `kept`: records that came in, byte for byte. `new`: others. `none`: nothing for another stage. */
   readonly records: 'kept' | 'new' | 'none'
-  /** `input`: theirs. `key`: sorted by `by`. `first`: of the first record of each key. `time`: of window ends. */
-  readonly order: 'input' | 'key' | 'first' | 'time'
+  /** `input`: theirs. `key`: sorted by `by`. `first`: of the first record of each key. `time`: of window ends. `partition`: one after the other. */
+  readonly order: 'input' | 'key' | 'first' | 'time' | 'partition'
   /** As written after `--by`. */
   readonly by?: string
   /** Records of one key (`by`) are in one of so many partitions, which come one after the other. */
@@ -71,9 +72,6 @@ export interface PlanSettings {
   readonly options?: Readonly<Record<string, string | true>>
 }
 
-/** Stands for the pipeline in brackets with that number, among a stage's words. */
-export const PIPELINE_WORD = 'pipeline in brackets '
-
 /** Looks the stages up and reads their command lines. @throws BeckError with the place in the text */
 export async function planPipeline(
   source: JobSource,
@@ -89,6 +87,7 @@ export async function planPipeline(
     )
   }
   stages.forEach((stage, index) => checkPlace(source, stage, index, stages.length))
+  stages.forEach((stage) => checkInputs(source, stage))
   return { source, text, stages }
 }
 
@@ -231,6 +230,39 @@ function checkPlace(source: JobSource, stage: PlannedStage, index: number, count
   }
 }
 
+/** Who is in brackets has its own input, where another one reads standard input or the stage before; and a branch has none. */
+function checkInputs(source: JobSource, stage: PlannedStage): void {
+  if (stage.kind === 'tee') {
+    for (const branch of stage.branches) {
+      const [first] = branch.stages
+      if (first?.kind !== 'command' || !hasInput(first)) continue
+      const hint =
+        'a branch begins with a command that takes what comes to the tee: tee (filter r.bad | append problems)'
+      throw textError(source, first.text.at, `${first.name} reads no records of the tee`, hint)
+    }
+    return
+  }
+  if (hasInput(stage)) return
+  for (const table of stage.tables) {
+    const reader = readerOfInput(table)
+    if (!reader) continue
+    const hint = `name its files, or begin with a source: ${stage.name} (replay orders | ${reader.name} …) --on id`
+    throw textError(source, reader.text.at, `${reader.name} would read what comes to ${stage.name}`, hint)
+  }
+}
+
+/** The stage that reads standard input for a pipeline. Other programs are given none where somebody else reads it. */
+function readerOfInput({ stages: [first] }: LogicalPlan): CommandStage | undefined {
+  if (first?.kind !== 'command' || first.role === 'process') return undefined
+  if (!hasInput(first)) return first
+  return first.tables.map(readerOfInput).find((reader) => reader !== undefined)
+}
+
+/** Whether a stage has an input of its own: not standard input, nor the stage before. */
+function hasInput({ role, args: { files } }: CommandStage): boolean {
+  return role === 'tool' || (files.length > 0 && !files.includes('-'))
+}
+
 /** The fields that a stage's scanner extracts, where that is known before it runs. */
 export function readsOf(stage: Stage): readonly FieldPath[] | undefined {
   if (stage.role === 'pair') return stage.reads[0]
@@ -244,13 +276,17 @@ export function outputOf(
   { options }: Arguments,
   stage: Stage | undefined,
 ): OutputProperties {
-  if (role === 'sink' || role === 'partitions') return { records: 'none', order: 'input' }
+  // What comes of processes goes on, unless it goes to files.
+  const isKept = role === 'partitions' && options['out'] !== undefined
+  if (stage?.role === 'sink' && stage.passes) return { records: 'kept', order: 'input' }
+  if (role === 'sink' || isKept) return { records: 'none', order: 'input' }
   const by = options['by'] as string | undefined
   const keyed = by === undefined ? {} : { by }
   switch (name) {
     case 'sort':
       return { records: 'kept', order: 'key', ...keyed }
     case 'shuffle':
+      if (role === 'partitions') return { records: 'new', order: 'partition' }
       return { records: 'kept', order: 'key', ...keyed, partitions: Number(options['partitions'] ?? 1) }
     case 'reduce':
       return { records: 'new', order: 'first', ...keyed }

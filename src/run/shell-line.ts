@@ -1,5 +1,5 @@
 import type { LogicalPlan, PlannedStage } from './plan.ts'
-import { PIPELINE_WORD } from './plan.ts'
+import { PIPELINE_WORD } from '../core/pipeline-word.ts'
 
 /**
  * A pipeline as a line for a shell: what `--print-shell` shows and `--mode pipes` runs. Plain pipes for plain pipelines. Descriptors beyond
@@ -48,14 +48,18 @@ function pipeline(stages: readonly PlannedStage[], context: Context): string {
   return `{ ${[...before, forked, branched].join(' | ')} ; } ${out}>&1`
 }
 
-function command({ name, words, tables }: Exclude<PlannedStage, { kind: 'tee' }>, context: Context): string {
+function command({ name, words, tables, args }: Exclude<PlannedStage, { kind: 'tee' }>, context: Context): string {
   const [table] = tables
   const { beck, free, before } = context
   if (!table) return [`${before(name)}${beck}`, name, ...words.map(quoted)].join(' ')
   const inner = { ...context, free: free + 2 }
   const [input, from] = [free, free + 1]
   const own = words.map((word) => (word.startsWith(PIPELINE_WORD) ? `/dev/fd/${from}` : quoted(word)))
-  const side = `{ ${pipeline(table.stages, inner)} ; } ${input}<&-`
+  // A program at the beginning of the table would take what comes to the join.
+  const [first] = table.stages
+  const isProgram = first?.kind === 'command' && first.role === 'process'
+  const none = isProgram && (args.files.length === 0 || args.files.includes('-')) ? ' </dev/null' : ''
+  const side = `{ ${pipeline(table.stages, inner)} ; } ${input}<&-${none}`
   return `{ ${side} | ${[`${before(name)}${beck}`, name, ...own].join(' ')} ${from}<&0 <&${input} ${input}<&- ; } ${input}<&0`
 }
 
