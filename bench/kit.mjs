@@ -89,8 +89,10 @@ export const sessions = (part = 1) =>
     closeSync(fd)
   })
 
-/** 1 GB of text in lines of some words, or `part` of it; the words are as frequent as Zipf has it. */
+/** 1 GB of text in lines of some words, or `part` of it; the words are as frequent as Zipf has it. BECK_BENCH_TEXT names an existing file of 1 GB. */
 export const text = (part = 1) =>
+  part === 1 && process.env.BECK_BENCH_TEXT ? resolve(process.env.BECK_BENCH_TEXT) : makeText(part)
+const makeText = (part) =>
   once(`text-${part}`, (out) => {
     const words = 50_000
     const cumulative = new Float64Array(words)

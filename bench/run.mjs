@@ -11,7 +11,7 @@ import * as kit from './kit.mjs'
 import { markdown } from './table.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-const rounds = 5
+const usualRounds = 5
 const tenth = 0.1
 
 if (!existsSync(join(here, 'node_modules')))
@@ -21,14 +21,16 @@ if (!existsSync(join(here, 'node_modules')))
   })
 
 const wanted = process.argv.slice(2)
-const rows = []
-/** Rows that take minutes are named by their area. */
-const chooses = (word, area, { name, long }) => (long ? word === area : `${area} ${name}`.includes(word))
+const everyRow = []
 for (const file of readdirSync(join(here, 'rows')).toSorted()) {
   const area = file.replace('.mjs', '')
-  for (const row of (await import(`./rows/${file}`)).default)
-    if (wanted.length === 0 ? !row.long : wanted.some((word) => chooses(word, area, row))) rows.push({ area, ...row })
+  for (const row of (await import(`./rows/${file}`)).default) everyRow.push({ area, ...row })
 }
+const names = new Set(everyRow.map(({ name }) => name))
+/** A row's whole name is that row alone. Rows that take minutes are named by their area. */
+const chooses = (word, { area, name, long }) =>
+  names.has(word) ? word === name : long ? word === area : `${area} ${name}`.includes(word)
+const rows = everyRow.filter((row) => (wanted.length === 0 ? !row.long : wanted.some((word) => chooses(word, row))))
 
 /** A side of a row as a measurement. Slow tools get a tenth of the data; their time is scaled. */
 function measurement(side, options) {
@@ -45,7 +47,7 @@ const present = (sides) =>
   Object.entries(sides)
     .map(([name, side]) => [name, name === 'beck' && typeof side === 'string' ? { node: side } : side])
     .map(([name, side]) => [name, typeof side === 'string' ? { line: side } : side])
-    .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq' }[name] ?? 'sh'))
+    .filter(([name]) => kit.has({ Miller: 'mlr', jq: 'jq', mawk: 'mawk' }[name] ?? 'sh'))
 
 const inputs = { clicks: kit.clicks, sessions: kit.sessions, text: kit.text }
 /** Throws when the sides do not agree. */
@@ -58,7 +60,8 @@ function compareOutputs(sides, order, input) {
   for (const other of outputs.slice(1)) compare(outputs[0], other, { order })
 }
 
-async function measure({ sides, bar, order, compare: compared = sides, once, input = 'clicks', ...row }) {
+async function measure(row) {
+  const { sides, bar, order, compare: compared = sides, once, input = 'clicks', rounds = usualRounds } = row
   if (row.measure) {
     const value = await row.measure(kit)
     return { value, met: value <= bar.most }

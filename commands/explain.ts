@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../src/core/spec.ts'
-import { jobArguments, modeOption, outOption, splitOption, withoutOption } from '../src/run/options.ts'
+import { jobArguments, modeOption, oneText, outOption, splitOption, withoutOption } from '../src/run/options.ts'
 
 export const explain: CommandSpec = {
   name: 'explain',
@@ -8,7 +8,7 @@ export const explain: CommandSpec = {
     'Reads TEXT as beck run does and writes its plan: the stages, which of them run as one, the fields that are extracted, what is kept in memory. ' +
     'With --mode parallel it shows the tasks: how many, what each does, and what goes from one to the other. Nothing is run, read or opened; for tasks, files ' +
     'are looked at.',
-  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one' }],
+  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', tooMany: oneText }],
   files: false,
   options: [withoutOption, modeOption, outOption, splitOption, { flag: 'json', description: 'as one JSON document' }],
   common: ['args', 'workers', 'store'],

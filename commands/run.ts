@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../src/core/spec.ts'
-import { jobArguments, modeOption, outOption, splitOption, withoutOption } from '../src/run/options.ts'
+import { jobArguments, modeOption, oneText, outOption, splitOption, withoutOption } from '../src/run/options.ts'
 
 export const run: CommandSpec = {
   name: 'run',
@@ -10,7 +10,7 @@ export const run: CommandSpec = {
     'A table of join may be a pipeline in brackets, join (replay orders | filter r.ok) --on id, and tee (filter r.bad | append problems) sends records ' +
     'into a second pipeline as well. Values come with --arg name=value, as args.name in expressions. Nothing is read or started before the whole text ' +
     'is understood; beck explain shows the plan.',
-  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', optional: true }],
+  program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', optional: true, tooMany: oneText }],
   files: false,
   options: [
     withoutOption,

@@ -68,6 +68,12 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 })
+// bin/start.cjs takes each byte for a character. esbuild escapes strings, but not regular expressions.
+const odd = /[^\0-\x7f]/.exec(readFileSync(`${fresh}/main.cjs`, 'latin1'))
+if (odd) {
+  const near = odd.input.slice(Math.max(0, odd.index - 60), odd.index + 20)
+  throw new Error(`the bundle is not ASCII, write \\u… in: ${near}`)
+}
 // The licences of what is bundled ask to be passed on with it.
 const packages = new Set(
   Object.keys(metafile.inputs).flatMap((path) => path.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/) ?? []),

@@ -26,6 +26,7 @@ export default [
     name: 'word count',
     work: 'word count of 1 GB of text, --mode parallel --workers 2',
     input: 'text',
+    rounds: 3,
     sides: { beck: job(2, words), DuckDB: { sql: split } },
     bar: { against: 'DuckDB', ratio: 0.5 },
   },
@@ -33,6 +34,7 @@ export default [
     name: 'word count, mawk',
     work: 'the same',
     input: 'text',
+    rounds: 3,
     sides: {
       beck: job(2, words),
       mawk: `mawk '{ for (i = 1; i <= NF; i++) n[$i]++ } END { for (w in n) printf "{\\"word\\":\\"%s\\",\\"count\\":%d}\\n", w, n[w] }' "$INPUT"`,

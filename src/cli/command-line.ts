@@ -87,7 +87,8 @@ function splitWords(spec: CommandSpec, words: readonly string[], values: Record<
   }
   const files = words.slice(count)
   if (!spec.files && files.length > 0) {
-    throw new BeckError('usage', { problem: `"${files[0]}" is one word too many`, hint: `beck ${spec.name} --help` })
+    const hint = program.at(-1)?.tooMany ?? `beck ${spec.name} --help`
+    throw new BeckError('usage', { problem: `"${files[0]}" is one word too many`, hint })
   }
   const own = spec.options.map(({ flag }) => [flag, values[flag] as Arguments['options'][string]] as const)
   const store = spec.common.includes('store') || spec.common.includes('tmp') ? values : {}

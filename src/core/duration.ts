@@ -50,7 +50,7 @@ export function parseDuration(text: string, option: string): Duration {
   } else {
     const body = text.replace(/^[+-]/, '')
     negative = text.startsWith('-')
-    const part = /\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zµ]+)?/iy
+    const part = /\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z\u00b5]+)?/iy
     while (part.lastIndex < body.length) {
       const at = part.lastIndex
       const match = part.exec(body)

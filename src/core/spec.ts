@@ -43,6 +43,8 @@ export interface Argument {
   readonly description: string
   readonly optional?: boolean
   readonly variadic?: boolean
+  /** What to do when more words follow than the command takes. */
+  readonly tooMany?: string
   /** The command line of another program: options in it are not ours. */
   readonly own?: boolean
   /** Words that completion offers. The command itself refuses others. */

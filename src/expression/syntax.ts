@@ -94,30 +94,56 @@ function parseOne(text: string, at: number): Expression {
     })
   } catch (error) {
     if (!(error instanceof SyntaxError) || !('pos' in error)) throw error
+    if (/stack space/.test(error.message)) tooDeep(text, error.pos as number)
     const what = error.message.replace(/ \(\d+:\d+\)$/, '')
     return fail(text, error.pos as number, what[0]?.toLowerCase() + what.slice(1))
   }
   const end = tokens.at(-1)?.end ?? text.length
   const rest = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*;?\s*/.exec(text.slice(end))?.[0].length ?? 0
   if (end + rest < text.length) fail(text, end + rest, 'the expression should have ended here')
+  checkDepth(text, expression)
   return expression
+}
+
+/** Levels of an expression: all that look at it go down level by level. */
+const MOST_LEVELS = 1500
+
+function checkDepth(text: string, expression: Expression): void {
+  // A level takes a character at least.
+  if (text.length < MOST_LEVELS) return
+  let level: AnyNode[] = [expression]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_LEVELS) tooDeep(text, level[0]!.start)
+    level = level.flatMap(children)
+  }
+}
+
+function tooDeep(text: string, at: number): never {
+  fail(text, at, 'this is nested too deeply', 'for one of many values, write [1, 2, 3].includes(r.x)')
 }
 
 const SPOKEN: Readonly<Record<string, string>> = { and: '&&', or: '||', not: '!', is: '===', like: '.includes(…)' }
 
 const WAY_OUT = "write it like r.status >= 500, or {path: r.path}, inside '…' in the shell"
 
+/** Characters before and behind the place of an error that are shown at most. */
+const MOST_AROUND = 60
+
 /** A syntax error with the line and a caret under the place. @throws BeckError bad-program */
 export function fail(text: string, at: number, problem: string, hint?: string): never {
   const before = text.slice(0, at)
   const start = before.lastIndexOf('\n') + 1
   const line = /[^\n]*/.exec(text.slice(start))?.[0] ?? ''
-  const blank = before.slice(start).replaceAll(/[^\t]/g, ' ')
+  // Of a long line what is around the place.
+  const from = at - start > 2 * MOST_AROUND ? at - MOST_AROUND : start
+  const shown = line.slice(from - start, at - start + MOST_AROUND)
+  const [cutBefore, cutAfter] = [from > start ? '…' : '', at - start + MOST_AROUND < line.length ? '…' : '']
+  const blank = cutBefore.replace('…', ' ') + text.slice(from, at).replaceAll(/[^\t]/g, ' ')
   const words = [/^[a-z]+/i.exec(text.slice(at))?.[0], /[a-z]+(?=\s+$)/i.exec(before)?.[0]]
   const word = words.map((found) => found?.toLowerCase() ?? '').find((found) => Object.hasOwn(SPOKEN, found))
   const spoken = word && `for "${word}" JavaScript writes ${SPOKEN[word]}`
   throw new BeckError('bad-program', {
     problem: `the expression, at column ${at - start + 1}: ${problem}`,
-    hint: `  ${line}\n  ${blank}^\n${hint ?? spoken ?? WAY_OUT}`,
+    hint: `  ${cutBefore}${shown}${cutAfter}\n  ${blank}^\n${hint ?? spoken ?? WAY_OUT}`,
   })
 }

@@ -293,11 +293,12 @@ function outputText(stage: CommandStage): string {
   return `${output.records === 'kept' ? 'records as they came' : 'new records'}, ${order}`
 }
 
-const listed = (stages: readonly number[]): string =>
-  stages
-    .map((stage) => String(stage + 1))
-    .join(', ')
-    .replace(/, (\d+)$/, ' and $1')
+function listed(stages: readonly number[]): string {
+  const numbers = stages.map((stage) => String(stage + 1))
+  const [first, last] = [numbers[0]!, numbers.at(-1)!]
+  if (stages.length > 3 && Number(last) - Number(first) === stages.length - 1) return `${first} to ${last}`
+  return numbers.join(', ').replace(/, (\d+)$/, ' and $1')
+}
 
 function forPeople({ mode, stages, rewrites }: Explained, indent: string): string[] {
   const out: string[] = []

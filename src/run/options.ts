@@ -36,3 +36,6 @@ export const jobArguments = (args: Arguments): { job: string; args: Arguments } 
   job: args.program[0] ?? '',
   args,
 })
+
+/** What to do where the shell has made several words of a pipeline. */
+export const oneText = "a pipeline is one text, in quotes: beck run 'filter r.ok | to csv'"

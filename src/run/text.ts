@@ -46,9 +46,17 @@ export function plainWords({ words }: StageText, pipeline: (index: number) => st
   return words.flatMap((word, index) => (word.kind === 'text' ? (word.files ?? [word.text]) : [pipeline(index)]))
 }
 
-/** Reads the file of a job. @throws BeckError no-such-file, file */
+/** Reads the file of a job. @throws BeckError no-such-file, file, usage */
 export function readJob(file: string): JobSource {
-  return { name: file, text: atFile(file, () => readFileSync(file, 'utf8')).replace(/^\uFEFF/, '') }
+  const bytes = atFile(file, () => readFileSync(file))
+  try {
+    return { name: file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
+  } catch {
+    throw new BeckError('usage', {
+      problem: `${file} is no text: it has bytes that are not UTF-8`,
+      hint: 'convert it: iconv -f latin1 -t utf-8',
+    })
+  }
 }
 
 /** `JOB.beck:3:12`; columns count characters from 1. */
@@ -86,10 +94,17 @@ const SHELL_ONLY: Readonly<Record<string, readonly [problem: string, hint: strin
   '`': ['no commands are run inside words', "in quotes it is a character as any other: '`'"],
 }
 
+/** What a word processor makes of hyphens and quotes, at the beginning of a word. */
+const PRINTED_QUOTE = /[\u2018\u2019\u201c-\u201e]/
+const PRINTED_DASH = /[\u2013\u2014\u2212]/
+/** Pipelines in brackets within each other. */
+const MOST_NESTED = 100
+
 class Parser {
   readonly #source: JobSource
   readonly #text: string
   #at = 0
+  #nested = 0
 
   constructor(source: JobSource) {
     this.#source = source
@@ -97,6 +112,8 @@ class Parser {
   }
 
   whole(): PipelineText {
+    const nul = this.#text.indexOf('\0')
+    if (nul >= 0) throw this.#error(nul, 'there is a NUL character here', 'no word of a command line can hold one')
     const pipeline = this.#pipeline()
     if (this.#at < this.#text.length)
       throw this.#error(this.#at, '")" closes nothing', "in quotes it is a character as any other: 'f(x)'")
@@ -129,6 +146,8 @@ class Parser {
       this.#skipSpace()
       const next = this.#text[this.#at]
       if (next === undefined || next === '|' || next === ')') break
+      // Other programs may be given what they like.
+      if (words[0]?.kind !== 'text' || words[0].text !== 'via') this.#refusePrinted(next)
       words.push(next === '(' ? this.#group() : this.#word())
       end = this.#at
     }
@@ -154,7 +173,10 @@ class Parser {
 
   #group(): Word {
     const at = this.#at++
+    if (++this.#nested > MOST_NESTED)
+      throw this.#error(at, `there are more than ${MOST_NESTED} brackets within each other`, 'keep parts in topics')
     const pipeline = this.#pipeline()
+    this.#nested--
     if (this.#text[this.#at] !== ')')
       throw this.#error(at, 'this "(" is never closed', 'a pipeline in brackets ends with ")"')
     this.#at++
@@ -240,6 +262,13 @@ class Parser {
     }
     this.#at++
     return text
+  }
+
+  #refusePrinted(first: string): void {
+    if (PRINTED_DASH.test(first))
+      throw this.#error(this.#at, `${first} is a dash of print`, 'options begin with two hyphens: --by')
+    if (PRINTED_QUOTE.test(first))
+      throw this.#error(this.#at, `${first} is a quote of print`, 'words are quoted with \' or "')
   }
 
   /** `{a,b}` and `{1..3}` are lists to bash. */
