@@ -61,6 +61,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     terminal.clear()
     if (error instanceof ReaderGone) return Exit.ok
     await terminal.error(where, error)
+    if (name !== undefined) (await import('../pipeline/failed-start.ts')).tellNextStage(name, words, error)
     return error instanceof BeckError ? error.exit : Exit.bug
   }
 }

@@ -24,12 +24,17 @@ export function readSome(fd: number, into: Uint8Array, name: string): number {
   }
 }
 
+let wroteOutput = false
+/** Whether anything has been written to standard output. */
+export const hasWritten = (): boolean => wroteOutput
+
 /** Writes all of it. False when the reader at the other end has gone (EPIPE): stop quietly then. */
 export function writeAll(fd: number, bytes: Uint8Array, name: string): boolean {
   let waitMs = 0.1
   for (let at = 0; at < bytes.length;) {
     try {
       at += writeSync(fd, bytes, at, bytes.length - at)
+      wroteOutput ||= fd === 1
       waitMs = 0.1
       continue
     } catch (error) {
@@ -52,6 +57,7 @@ export async function writeBehind(fd: number, bytes: Uint8Array, name: string): 
     )
     if (!error) {
       at += wrote
+      wroteOutput ||= fd === 1
       waitMs = 0.1
       continue
     }

@@ -10,6 +10,8 @@ import { BeckError } from '../core/errors.ts'
  */
 export const FRAME_PREFIX = Buffer.from('["$beck",1,')
 export const START_PREFIX = Buffer.from('["$beck",1,"start",')
+/** In place of a stream: the stage that was to begin it has failed, and said why. */
+export const FAILED_START = Buffer.from('["$beck",1,"start",{"failed":true}]\n')
 const DATA_PREFIX = Buffer.from('["$beck",1,"data",')
 const LINE_THEN_FRAME = Buffer.from(`\n${FRAME_PREFIX.toString()}`)
 const DATA_END = Buffer.from(']\n')
@@ -204,6 +206,12 @@ export function parseFrame(line: Uint8Array): Frame {
     })
   }
   const given = facts as Readonly<Record<string, unknown>>
+  if (kind === 'start' && given['failed'] === true) {
+    throw new BeckError('frames', {
+      problem: 'a stage before this one has failed at its start, and says why; nothing is committed',
+      hint: 'see to that first; then run the same command line again',
+    })
+  }
   for (const [member, fits] of Object.entries(shape)) {
     if (!fits(given[member])) throw damaged(`the ${member} of "${kind}" cannot be ${JSON.stringify(given[member])}`)
   }
@@ -229,6 +237,7 @@ const isHandle: Check = (value) =>
     isFile(value) &&
     isText(value['options']) &&
     (value['sealed'] === undefined || isCount(value['sealed'])) &&
+    (value['sizes'] === undefined || isListOf(isCount)(value['sizes'])) &&
     (value['chain'] === undefined || isListOf(isFile)(value['chain'])))
 
 const isOffsets: Check = (value) => isRecord(value) && Object.values(value).every(isCount)

@@ -2,7 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import { ownerIsAlive, type PipelineState, withoutSink } from '../log/pipelines.ts'
 import type { Arguments } from '../core/spec.ts'
 import type { Store } from '../log/store.ts'
-import { isUpstream, processGroup, upstreamCommands } from './upstream.ts'
+import { isUpstream, processGroup, upstreamGroup } from './upstream.ts'
 
 /**
  * Records without frames came to `append`: refuses them if an exactly-once pipe leads here, on which something swallows the frames.
@@ -60,15 +60,4 @@ function startedWithUs(store: Store): string | undefined {
     // A source that has given up (it waits some seconds for a sink) was one of ours if it was started with us.
     ownerIsAlive(store, pipeline) ? isUpstream(pipeline.owner.pid) : together(pipeline),
   )?.[0]
-}
-
-/** Asks the command lines before us. */
-function upstreamGroup(): string | undefined {
-  for (const words of upstreamCommands()) {
-    const consumes = words.includes('consume') && words.some((word) => /^--(exactly|at-least)-once$/.test(word))
-    if (!consumes) continue
-    const at = words.findIndex((word) => /^(--group|-g)(=|$)/.test(word))
-    return words[at]?.includes('=') ? words[at].replace(/^.*?=/, '') : (words[at + 1] ?? '?')
-  }
-  return undefined
 }

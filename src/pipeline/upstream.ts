@@ -6,8 +6,19 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
  */
 export const isUpstream = (pid: number): boolean => upstream().has(pid)
 
+/** The group of a `consume` that sends control frames, by way of others, into the pipe that is our standard input. Asks the command lines before us. */
+export function upstreamGroup(): string | undefined {
+  for (const words of upstreamCommands()) {
+    const consumes = words.includes('consume') && words.some((word) => /^--(exactly|at-least)-once$/.test(word))
+    if (!consumes) continue
+    const at = words.findIndex((word) => /^(--group|-g)(=|$)/.test(word))
+    return words[at]?.includes('=') ? words[at].replace(/^.*?=/, '') : (words[at + 1] ?? '?')
+  }
+  return undefined
+}
+
 /** The words of the command lines that write, by way of others, into the pipe that is our standard input. */
-export function upstreamCommands(): string[][] {
+function upstreamCommands(): string[][] {
   return [...upstream()].flatMap((pid) => {
     try {
       return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')]

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, shell, temporaryFolder } from '../shell.ts'
 import { attempt } from './pipelines.ts'
 
@@ -13,6 +14,8 @@ const window = `beck window 'count, sum(n), list(n)' --tumbling 3s --delay 1s --
 const pipeline = (more: string, end: string): string =>
   `beck consume in -g g --exactly-once --per-partition --checkpoint 20ms ${more} | ${window} | ${end}`
 
+/** In place of a line that shows it: a server's table. */
+const ROWS = 'rows of PostgreSQL'
 /** Ends of the pipe, and a line that shows all they have in order, of a partition or of a whole. */
 const ends = [
   ['append', KILLS, "beck filter 'r.count > 0' | beck append out", 'beck replay out'],
@@ -28,6 +31,7 @@ const ends = [
     "beck via -- sed 's/count/many/' | beck into file:parts",
     'cat parts/*/part-*',
   ],
+  ['PostgreSQL', Math.ceil(KILLS / 2), 'beck into "$URL" t', ROWS],
 ] as const
 
 /** Results by key, in order. */
@@ -40,13 +44,19 @@ function byKey(text: string): Record<string, string[]> {
   return results
 }
 
-test.each(ends)(
+test.each(ends.filter(([, , , show]) => show !== ROWS || hasPostgres))(
   'two pipelines share the partitions of a group; a kill anywhere moves partitions with their state to the other one: %s',
   { timeout: 60_000 + KILLS * 10_000 },
   async (_, most, end, show) => {
     const cwd = temporaryFolder()
     const store = join(cwd, 'store')
-    const env = { PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter), BECK_STORE: store }
+    const server = show === ROWS ? await Postgres.make() : undefined
+    const url = server ? { URL: server.url } : {}
+    const env = {
+      ...url,
+      PATH: [bin, dirname(process.execPath), process.env['PATH']].join(delimiter),
+      BECK_STORE: store,
+    }
     const lines = Array.from(
       { length: RECORDS },
       (_, i) => `{"ts":${1_700_000_000_000 + i * 20 - ((i * 7919) % 900)},"k":"k${(i * 31) % 29}","n":${i}}\n`,
@@ -56,7 +66,13 @@ test.each(ends)(
       const size = RECORDS / ROUNDS
       writeFileSync(join(cwd, `part${round}`), lines.slice(round * size, (round + 1) * size).join(''))
     }
-    const run = async (line: string) => shell(line, { cwd, env: { BECK_STORE: store }, timeoutMs: 60_000 })
+    const run = async (line: string) => shell(line, { cwd, env: { ...url, BECK_STORE: store }, timeoutMs: 60_000 })
+    const shown = async (): Promise<string> => {
+      if (!server) return (await run(show)).stdout.toString()
+      // In the order of insertion: nothing is changed or removed there.
+      const rows = await server.query('SELECT row_to_json(t)::text AS row FROM t ORDER BY ctid')
+      return rows.map(({ row }) => `${String(row)}\n`).join('')
+    }
     await run('beck topic create in --partitions 4 --by k; beck topic create out')
     let seed = Number(process.env['BECK_SEED'] ?? Date.now())
     const random = (): number => {
@@ -84,9 +100,11 @@ test.each(ends)(
     const { exit, stderr } = await run(`set -o pipefail; ${pipeline('--drain', end)}`)
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
     // The same end, of a plain pipe.
-    const calm = `mkdir calm; cd calm; export BECK_STORE=$PWD/store; ${window} ../all | ${end}; mkdir -p parts/0; mv parts/part-* parts/0; ${show}`
-    const wanted = byKey((await run(calm)).stdout.toString())
-    expect(byKey((await run(show)).stdout.toString())).toEqual(wanted)
+    const got = byKey(await shown())
+    await server?.query('DROP TABLE t, beck_commits')
+    const calm = `mkdir calm; cd calm; export BECK_STORE=$PWD/store; ${window} ../all | ${end}; mkdir -p parts/0; mv parts/part-* parts/0`
+    const wanted = byKey(server ? (await run(calm), await shown()) : (await run(`${calm}; ${show}`)).stdout.toString())
+    expect(got).toEqual(wanted)
     expect(Object.keys(wanted).length).toBe(29)
     expect(phase.kills).toBeGreaterThanOrEqual(most)
   },
