@@ -5,6 +5,8 @@ export interface Reading {
   readonly name: string
   /** Undefined where nobody counts: a program behind `via`. */
   readonly records?: number
+  /** Records that it has given out, where these are counted. */
+  readonly out?: number
   /** Of event time, in ms. */
   readonly watermark?: number
   /** Records of a topic that are not read yet. */
@@ -28,11 +30,13 @@ const RATE_MS = 1000
 /** Shows what stages do, a line each, now and then. */
 export class Board {
   readonly #show: (readings: readonly Reading[]) => void
+  readonly #last: boolean
   #next = Date.now() + FIRST_MS
 
-  /** @param show is given all readings */
-  constructor(show: (readings: readonly Reading[]) => void) {
+  /** @param show is given all readings @param last the last ones, too: they are kept, not only looked at */
+  constructor(show: (readings: readonly Reading[]) => void, last = false) {
     this.#show = show
+    this.#last = last
   }
 
   /** Shows readings where it is time for it. They are only asked for then. */
@@ -41,6 +45,11 @@ export class Board {
     if (now < this.#next) return
     this.#next = now + SHOW_MS
     this.#show(readings())
+  }
+
+  /** All is over: nothing changes any more. */
+  last(readings: () => readonly Reading[]): void {
+    if (this.#last) this.#show(readings())
   }
 
   /** Calls `show` also while nothing happens, as long as something else keeps the process alive. Returns what ends it. */
@@ -99,15 +108,22 @@ function short(n: number): string {
 export interface Upward {
   readonly fd: number
   readonly id: number
+  /** Some look on there. */
+  readonly people: boolean
+  /** It wants to know what is given out, too. */
+  readonly out: boolean
 }
 /** Of a process that a run has started. Taken out of the environment, since the processes that it starts are others. */
 export const PROGRESS = 'BECK_PROGRESS'
-export const upwardWord = ({ fd, id }: Upward): string => `${fd}:${id}`
+export const upwardWord = ({ fd, id, people, out }: Upward): string =>
+  `${fd}:${id}${people ? ':people' : ''}${out ? ':out' : ''}`
 
 export function takeUpward(env: NodeJS.ProcessEnv): Upward | undefined {
-  const known = /^(\d+):(\d+)$/.exec(env[PROGRESS] ?? '')
+  const known = /^(\d+):(\d+)(:people)?(:out)?$/.exec(env[PROGRESS] ?? '')
   delete env[PROGRESS]
-  return known ? { fd: Number(known[1]), id: Number(known[2]) } : undefined
+  if (!known) return undefined
+  const [, fd, id, people, out] = known
+  return { fd: Number(fd), id: Number(id), people: people !== undefined, out: out !== undefined }
 }
 
 /** Sends readings up, a line of JSON each time. A parent that is gone, or does not listen, is no matter. */

@@ -28,8 +28,13 @@ export class Terminal {
     const when =
       words.findLast((_, at) => words[at - 1] === '--color') ??
       words.findLast((word) => word.startsWith('--color='))?.slice(8)
-    const people = this.#stderr || this.#upward !== undefined
+    const people = this.#stderr || this.#upward?.people === true
     this.#color = when === 'always' || (when !== 'never' && people && !process.env['NO_COLOR'])
+  }
+
+  /** What is sent up has to say what is given out, too. */
+  get tellsOut(): boolean {
+    return this.#upward?.out === true
   }
 
   /** Standard output, when it is a terminal. */
@@ -108,6 +113,10 @@ export class Terminal {
     let reading: Reading | undefined
     const readings = (): readonly Reading[] => (reading ? [reading] : [])
     board.keepShown(readings)
+    // What came since the last time, or all of it: many a stage is done before anything is shown.
+    process.once('exit', () => {
+      if (reading) board.last(readings)
+    })
     return (records, more) => {
       reading = { name: '', ...reading, ...more, records: (reading?.records ?? 0) + records }
       board.show(readings)
@@ -120,7 +129,7 @@ export class Terminal {
    */
   board(apart: boolean): Board | undefined {
     const upward = this.#upward
-    if (upward) return new Board((readings) => send(upward, readings))
+    if (upward) return new Board((readings) => send(upward, readings), true)
     if (this.#quiet || !this.#stderr || (!apart && isTerminal(1))) return undefined
     const lines = linesOf()
     return new Board((readings) => this.#paint(lines(readings)))
@@ -182,7 +191,7 @@ export class Terminal {
         if (!this.#quiet) this.say(line)
       },
       terminal: { stdout: isTerminal(1), stderr: this.#stderr, columns: columns() },
-      ...(watched && { behind: (records) => add(0, { behind: records }) }),
+      ...(watched && { behind: (records) => add(0, { behind: records }), wrote: (records) => add(records) }),
     }
   }
 }

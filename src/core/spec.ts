@@ -395,6 +395,8 @@ export interface ToolIo {
   say(line: string): void
   /** For people who watch: so many records are there that are not read yet. Undefined where nobody does. */
   behind?(records: number): void
+  /** The same: so many records have been written, but not with `write`. */
+  wrote?(records: number): void
   readonly terminal: { readonly stdout: boolean; readonly stderr: boolean; readonly columns: number }
   /** The stages behind a source, where they are in this process and take its control frames. */
   readonly frames?: import('../pipeline/framed-output.ts').SourceOutput

@@ -65,8 +65,8 @@ export class EpochSource {
   private ticks = false
 
   /** @param io its `frames` are the stages behind it, where they are in this process */
-  constructor(store: Store, plan: EpochPlan, io: Pick<ToolIo, 'say' | 'frames' | 'behind'>) {
-    const { say, frames = new SourcePipe(), behind } = io
+  constructor(store: Store, plan: EpochPlan, io: Pick<ToolIo, 'say' | 'frames' | 'behind' | 'wrote'>) {
+    const { say, frames = new SourcePipe(undefined, undefined, io.wrote), behind } = io
     this.output = frames
     this.behind = behind
     this.store = store

@@ -93,13 +93,15 @@ export class SourcePipe implements SourceOutput {
   readonly #output: StageOutput
   readonly #run: RunState | undefined
   #writing: Promise<boolean> | undefined
+  readonly #wrote: ((records: number) => void) | undefined
   #records = 0
   #closed = false
 
-  /** @param run that of stages in this process */
-  constructor(output: StageOutput = new Output(), run?: RunState) {
+  /** @param run that of stages in this process @param wrote told of records */
+  constructor(output: StageOutput = new Output(), run?: RunState, wrote?: (records: number) => void) {
     this.#output = output
     this.#run = run
+    this.#wrote = wrote
   }
 
   get stopped(): boolean {
@@ -119,6 +121,7 @@ export class SourcePipe implements SourceOutput {
 
   async write(lines: Uint8Array, records: number): Promise<void> {
     this.#records += records
+    this.#wrote?.(records)
     const bytes = escapeRecords(lines)
     await this.#written()
     if (bytes.length < LARGE) return this.#output.write(bytes)

@@ -5,7 +5,16 @@ import type { Scanner } from '../ndjson/scanner.ts'
 import { stopAtBadRecords } from './bad-records.ts'
 import { type ByteSink, collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
-import { packed, revive, taskCount, TaskFiles, type Failure, type Spawn, type WorkerTask } from './parallel.ts'
+import {
+  packed,
+  revive,
+  taskCount,
+  TaskFiles,
+  tellRest,
+  type Failure,
+  type Spawn,
+  type WorkerTask,
+} from './parallel.ts'
 import { isBlockOperator, readInput } from './reader.ts'
 import type { Progress } from './run-stage.ts'
 import type { Outcome } from './settings.ts'
@@ -66,6 +75,7 @@ export async function runOrdered(
       fold.foldReady()
     }
     await fold.finish(end)
+    tellRest(inputs, turns, progress)
   } finally {
     own.close()
     turns.stop()

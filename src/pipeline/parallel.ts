@@ -103,6 +103,7 @@ export async function runParallel(
   const ours = await workThrough(stage, work, turns, progress)
   const results = [ours.result, ...(await Promise.all(workers))]
 
+  tellRest(task.inputs, turns, progress)
   const failure = results.find((result) => result.failure)?.failure
   if (failure) throw revive(failure)
   // Threads that were stopped drop what they hold back: that must never look like success.
@@ -119,6 +120,12 @@ export async function runParallel(
   const counts = new Map<string, number>()
   for (const result of results) addCounts(counts, result.counts)
   return { counts, deadLetters: results.reduce((sum, result) => sum + result.deadLetters, 0) }
+}
+
+/** Tells what other threads have read since this one told. */
+export function tellRest(inputs: readonly InputFile[], turns: Turns, progress: Progress | undefined): void {
+  const { file, size } = inputs[inputs.length - 1] as InputFile
+  progress?.({ name: file, size, consumed: () => size }, turns.takeCount())
 }
 
 /** A worker thread's whole life: its share of the tasks, and what it found. */

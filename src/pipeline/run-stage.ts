@@ -19,7 +19,7 @@ import { SideFiles } from './side-files.ts'
 /** Shown what has been read, for people who watch. */
 export interface Progress {
   /** A block of an input is worked off: so many records, of all threads. `watermark`: the operator's. */
-  (source: ByteSource, records: number, watermark?: EventTime): void
+  (source: Pick<ByteSource, 'name' | 'size' | 'consumed'>, records: number, watermark?: EventTime): void
   /** Somebody waits for it: inputs that pause are read without blocking the thread. */
   readonly live?: true
 }

@@ -14,7 +14,7 @@ import type { Arguments, OperatorStage } from '../core/spec.ts'
 import type { Registry } from '../cli/registry.ts'
 import type { Scanned } from '../ndjson/scanner.ts'
 import { stopAtBadRecords } from '../pipeline/bad-records.ts'
-import { Meter } from '../pipeline/meter.ts'
+import { Meter, type SharedCounts } from '../pipeline/meter.ts'
 import type { InputOrigin } from '../pipeline/origin.ts'
 import type { BlockOperator } from '../pipeline/reader.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
@@ -48,7 +48,7 @@ export interface ChainWork {
   readonly kind: ParallelHead['kind']
   readonly rewrites: ChainRewrites
   /** `Meter.shared` of the run. */
-  readonly counts?: SharedArrayBuffer | undefined
+  readonly counts?: SharedCounts | undefined
 }
 
 /**

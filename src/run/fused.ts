@@ -13,6 +13,7 @@ import { LineRun, type RunAround } from './line-run.ts'
 import { hasFrames, type Lines, linesOf } from './lines.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import type { Rewrites } from './rewrite.ts'
+import { stageStats, type TakeStats } from './stats.ts'
 import { Watch } from './watch.ts'
 
 /** Whether all stages of a plan can run in one process. @param inner it is a table, and who reads it decides about its control frames */
@@ -48,6 +49,8 @@ export interface FusedHost {
   readonly rewrites: Rewrites
   /** Which inputs are cut for several threads, and how. Default: large files, as every command does it. */
   readonly planInputs?: (files: readonly string[]) => InputFile[] | undefined
+  /** Told at the end what the stages did. */
+  readonly stats?: TakeStats | undefined
 }
 
 /**
@@ -80,6 +83,7 @@ class FusedRun implements RunAround {
   readonly #failed = new Set<number>()
   readonly #left = new Set<number>()
   readonly #closing: { close(): void }[] = []
+  readonly #stats: FusedHost['stats']
   #exit = 0
   /** The stage whose exit code that is. */
   #failedAt = -1
@@ -102,9 +106,11 @@ class FusedRun implements RunAround {
     }
     const last = stages.at(-1)
     const board = terminal.board(to !== undefined || (last?.kind === 'command' && last.output.records === 'none'))
-    const names = this.#lines.all.map(({ name }) => name)
-    const { line } = this.#lines
-    this.watch = board && new Watch(names, board, (line.stages[0] ?? line.next?.stage)?.index ?? 0)
+    const { all, line } = this.#lines
+    const out = host.stats !== undefined || terminal.tellsOut
+    const first = line.stages[0] ?? line.next?.stage
+    this.watch = board || out ? new Watch(all, board, first?.index ?? 0, out) : undefined
+    this.#stats = host.stats
     this.surroundings = {
       meter: this.watch?.meter,
       context: (stage, scanner, trimmed) =>
@@ -194,6 +200,7 @@ class FusedRun implements RunAround {
   async close(): Promise<void> {
     this.watch?.close()
     this.terminal.clear()
+    if (this.watch) this.#stats?.(stageStats(this.#lines, this.watch.readings()))
     for (const { close } of this.endings.values()) await close?.()
     for (const { close } of this.#bad.values()) close?.()
     for (const one of this.#closing) one.close()

@@ -125,13 +125,15 @@ class Node {
     this.#next = next
     this.#end = end
     this.#bad = around.bad(stage)
-    this.#meter = around.meter
+    // What a table in brackets comes to is no input of its join.
+    this.#meter = stage.from === undefined ? around.meter : undefined
     try {
       this.operator = stage.stage.open(around.context(stage, scanner, !first || stage.through !== undefined))
     } catch (error) {
       throw withStage(error, stage.index)
     }
-    this.out = next ? this.#forwardTo(next, select) : out
+    const to = next ? this.#forwardTo(next, select) : out
+    this.out = this.#meter?.counting(this.index, to) ?? to
   }
 
   process(batch: RecordBatch): void {

@@ -9,6 +9,7 @@ import type { RunSettings } from '../pipeline/settings.ts'
 import type { BatchOptions } from './batch/job.ts'
 import { type LogicalPlan, planPipeline } from './plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites } from './rewrite.ts'
+import { writeStats } from './stats.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
 /** What `run` and `explain` do. Returns the exit code. @throws BeckError */
@@ -34,7 +35,7 @@ export async function runJob(
       problem: 'TEXT is missing',
       hint: "for example: beck run 'replay clicks | filter r.ok | to csv'",
     })
-  for (const flag of options['mode'] === 'parallel' ? [] : ['out', 'attempts', 'speculate', 'split', 'stats']) {
+  for (const flag of options['mode'] === 'parallel' ? [] : ['out', 'attempts', 'speculate', 'split']) {
     if (options[flag] !== undefined)
       throw new BeckError('usage', { problem: `--${flag} is about tasks`, hint: `add --mode parallel` })
   }
@@ -61,7 +62,7 @@ export async function runJob(
     if (isOfGroup(plan)) return runMembers(plan, args.args, await batch(), host, terminal)
     const { runBatch } = await import('./batch/job.ts')
     const exit = await runBatch(plan, args.args, await batch(), host, terminal)
-    return exit ?? runPlan(plan, rewrites, host, terminal)
+    return exit ?? runPlan(plan, rewrites, host, terminal, options['stats'] === 'json')
   }
   if (options['restart'] === true) {
     const { hasFrames } = await import('./lines.ts')
@@ -77,7 +78,8 @@ export async function runJob(
     return keepRunning([...host.command, ...words], (line) => terminal.say(`beck run: ${line}`))
   }
   const fused = options['mode'] !== 'pipes'
-  return fused ? runPlan(plan, rewrites, host, terminal) : runPiped(plan, host, terminal)
+  const stats = options['stats'] === 'json'
+  return fused ? runPlan(plan, rewrites, host, terminal, stats) : runPiped(plan, host, terminal, stats)
 }
 
 /** What `run` is told and its stages have to know. The store they find in the environment, but for a line that is only shown. */
@@ -113,21 +115,38 @@ async function explainPlan(
   return asJson ? text : `not in tasks: ${explained.why}\n${text}`
 }
 
-async function runPlan(logical: LogicalPlan, rewrites: Rewrites, host: Host, terminal: Terminal): Promise<number> {
+async function runPlan(
+  logical: LogicalPlan,
+  rewrites: Rewrites,
+  host: Host,
+  terminal: Terminal,
+  stats: boolean,
+): Promise<number> {
   const { canFuse, runFused } = await import('./fused.ts')
   const { hasFrames } = await import('./lines.ts')
-  if (!canFuse(logical)) return runPiped(logical, host, terminal)
+  if (!canFuse(logical)) return runPiped(logical, host, terminal, stats)
   // State that is kept is that of the stages as they are written.
   const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
-  return runFused(plan.stages, { terminal, spawn: host.spawn, rewrites })
+  return runFused(plan.stages, {
+    terminal,
+    spawn: host.spawn,
+    rewrites,
+    stats: stats ? (stages) => writeStats({ mode: 'fused', stages }) : undefined,
+  })
 }
 
-async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal): Promise<number> {
+async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal, stats: boolean): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
   const { hasFrames } = await import('./lines.ts')
   const { EXACTLY_ONCE } = await import('../pipeline/swallowed-frames.ts')
   const env = hasFrames(plan) ? { ...process.env, [EXACTLY_ONCE]: '1' } : process.env
-  return runPipes(plan, host.command, env, terminal)
+  return runPipes(
+    plan,
+    host.command,
+    env,
+    terminal,
+    stats ? (stages) => writeStats({ mode: 'pipes', stages }) : undefined,
+  )
 }
 
 /** A text has spaces or bars; a single word is the name of a file. @throws BeckError no-such-file */

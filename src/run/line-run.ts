@@ -294,6 +294,7 @@ export class LineRun implements RunningLine {
     const task = { command: 'run', args, settings, inputs, chain }
     const stage = compose(stages.slice(0, head.count), head.kind, rewrites, this.#around.watch?.meter)
     let worked = true
+    const before = this.#around.watch?.meter.now
     await this.#through(tail, async () => {
       let outcome: Outcome | undefined
       if (stage.parallel === 'ordered') {
@@ -313,7 +314,9 @@ export class LineRun implements RunningLine {
         const at = name.indexOf(' ')
         addCounts(this.#around.countsOf(Number(name.slice(0, at))), [[name.slice(at + 1), records]])
       }
-      if (!worked) throw new NotParallel()
+      if (worked) return
+      if (before) this.#around.watch?.meter.goBack(before)
+      throw new NotParallel()
     }).catch((error: unknown) => {
       if (!(error instanceof NotParallel)) throw error
     })
@@ -369,7 +372,7 @@ export class LineRun implements RunningLine {
     this.#around.watch?.count([index])
     const into = chain?.entry ?? this.#out
     const settle = (): void => (chain ?? this.#out).settle()
-    const count = (lines: Uint8Array): void => this.#around.watch?.meter.add(index, countLines(lines))
+    const count = (lines: Uint8Array): void => this.#around.watch?.meter.gave(index, countLines(lines))
     const { framed } = this.#line
     await this.#through(chain, async () => {
       const stage = first.stage ?? (await first.spec.create(first.args))
@@ -393,7 +396,7 @@ export class LineRun implements RunningLine {
         ...(into.readText && {
           readText: (kind, text) => {
             const counts = into.readText?.(kind, text)
-            this.#around.watch?.meter.add(index, counts?.records ?? 0)
+            this.#around.watch?.meter.gave(index, counts?.records ?? 0)
             return counts
           },
         }),
@@ -405,14 +408,14 @@ export class LineRun implements RunningLine {
   async #framesInto(chain: Chain | undefined, source?: number): Promise<SourceOutput> {
     const { watch } = this.#around
     const pipe = this.#pipe
-    if (!chain && pipe) return new SourcePipe(pipe, this.#around)
+    const wrote = (records: number): void => void (source !== undefined && watch?.meter.gave(source, records))
+    if (!chain && pipe) return new SourcePipe(pipe, this.#around, wrote)
     const last = this.#line.stages.at(-1) as LineStage
     const sink = this.#endings.get(last.index)?.sink?.()
     const to = this.#frames
     const end = sink ? { sink } : to && pipe && { to, ready: () => pipe.ready() }
     if (!chain || !end) throw new Error('control frames that nobody takes')
     const { FusedFrames } = await import('./fused-frames.ts')
-    const wrote = (records: number): void => void (source !== undefined && watch?.meter.add(source, records))
     return new FusedFrames(chain, end, this.#around, wrote)
   }
 

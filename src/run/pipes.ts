@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import type { Duplex } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import { PROGRESS, type Reading, receive, upwardWord } from '../cli/board.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { BeckError } from '../core/errors.ts'
+import { countLines } from '../core/count-lines.ts'
+import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { linesOf } from './lines.ts'
 import type { LogicalPlan } from './plan.ts'
 import { shellLine } from './shell-line.ts'
 import { ENDING, onSignals } from './signals.ts'
+import { stageStats, type TakeStats } from './stats.ts'
 
 /** A socket to this process, of which every process of the pipeline has the other end. What they do goes up there, too, where people watch. */
 const TIE = 3
@@ -30,24 +34,31 @@ export function runPipes(
   beck: readonly string[],
   env: NodeJS.ProcessEnv,
   terminal: Terminal,
+  stats?: TakeStats,
 ): Promise<number> {
   const last = plan.stages.at(-1)
   const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
   const readings: Reading[] = []
-  const sending = (name: string): string => `${PROGRESS}=${upwardWord({ fd: TIE, id: readings.push({ name }) - 1 })} `
-  const line = shellLine(plan, beck, TIE + 1, board && sending)
+  const to = { fd: TIE, people: board !== undefined, out: stats !== undefined }
+  const sending = (name: string): string => `${PROGRESS}=${upwardWord({ ...to, id: readings.push({ name }) - 1 })} `
+  const told = board !== undefined || stats !== undefined
+  const line = shellLine(plan, beck, TIE + 1, told ? sending : undefined)
+  // Only what comes out of the whole has nobody behind it who counts.
+  const counted = stats && !terminal.output ? new CountedOutput() : undefined
   // A group of its own, so that a signal to this process ends all of them, and none that is not ours.
   const child = spawn('bash', ['-c', bound(line)], {
     // What they say must not fall between lines of progress.
-    stdio: ['inherit', 'inherit', board ? 'pipe' : 'inherit', 'pipe'],
+    stdio: ['inherit', counted ? 'pipe' : 'inherit', board ? 'pipe' : 'inherit', 'pipe'],
     env,
     detached: true,
   })
   const tie = child.stdio[TIE] as Duplex
   tie.on('error', () => {})
+  const heard = new Promise<void>((resolve) => tie.once('close', resolve))
   const hide = board?.keepShown(() => readings)
   const said = board && terminal.passOn(child.stderr!)
-  if (board) {
+  const output = counted?.take(child.stdout as Readable)
+  if (told) {
     const take = receive((id, [reading]) => {
       if (reading) readings[id] = { ...reading, name: readings[id]!.name }
     })
@@ -73,15 +84,43 @@ export function runPipes(
     })
     child.once('exit', (code, signal) => {
       const exit = code ?? 128 + constants.signals[stopped ?? signal ?? 'SIGKILL']
-      if (!said) return resolve(exit)
-      // Somebody else may hold it open, as a program in the background does.
-      setTimeout(() => child.stderr?.destroy(), LAST_WORDS_MS)
-      void said.then(() => resolve(exit))
+      if (!told) return resolve(exit)
+      // Somebody else may hold them open, as a program in the background does.
+      setTimeout(() => {
+        child.stderr?.destroy()
+        tie.destroy()
+      }, LAST_WORDS_MS).unref()
+      void Promise.all([said, heard, output]).then(() => resolve(exit), reject)
     })
   }).finally(() => {
     hide?.()
     terminal.clear()
+    stats?.(stageStats(linesOf(plan.stages), readings, counted?.records))
     tie.destroy()
     release()
   })
+}
+
+/** The output of a pipeline on its way to standard output. */
+class CountedOutput {
+  records = 0
+  readonly #output = new Output()
+
+  /** Resolves at the end. @throws BeckError */
+  take(from: Readable): Promise<void> {
+    return new Promise((resolve, reject) => {
+      from.on('data', (bytes: Buffer) => {
+        this.records += countLines(bytes)
+        try {
+          this.#output.write(bytes)
+          this.#output.flush()
+        } catch (error) {
+          // The pipeline learns from its own output that nobody reads it.
+          from.destroy()
+          if (!(error instanceof ReaderGone)) reject(error)
+        }
+      })
+      from.once('close', resolve)
+    })
+  }
 }

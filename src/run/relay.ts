@@ -3,6 +3,8 @@ import { PIPELINE_WORD } from '../core/pipeline-word.ts'
 import { ReaderGone } from '../pipeline/descriptor.ts'
 import type { DrivenStage } from '../pipeline/driven.ts'
 import type { Progress } from '../pipeline/run-stage.ts'
+import { collectInto } from '../pipeline/context.ts'
+import type { Meter } from '../pipeline/meter.ts'
 import { addCounts } from '../pipeline/settings.ts'
 import type { ByteSource } from '../pipeline/source.ts'
 import type { StageOutput } from '../pipeline/stage-io.ts'
@@ -50,7 +52,7 @@ export class Relay {
     const left = this.pipe?.source ?? input
     if (left) this.#inputs.set('-', left)
     const isEnd = rest.stages.length === 0 && rest.forks.length === 0 && !rest.next && !ends.reader
-    if (isEnd) this.#output = ends.to ?? directly(around.sink)
+    if (isEnd) this.#output = ends.to ?? directly(around.sink, around.watch?.meter, stage.index)
     else {
       this.#output = this.#behind = new StagePipe('stdin', tmp)
       this.#rest = runLine(rest, { ...ends, input: this.#behind.source })
@@ -87,10 +89,12 @@ export class Relay {
       const { terminal, spawn, watch } = around
       const say = (line: string, always = false): void => (always ? terminal : terminal.toolIo()).say(line)
       watch?.count(driven.role === 'process' ? [] : [index])
+      watch?.drives(index)
       const progress: Progress | undefined =
         watch &&
         ((_source, records, watermark) => {
-          watch.meter.add(index, records)
+          if (driven.role === 'decoder') watch.meter.gave(index, records)
+          else watch.meter.add(index, records)
           watch.meter.see(index, watermark)
         })
       // It must not fall between lines of progress.
@@ -120,13 +124,17 @@ export function inputOfTable({ stage, table }: LineStage): ByteSource | undefine
   return pipe.source
 }
 
-const directly = (sink: LineSink): StageOutput => ({
-  write: (bytes) => sink.write(bytes),
-  writeBinary: (text) => sink.writeBinary(text),
-  async writeBehind(bytes) {
-    sink.write(bytes)
-    return true
-  },
-  flush: () => sink.settle(),
-  close() {},
-})
+/** @param meter told what comes out at the end, if it counts that */
+function directly(sink: LineSink, meter: Meter | undefined, index: number): StageOutput {
+  const { emit, emitText } = meter?.counting(index, collectInto(sink)) ?? collectInto(sink)
+  return {
+    write: emit,
+    writeBinary: emitText,
+    async writeBehind(bytes) {
+      emit(bytes)
+      return true
+    },
+    flush: () => sink.settle(),
+    close() {},
+  }
+}

@@ -10,9 +10,10 @@ import { Output } from '../../src/pipeline/descriptor.ts'
 import type { Outcome } from '../../src/pipeline/settings.ts'
 import { planInputs, runWorker, type Spawn } from '../../src/pipeline/parallel.ts'
 import { type ChainWork, composeWork } from '../../src/run/composite.ts'
-import { canFuse, runFused } from '../../src/run/fused.ts'
+import { canFuse, type FusedHost, runFused } from '../../src/run/fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../../src/run/plan.ts'
 import { type RewriteMade, rewritePlan, type Rewrites } from '../../src/run/rewrite.ts'
+import type { StageStats } from '../../src/run/stats.ts'
 import { parsePipeline } from '../../src/run/text.ts'
 
 export interface Result {
@@ -26,6 +27,7 @@ export interface Result {
 export interface FusedResult extends Result {
   readonly counts: readonly string[]
   readonly made: readonly RewriteMade[]
+  readonly stats: readonly StageStats[]
 }
 
 export const plan = (text: string): Promise<LogicalPlan> => {
@@ -71,9 +73,16 @@ export async function runText(text: string, rewrites: Rewrites, file: string, th
       ...stage,
       settings: { ...stage.settings, workers: threads ? 3 : 1 },
     }))
-    const host = { terminal, spawn, rewrites, planInputs: (files: readonly string[]) => planInputs(files, 300, 0) }
+    let stats: readonly StageStats[] = []
+    const host: FusedHost = {
+      terminal,
+      spawn,
+      rewrites,
+      planInputs: (files) => planInputs(files, 300, 0),
+      stats: (told) => void (stats = told),
+    }
     const exit = await runFused(stages, host, new Output(fd, file))
-    return { output: readFileSync(file, 'latin1'), exit, errors, counts, made }
+    return { output: readFileSync(file, 'latin1'), exit, errors, counts, made, stats }
   } finally {
     closeSync(fd)
   }

@@ -3,6 +3,7 @@ import { BeckError, errorTable, Exit } from '../../core/errors.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, revive } from '../../pipeline/parallel.ts'
 import type { JobFolder } from './job-folder.ts'
+import type { StageStats } from '../stats.ts'
 import type { BatchPlan } from './plan.ts'
 import type { Split } from './splits.ts'
 import { letterName, OUT, type TaskCounts, type TaskOrder } from './task.ts'
@@ -16,6 +17,8 @@ export interface DriverOptions {
   readonly speculate: boolean
   /** The job can be resumed. */
   readonly lasting: boolean
+  /** Counts what goes out of stages. */
+  readonly counting: boolean
   /** Called when something has changed. */
   readonly progress?: (phases: readonly PhaseCounts[]) => void
 }
@@ -33,6 +36,8 @@ export interface PhaseCounts {
   records: number
   bytes: number
   ms: number
+  /** In the order in which a task runs them. */
+  readonly stages: StageStats[]
 }
 
 /** A task in the driver's eyes. */
@@ -109,9 +114,9 @@ export class BatchDriver {
    */
   async run(onResult: (index: number) => void): Promise<unknown> {
     const { map, reduce, partitions, merges, rewrites } = this.#plan
-    const { lasting } = this.#options
+    const { lasting, counting } = this.#options
     const maps = this.#splits.map((input, number) =>
-      newTask('map', number, { stages: map, input, partitions, state: merges, lasting, number, rewrites }),
+      newTask('map', number, { stages: map, input, partitions, state: merges, lasting, counting, number, rewrites }),
     )
     const { count, error } = await this.#phase('map', maps, partitions === undefined ? onResult : () => {})
     if (partitions === undefined) return error
@@ -124,6 +129,7 @@ export class BatchDriver {
         partitions: undefined,
         state: false,
         lasting,
+        counting,
         number,
         rewrites,
       })
@@ -205,7 +211,7 @@ class Phase {
     onResult: (index: number) => void,
   ) {
     const none = { done: 0, running: 0, retried: 0, resumed: 0, records: 0, bytes: 0, ms: 0 }
-    this.counts = { phase, tasks: tasks.length, ...none }
+    this.counts = { phase, tasks: tasks.length, ...none, stages: [] }
     this.#tasks = tasks
     this.#folder = folder
     this.#options = options
@@ -304,6 +310,15 @@ class Phase {
     this.counts.bytes += counts.bytes
     this.counts.ms += counts.ms
     this.#took.push(counts.ms)
+    for (const [at, [index, into, out]] of counts.stages.entries()) {
+      const before = this.counts.stages[at]
+      this.counts.stages[at] = {
+        stage: index + 1,
+        name: task.order.stages[at]!.command,
+        ...(into !== null && { in: (before?.in ?? 0) + into }),
+        ...(out !== undefined && { out: (before?.out ?? 0) + out }),
+      }
+    }
     this.#onCounts(counts)
   }
 

@@ -6,11 +6,12 @@ import { BeckError, Exit } from '../../core/errors.ts'
 import { formatSize, parseSize } from '../../core/size.ts'
 import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
-import { Output, writeAll } from '../../pipeline/descriptor.ts'
+import { Output } from '../../pipeline/descriptor.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
 import { ENDING } from '../signals.ts'
+import { type StageStats, writeStats } from '../stats.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
 import { JobFolder, type JobHeader } from './job-folder.ts'
@@ -198,6 +199,8 @@ class BatchJob {
   readonly #terminal: Terminal
   readonly #driver: BatchDriver
   readonly #workers: readonly TaskWorker[]
+  /** What ran once, behind the tasks. */
+  #restStats: { readonly ms: number; readonly stages: readonly StageStats[] } | undefined
 
   constructor(
     plan: BatchPlan,
@@ -222,6 +225,8 @@ class BatchJob {
       attempts: options.attempts,
       speculate: options.speculate,
       lasting: options.out !== undefined,
+      // Who goes on with a job may ask what it did before.
+      counting: options.stats || options.out !== undefined,
       ...(board && { progress: (phases) => board.show(() => phases.map(shown)) }),
     })
   }
@@ -271,10 +276,7 @@ class BatchJob {
     if (rest.length > 0) exit = (await this.#runRest(results)) || exit
     else if (out !== undefined) results.forEach((_, index) => this.#driver.publish(index))
     if (exit === 0) this.#folder.succeed()
-    if (this.#options.stats) {
-      const stats = JSON.stringify({ phases: this.#driver.phases })
-      writeAll(2, Buffer.from(`${stats}\n`), 'standard error')
-    }
+    if (this.#options.stats) writeStats({ phases: this.#driver.phases, rest: this.#restStats })
     return exit
   }
 
@@ -283,7 +285,20 @@ class BatchJob {
     const [first, ...more] = this.#plan.rest as [CommandStage, ...CommandStage[]]
     const stages = [this.#plan.merges ? merged(first, results) : reading(first, results), ...more]
     const { out } = this.#options
-    const surroundings = { terminal: this.#terminal, spawn: this.#host.spawn, rewrites: this.#rewrites }
+    const began = performance.now()
+    const { map, reduce, merges } = this.#plan
+    // The tasks' last stage is the first here, where its states are put together.
+    const before = Math.max(...[...map, ...reduce].map(({ index }) => index)) + (merges ? 0 : 1)
+    const stats = (stages: readonly StageStats[]): void => {
+      const numbered = stages.map((one) => ({ ...one, stage: one.stage + before }))
+      this.#restStats = { ms: Math.round(performance.now() - began), stages: numbered }
+    }
+    const surroundings = {
+      terminal: this.#terminal,
+      spawn: this.#host.spawn,
+      rewrites: this.#rewrites,
+      stats: this.#options.stats ? stats : undefined,
+    }
     if (out === undefined) return runFused(stages, surroundings)
     const name = partOf(stages.at(-1) as CommandStage)
     return this.#folder.write(name, (fd, path) => runFused(stages, surroundings, new Output(fd, path)))

@@ -7,7 +7,10 @@ import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError } from '../../core/errors.ts'
 import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
 import type { CommandStage, LogicalPlan } from '../plan.ts'
+import { linesOf } from '../lines.ts'
 import { ENDING, onSignals } from '../signals.ts'
+import { stageStats, writeStats } from '../stats.ts'
+import type { BatchOptions } from './job.ts'
 
 const LF = 10
 /** The descriptor on which a member says what it does, where people watch. */
@@ -25,7 +28,7 @@ export const isOfGroup = ({ stages: [first] }: LogicalPlan): boolean =>
 export async function runMembers(
   plan: LogicalPlan,
   args: Readonly<Record<string, string>>,
-  { workers, attempts }: { readonly workers: number; readonly attempts: number },
+  { workers, attempts, stats }: Pick<BatchOptions, 'workers' | 'attempts' | 'stats'>,
   host: Host,
   terminal: Terminal,
 ): Promise<number> {
@@ -56,22 +59,28 @@ export async function runMembers(
   let stopped: NodeJS.Signals | undefined
   let gone = false
 
+  /** By process: what those that died have done counts, too. */
   const told = new Map<number, readonly Reading[]>()
   const last = plan.stages.at(-1)
   const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
   const hide = board?.keepShown(() => together([...told.values()]))
 
-  const member = async (id: number): Promise<number> => {
+  let started = 0
+  const to = { fd: UP, people: board !== undefined, out: stats }
+  const isTold = board !== undefined || stats
+
+  const member = async (): Promise<number> => {
     for (;;) {
+      const id = started++
       const [program = '', ...rest] = command
       const child = spawn(program, rest, {
         // What they say must not fall between lines of progress.
-        stdio: ['ignore', 'pipe', board ? 'pipe' : 'inherit', board ? 'pipe' : 'ignore'],
-        env: board ? { ...process.env, [PROGRESS]: upwardWord({ fd: UP, id }) } : process.env,
+        stdio: ['ignore', 'pipe', board ? 'pipe' : 'inherit', isTold ? 'pipe' : 'ignore'],
+        env: isTold ? { ...process.env, [PROGRESS]: upwardWord({ ...to, id }) } : process.env,
       })
       running.add(child)
-      if (board) {
-        void terminal.passOn(child.stderr as Readable)
+      if (board) void terminal.passOn(child.stderr as Readable)
+      if (isTold) {
         const up = child.stdio[UP] as Duplex
         up.on('error', () => {})
         up.on(
@@ -100,12 +109,16 @@ export async function runMembers(
     stopped ??= signal
   })
   try {
-    const exits = await Promise.all(Array.from({ length: workers }, (_, id) => member(id)))
+    const exits = await Promise.all(Array.from({ length: workers }, member))
     if (stopped) return 128 + constants.signals[stopped]
     return exits.find((exit) => exit !== 0) ?? 0
   } finally {
     hide?.()
     terminal.clear()
+    if (stats) {
+      const stages = stageStats(linesOf(plan.stages), together([...told.values()]))
+      writeStats({ mode: 'parallel', members: workers, stages })
+    }
     release()
   }
 }
@@ -117,9 +130,11 @@ function together(all: readonly (readonly Reading[])[]): Reading[] {
     const of = all.flatMap((readings) => readings[stage] ?? [])
     const watermarks = of.flatMap(({ watermark }) => watermark ?? [])
     const behind = of.flatMap(({ behind }) => behind ?? [])
+    const out = of.flatMap(({ out }) => out ?? [])
     return {
       name,
       records: sum(of.map(({ records }) => records ?? 0)),
+      ...(out.length > 0 && { out: sum(out) }),
       ...(watermarks.length > 0 && { watermark: Math.min(...watermarks) }),
       ...(behind.length > 0 && { behind: sum(behind) }),
     }

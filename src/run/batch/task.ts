@@ -9,6 +9,7 @@ import { createScanner } from '../../ndjson/index.ts'
 import { type BadRecords, DeadLetters, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { stageContext } from '../../pipeline/context.ts'
 import { Output } from '../../pipeline/descriptor.ts'
+import { Meter } from '../../pipeline/meter.ts'
 import { CountedOrigin, RangeOrigin } from '../../pipeline/origin.ts'
 import { partName } from '../../pipeline/output-folder.ts'
 import { type Failure, packed } from '../../pipeline/parallel.ts'
@@ -44,6 +45,8 @@ export interface TaskOrder {
   readonly number: number
   /** The job can be resumed: files are synced, and a bad record is a failure. Else the input ends there, as in a pipe. */
   readonly lasting: boolean
+  /** Counts what goes out of each stage, too. */
+  readonly counting: boolean
   readonly rewrites: ChainRewrites
 }
 
@@ -57,6 +60,8 @@ export interface TaskCounts {
   /** Bad records kept, by the index of the stage. */
   readonly letters: readonly (readonly [index: number, records: number])[]
   readonly ms: number
+  /** Good records, by stage: by their index in the text. None come into what makes them of another format; `out` where it is counted and is records. */
+  readonly stages: readonly (readonly [index: number, into: number | null, out?: number])[]
 }
 /** `ended`: by a bad record, where that ends the input; everything before it is done. */
 export type TaskAnswer = { readonly done: TaskCounts; readonly ended?: Failure } | { readonly failure: Failure }
@@ -83,10 +88,19 @@ class TaskRun {
   readonly #closing: { close(): void }[] = []
   readonly #bad = new Map<number, BadRecords>()
   readonly #counts = new Map<number, Map<string, number>>()
+  readonly #meter: Meter
+  readonly #surroundings: Surroundings
   #records = 0
 
   constructor(order: TaskOrder) {
     this.#order = order
+    this.#meter = new Meter(order.stages.length, { out: order.counting })
+    this.#surroundings = {
+      meter: this.#meter,
+      context: (stage, scanner, trimmed) =>
+        stageContext(scanner, this.#surroundings.bad(stage), this.#countsOf(stage.index), stage.settings, trimmed),
+      bad: ({ index, settings }) => this.#badOf(index, settings),
+    }
   }
 
   async run(registry: Registry): Promise<TaskAnswer> {
@@ -129,8 +143,26 @@ class TaskRun {
       ),
       letters: [...this.#bad].map(([at, { count }]) => [textIndex(at), count] as const),
       ms: Math.round(performance.now() - started),
+      stages: this.#stagesDone(chained, decoder !== undefined),
     }
     return ended ? { done, ended: packed(ended) } : { done }
+  }
+
+  /** What each stage was given and gave. A map that was left out has the records of what reads through it. */
+  #stagesDone(chained: readonly ChainStage[], decodes: boolean): TaskCounts['stages'] {
+    const { stages, state, counting } = this.#order
+    const through = new Map(
+      groupStages(chained, this.#order.rewrites)
+        .flat()
+        .flatMap((stage) => (stage.through === undefined ? [] : [[stage.through, stage.index] as const])),
+    )
+    return stages.map(({ index }, at) => {
+      const left = through.get(at)
+      const into = this.#meter.in(left ?? at)
+      if (decodes && at === 0) return [index, null, this.#records]
+      if (!counting || (state && at === stages.length - 1)) return [index, into]
+      return [index, into, left === undefined ? this.#meter.out(at) : into]
+    })
   }
 
   /** A bad record that ends the input. Stages that give out nothing before their end have nothing to give out then. @throws what else it was */
@@ -170,12 +202,12 @@ class TaskRun {
       const { table, rest } = await readTable(stage, settings)
       return { index, stage: stage.stage(table), settings: rest }
     }
-    if (stage.role === 'partitions') return { index, stage: this.#writing(stage), settings }
+    if (stage.role === 'partitions') return { index, stage: this.#writing(stage, index), settings }
     throw new Error(`a task cannot run a ${stage.role}`)
   }
 
   /** A stage of partitions as the end of a chain: a file each, also of those without records. */
-  #writing({ reads, partitions, open }: PartitionStage): OperatorStage {
+  #writing({ reads, partitions, open }: PartitionStage, at: number): OperatorStage {
     return {
       role: 'operator',
       reads,
@@ -195,6 +227,7 @@ class TaskRun {
             partitioner.onEnd((partition, lines) => {
               goTo(partition)
               file!.output.write(lines)
+              if (this.#order.counting) this.#meter.gave(at, countLines(lines))
             })
             goTo(partitions - 1)
           },
@@ -309,11 +342,6 @@ class TaskRun {
     })
   }
 
-  readonly #surroundings: Surroundings = {
-    context: (stage, scanner, trimmed) =>
-      stageContext(scanner, this.#surroundings.bad(stage), this.#countsOf(stage.index), stage.settings, trimmed),
-    bad: ({ index, settings }) => this.#badOf(index, settings),
-  }
   #countsOf(index: number): Map<string, number> {
     const counts = this.#counts.get(index) ?? new Map<string, number>()
     this.#counts.set(index, counts)
