@@ -25,7 +25,12 @@ export const run: CommandSpec = {
     },
     { flag: 'speculate', description: 'parallel: try what takes much longer than the rest once more, beside' },
     splitOption,
-    { flag: 'stats', value: 'FORMAT', choices: ['json'], description: 'what each stage did, as a line of JSON on stderr' },
+    {
+      flag: 'stats',
+      value: 'FORMAT',
+      choices: ['json'],
+      description: 'what each stage did, as a line of JSON on stderr',
+    },
     {
       flag: 'restart',
       description:
