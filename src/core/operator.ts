@@ -133,8 +133,17 @@ export interface StageContext {
   readonly workers: number
   /** Reads records again that were kept as lines: these fields of them. For operators that share their end. */
   lineReader?(reads: readonly FieldPath[]): LineReader
+  /** The input that is being read, if lines of it can be read again. Only for stages that say that they want that (`SideOperator`). */
+  input?(): KeptInput | undefined
   /** New scratch space on disk, under `--tmp`; or that of another thread of this process, which must not use it any more. */
   spill(handle?: SpillHandle): SpillFile
+}
+
+/** A regular file that is open until the process ends. Its bytes at `position - base` are those at that position of the input. */
+export interface KeptInput {
+  readonly name: string
+  readonly fd: number
+  readonly base: number
 }
 
 /** Makes batches of lines that were good before. */

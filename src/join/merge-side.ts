@@ -1,9 +1,9 @@
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { SideOperator, SpillHandle, StageContext } from '../core/operator.ts'
+import type { SideOperator, StageContext } from '../core/operator.ts'
 import { storedBytes } from '../sort/arena.ts'
-import type { EntriesState } from '../sort/entries.ts'
-import { ExternalSorter } from '../sort/external.ts'
+import type { BlockOrigin, EntriesState } from '../sort/entries.ts'
+import { ExternalSorter, type RunHandle } from '../sort/external.ts'
 import type { Cursor } from '../sort/runs.ts'
 import { appendSortKey } from '../sort/sort-key.ts'
 import type { MergeJoinOptions } from './merge.ts'
@@ -11,11 +11,12 @@ import type { MergeJoinOptions } from './merge.ts'
 /** The first byte of a key in the sorters: one with a null in it has no partner. */
 export const WITH_NULL = 0
 const WITHOUT_NULL = 1
+const NEWLINE = 0x0a
 const LETTER_N = 0x6e
 const OPEN = 0x7b
 
 /** One side of a merge join: its records by key. Each side may be read by a thread of its own. */
-export class MergeSide implements SideOperator<readonly SpillHandle[]> {
+export class MergeSide implements SideOperator<readonly RunHandle[]> {
   readonly #isLeft: boolean
   readonly #fields: readonly number[]
   readonly #nestField: number | undefined
@@ -41,7 +42,7 @@ export class MergeSide implements SideOperator<readonly SpillHandle[]> {
     const { bytes, spans, stride, count } = batch
     if (count === 0) return
     const lines = batch.lines(undefined, 0, count)
-    let place = this.#sorter.place(lines, 0, lines.length)
+    let place = this.#sorter.place(lines, 0, lines.length, this.#originOf(batch, lines.length))
     const key = this.#key
     for (let row = 0; row < count; row++) {
       const at = row * stride
@@ -71,12 +72,24 @@ export class MergeSide implements SideOperator<readonly SpillHandle[]> {
     }
   }
 
-  handOver(): readonly SpillHandle[] {
+  /** Where the batch's lines can be read again, if they stand there as they are here. */
+  #originOf(batch: RecordBatch, size: number): BlockOrigin | undefined {
+    const input = this.#context.input?.()
+    if (!input) return undefined
+    const { bytes, spans, stride, count } = batch
+    const position = batch.position(0)
+    const start = spans[(count - 1) * stride]!
+    const end = spans[(count - 1) * stride + 1]!
+    const between = batch.position(count - 1) - position
+    return between + end - start + 1 === size && bytes[end] === NEWLINE ? { input, position } : undefined
+  }
+
+  handOver(): readonly RunHandle[] {
     return this.#sorter.handOver()
   }
   /** Takes up what another thread's side has handed over. */
-  takeOver(runs: readonly SpillHandle[]): void {
-    this.#sorter.takeOver(runs.map((run) => this.#context.spill(run)))
+  takeOver(runs: readonly RunHandle[]): void {
+    this.#sorter.takeOver(runs.map((run) => ({ ...run, file: this.#context.spill(run) })))
   }
 
   /** What has come since the last call, to be put back by `restore`, which comes before the first record. */

@@ -1,10 +1,11 @@
 import type { EntriesState } from '../sort/entries.ts'
 import type { RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
-import type { Collector, SpillFile, SpillHandle, StageContext } from '../core/operator.ts'
+import type { Collector, SpillFile, StageContext } from '../core/operator.ts'
 import type { PairOperator } from '../core/spec.ts'
 import { Pieces, SLACK } from '../ndjson/heap.ts'
 import { storeHeap } from '../sort/arena.ts'
+import type { RunHandle } from '../sort/external.ts'
 import { compareKeys, type Cursor } from '../sort/runs.ts'
 import { KernelMembers } from './kernel-members.ts'
 import { MergeSide, WITH_NULL } from './merge-side.ts'
@@ -26,7 +27,7 @@ export interface MergeJoinOptions {
  * A join of two large sides: both are sorted by key, in bounded memory, and then read side by side. Output is in the order of keys; of one
  * key every left record in its order with every right one in theirs. O(n log n), and the pairs.
  */
-export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
+export class MergeJoin implements PairOperator<readonly RunHandle[]> {
   readonly #options: MergeJoinOptions
   readonly #context: StageContext
   readonly #sides: readonly [MergeSide, MergeSide]
@@ -45,7 +46,7 @@ export class MergeJoin implements PairOperator<readonly SpillHandle[]> {
     this.#sides[port].processBatch(batch)
   }
 
-  takeSide(port: 0 | 1, runs: readonly SpillHandle[]): void {
+  takeSide(port: 0 | 1, runs: readonly RunHandle[]): void {
     this.#sides[port].takeOver(runs)
   }
 

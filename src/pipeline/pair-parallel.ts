@@ -1,3 +1,4 @@
+import type { KeptInput } from '../core/operator.ts'
 import type { PairStage } from '../core/spec.ts'
 import { stopAtBadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
@@ -7,6 +8,7 @@ import { readInputs } from './reader.ts'
 import { readerSettings, withBadRecords, type Progress } from './run-stage.ts'
 import type { Outcome } from './settings.ts'
 import { readTableInput } from './table.ts'
+import type { ByteSource } from './source.ts'
 import { outputOf, type StageIo } from './stage-io.ts'
 import { Turns } from './turns.ts'
 
@@ -26,10 +28,12 @@ export async function runPairParallel(
   const out = collectInto(output)
   return withBadRecords(settings, output, async (bad, counts) => {
     const [left, right] = stage.reads.map((reads) => openScanner(reads, settings)) as [Scanner, Scanner]
-    const operator = stage.open(stageContext(left, bad, counts, settings), stageContext(right, bad, counts, settings))
+    const inputs = new InputsAgain()
+    const context = { ...stageContext(right, bad, counts, settings), input: inputs.current }
+    const operator = stage.open(stageContext(left, bad, counts, settings), context)
     const turns = new Turns()
     const other = listen(spawn({ ...task, turns: turns.shared }), turns)
-    const read = readerSettings(settings, bad, output, false, progress, io)
+    const read = { ...readerSettings(settings, bad, output, false, progress, io), opened: inputs.opened }
     await readTableInput(stage, right, (batch) => operator.processBatch(batch, out, 1), read)
     operator.onEndOf?.(1, out)
     const { state, failure } = await other
@@ -43,16 +47,41 @@ export async function runPairParallel(
 /** A worker thread's share: the left input. */
 export async function workOnLeft(stage: PairStage, { settings, inputs }: WorkerTask): Promise<WorkerResult> {
   const scanner = openScanner(stage.reads[0], settings)
-  const side = stage.openLeft?.(stageContext(scanner, stopAtBadRecords, new Map(), settings))
+  const again = new InputsAgain()
+  const context = { ...stageContext(scanner, stopAtBadRecords, new Map(), settings), input: again.current }
+  const side = stage.openLeft?.(context)
   if (!side) throw new Error('a stage whose inputs are for one thread')
   const result = { counts: [], deadLetters: 0 }
   try {
     const files = inputs.map(({ file }) => file)
-    const read = readerSettings(settings, stopAtBadRecords, new Output(), false, undefined)
+    const output = new Output()
+    const read = {
+      ...readerSettings(settings, stopAtBadRecords, output, false, undefined),
+      opened: again.opened,
+    }
     await readInputs(scanner, files, (batch) => side.processBatch(batch), read)
     return { ...result, state: side.handOver() }
   } catch (error) {
     return { ...result, failure: packed(error) }
+  }
+}
+
+/** The input at hand, for who wants to read lines of it again: it stays open until the process ends, which is when this is done. */
+class InputsAgain {
+  #source: ByteSource | undefined
+  #base = 0
+  #kept: KeptInput | undefined
+
+  readonly opened = (source: ByteSource, _kind: unknown, base: number): ByteSource => {
+    this.#source = source
+    this.#base = base
+    this.#kept = undefined
+    return source
+  }
+  readonly current = (): KeptInput | undefined => {
+    const source = this.#source
+    if (!source?.keep) return undefined
+    return (this.#kept ??= { name: source.name, fd: source.keep(), base: this.#base })
   }
 }
 

@@ -40,8 +40,9 @@ export interface ReaderSettings {
   readonly noFrames?: readonly [why: string, way: string]
   /** The same for a stream that works partition by partition. */
   readonly tasks?: () => Promise<FrameTaker>
-  /** Gets an input before it is read, once it is known what it is: with control frames, without, or a pipe that has ended at once. */
-  readonly opened?: (source: ByteSource, kind: 'frames' | 'plain' | 'void') => ByteSource
+  /** Gets an input before it is read, once it is known what it is: with control frames, without, or a pipe that has ended at once.
+   * `base`: bytes of the inputs before it. */
+  readonly opened?: (source: ByteSource, kind: 'frames' | 'plain' | 'void', base: number) => ByteSource
 }
 
 /** What a stage does at control frames. All records before a frame have been processed; nothing is read before its work is done. */
@@ -96,7 +97,7 @@ export async function readInputs(
     const origin = new CountedOrigin(opened.name, base)
     try {
       const { framed, source: plain, isVoid } = await lookForFrames(opened, file)
-      const source = settings.opened?.(plain, framed ? 'frames' : isVoid ? 'void' : 'plain') ?? plain
+      const source = settings.opened?.(plain, framed ? 'frames' : isVoid ? 'void' : 'plain', base) ?? plain
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')
         if (!settings.frames) {

@@ -17,6 +17,8 @@ export interface ByteSource {
   read(into: Uint8Array): number | Promise<number>
   /** As `read`, on another thread: where that does not change when this one does what. Ends before anything else is read. */
   readAhead?(into: Uint8Array): Promise<number>
+  /** Of a regular file that is read as it is: its descriptor, which `close` leaves open from then on. */
+  keep?(): number
   /** Bytes of `size` that have been read, for progress. */
   consumed(): number
   close(): void
@@ -48,8 +50,14 @@ export function openSource(file: string, timers = false): ByteSource {
   }
   const packing = regular && !stdin ? compressionOf(file, fd) : undefined
   const unpacked = packing && chunked(packing === 'gzip' ? gunzip(raw, name) : unzstd(raw, name))
+  let isKept = false
+  const keep = (): number => {
+    isKept = true
+    return fd
+  }
   return {
     name,
+    ...(regular && !stdin && !unpacked && { keep }),
     size: regular ? stat.size : undefined,
     pauses: !regular,
     blocks: !timers,
@@ -64,7 +72,7 @@ export function openSource(file: string, timers = false): ByteSource {
       }),
     consumed: () => consumed,
     close: () => {
-      if (!stdin) closeSync(fd)
+      if (!stdin && !isKept) closeSync(fd)
     },
   }
 }

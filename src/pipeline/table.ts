@@ -79,7 +79,7 @@ export async function readTableInput(
   const { openTopic } = await import('./topic-source.ts')
   const source = openTopic(table.slice('topic:'.length), store, follow)
   try {
-    settings.opened?.(source, 'plain')
+    settings.opened?.(source, 'plain', 0)
     await readInput(scanner, source, new CountedOrigin(source.name, 0), process, settings)
   } finally {
     source.close()

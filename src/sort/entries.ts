@@ -1,4 +1,5 @@
 import type { RecordBatch } from '../core/batch.ts'
+import type { KeptInput } from '../core/operator.ts'
 import { Pieces, SLACK } from '../ndjson/heap.ts'
 import { Arena, storeHeap } from './arena.ts'
 import { grown, Keys } from './keys.ts'
@@ -19,6 +20,12 @@ export interface EntriesState {
   readonly keyLengths: Uint32Array
   readonly payloads: Uint8Array
   readonly lengths: Uint32Array
+}
+
+/** Where the first line of a block stands in an input that can be read again; the others follow each other, as in the block. */
+export interface BlockOrigin {
+  readonly input: KeptInput
+  readonly position: number
 }
 
 /** Each of the entries, as `insert` of ExternalSorter takes it. */
@@ -45,6 +52,8 @@ export class Entries {
   #keyOf = new Uint32Array(FIRST)
   /** Some entries share a key: entry and key numbers are not the same. */
   #shares = false
+  /** Of the blocks that payloads are in: the first entry, and where the block is. Undefined: some of them cannot be read again. */
+  #origins: { readonly first: number; readonly place: number; readonly origin: BlockOrigin }[] | undefined = []
 
   /** Bytes held, the numbers beside them included. */
   get bytes(): number {
@@ -81,6 +90,26 @@ export class Entries {
   #grow(size: number): void {
     this.spans = grown(this.spans, 2 * size)
     this.#keyOf = grown(this.#keyOf, size)
+  }
+
+  /** The entries that come next are in a block at `place`. */
+  beginBlock(place: number, origin: BlockOrigin | undefined): void {
+    if (origin) this.#origins?.push({ first: this.count, place, origin })
+    else this.#origins = undefined
+  }
+
+  /** The inputs that all entries can be read from again, and where each entry stands there; undefined where they cannot. */
+  positions(): { readonly inputs: readonly KeptInput[]; readonly positions: Float64Array } | undefined {
+    const origins = this.#origins
+    if (!origins) return undefined
+    const positions = new Float64Array(this.count)
+    for (const [index, { first, place, origin }] of origins.entries()) {
+      const end = origins[index + 1]?.first ?? this.count
+      for (let entry = first; entry < end; entry++) {
+        positions[entry] = origin.position + this.spans[2 * entry]! - place
+      }
+    }
+    return { inputs: [...new Set(origins.map(({ origin }) => origin.input))], positions }
   }
 
   keyOf(entry: number): number {
@@ -163,6 +192,7 @@ export class Entries {
   clear(): void {
     this.count = 0
     this.#shares = false
+    this.#origins = []
     this.keys.clear()
     this.payloads.clear()
   }
@@ -199,11 +229,18 @@ export class EntriesCursor implements Cursor {
     return this.#entries.payloads.memory
   }
 
+  get order(): Uint32Array {
+    return (this.#order ??= this.#entries.sort())
+  }
+  /** The number of the current entry. */
+  get entry(): number {
+    return this.order[this.#at]!
+  }
+
   advance(): boolean {
-    this.#order ??= this.#entries.sort()
     if (++this.#at >= this.#limit) return false
     const { keys, spans } = this.#entries
-    const entry = this.#order[this.#at]!
+    const { entry } = this
     const key = this.#entries.keyOf(entry)
     this.keyStart = keys.starts[key]!
     this.keyEnd = this.keyStart + keys.lengths[key]!

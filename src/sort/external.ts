@@ -1,7 +1,8 @@
 import type { RecordBatch } from '../core/batch.ts'
-import type { SpillFile, SpillHandle } from '../core/operator.ts'
+import type { KeptInput, SpillFile, SpillHandle } from '../core/operator.ts'
 import { storedBytes } from './arena.ts'
-import { eachEntry, Entries, EntriesCursor, type EntriesState } from './entries.ts'
+import { type BlockOrigin, eachEntry, Entries, EntriesCursor, type EntriesState } from './entries.ts'
+import { areNear, BLOCK_BYTES, InputLines } from './input-lines.ts'
 import { MergeCursor, RunReader, RunWriter, type Cursor } from './runs.ts'
 
 export interface ExternalSorterOptions {
@@ -12,11 +13,26 @@ export interface ExternalSorterOptions {
   readonly grouped: boolean
 }
 
+interface Run {
+  readonly file: SpillFile
+  /** Payloads are not in the file, but lines of these. */
+  readonly inputs?: readonly KeptInput[]
+}
+/** A run for another thread of this process. */
+export interface RunHandle extends SpillHandle {
+  readonly inputs?: readonly KeptInput[]
+}
+
 /** Of the memory, for entries; the rest is for sorting them and for the block at hand. */
 const SHARE = 0.8
 const BUFFER_BYTES = 1 << 20
 const LEAST_BUFFER_BYTES = 1 << 15
 const MOST_RUNS = 256
+/** So many times the memory goes to disk before lines are read again from inputs: that stays in the system's memory, and is quicker to read. */
+const WHOLE_SHARES = 4
+/** Of the memory, for blocks of inputs that are read again; so many of them there must be for each such run. */
+const AGAIN_SHARE = 0.375
+const BLOCKS_PER_RUN = 8
 
 /**
  * Sorts entries by the bytes of their keys, stable; beyond its memory in sorted runs on disk, merged at the end. No key may begin
@@ -26,7 +42,7 @@ export class ExternalSorter {
   readonly #options: ExternalSorterOptions
   readonly #entries = new Entries()
   /** Runs by how often they were merged; earlier ones first, and those of higher levels before all of lower ones. */
-  readonly #levels: SpillFile[][] = []
+  readonly #levels: Run[][] = []
   /** Entries that went to disk since `added` was called last; undefined while nobody asks. */
   #added: EntriesState[] | undefined
   /** The first of the entries in memory that `added` has not given out. */
@@ -45,12 +61,15 @@ export class ExternalSorter {
 
   /**
    * Takes a copy of a block that payloads are in; `add` them before the next call. What was held before may go to disk: then
-   * `generation` changes, and keys have to be given anew.
+   * `generation` changes, and keys have to be given anew. With an origin payloads are lines, and perhaps read from there again in place of
+   * going to disk.
    */
-  place(bytes: Uint8Array, start: number, end: number): number {
+  place(bytes: Uint8Array, start: number, end: number, origin?: BlockOrigin): number {
     const { memoryBytes } = this.#options
     if (this.#entries.bytes + end - start > SHARE * memoryBytes && this.#entries.count > 0) this.#spill()
-    return this.#entries.payloads.place(bytes, start, end)
+    const place = this.#entries.payloads.place(bytes, start, end)
+    this.#entries.beginBlock(place, origin)
+    return place
   }
 
   /** Takes a copy of a key, for one payload or many. */
@@ -96,13 +115,13 @@ export class ExternalSorter {
   }
 
   /** All entries as runs on disk, in their order, for another thread's sorter. This one is of no use after that. */
-  handOver(): SpillHandle[] {
+  handOver(): RunHandle[] {
     if (this.#entries.count > 0) this.#spill()
     this.#entries.free()
-    return this.#levels.reverse().flatMap((runs) => runs.map(({ handle }) => handle))
+    return this.#levels.reverse().flatMap((runs) => runs.map(({ file, ...run }) => ({ ...run, ...file.handle })))
   }
   /** Takes up what another sorter has handed over, before anything else. */
-  takeOver(runs: readonly SpillFile[]): void {
+  takeOver(runs: readonly Run[]): void {
     for (const run of runs) this.#keep(0, run)
   }
 
@@ -140,38 +159,61 @@ export class ExternalSorter {
   }
   endRun(run: RunWriter): void {
     run.end()
-    this.#keep(0, run.file)
+    this.#keep(0, { file: run.file })
   }
 
   #spill(): void {
     if (this.#added && this.#entries.count > this.#next) this.#added.push(this.#entries.export(this.#next))
     this.#next = 0
-    this.#keep(0, this.#write(new EntriesCursor(this.#entries)))
+    this.#keep(0, this.#spilledEntries())
     this.#entries.clear()
     this.generation++
   }
 
+  #spilledEntries(): Run {
+    const cursor = new EntriesCursor(this.#entries)
+    const again = this.#mayRefer() ? this.#entries.positions() : undefined
+    if (!again || !areNear(cursor.order, again.positions, this.#entries.payloads.bytes)) return this.#write(cursor)
+    const run = this.beginRun()
+    while (cursor.advance()) run.refer(cursor, again.positions[cursor.entry]!, cursor.end - cursor.start)
+    run.end()
+    return { file: run.file, inputs: again.inputs }
+  }
+
+  /** Whether it is worth it, and there would be blocks enough for one more run that has its lines elsewhere. */
+  #mayRefer(): boolean {
+    const { grouped, memoryBytes } = this.#options
+    const runs = this.#levels.flat()
+    if (grouped || runs.reduce((sum, { file }) => sum + file.size, 0) < WHOLE_SHARES * memoryBytes) return false
+    const referring = runs.filter(({ inputs }) => inputs).length + 1
+    return referring * BLOCKS_PER_RUN * BLOCK_BYTES <= AGAIN_SHARE * memoryBytes
+  }
+
   /** A level that is full becomes one run of the next. */
-  #keep(level: number, run: SpillFile): void {
+  #keep(level: number, run: Run): void {
     const runs = (this.#levels[level] ??= [])
     runs.push(run)
     if (runs.length >= this.#mostRuns()) this.#keep(level + 1, this.#merge(runs.splice(0)))
   }
 
-  #merge(runs: readonly SpillFile[]): SpillFile {
+  #merge(runs: readonly Run[]): Run {
     return this.#write(this.#cursor(runs))
   }
 
-  #write(cursor: Cursor): SpillFile {
+  #write(cursor: Cursor): Run {
     const run = this.beginRun()
     while (cursor.advance()) run.write(cursor)
     run.end()
-    return run.file
+    return { file: run.file }
   }
 
-  #cursor(runs: readonly SpillFile[]): Cursor {
-    const share = Math.floor(this.#options.memoryBytes / 2 / runs.length)
+  #cursor(runs: readonly Run[]): Cursor {
+    const { memoryBytes } = this.#options
+    // By their positions, each once.
+    const inputs = new Map(runs.flatMap((run) => run.inputs ?? []).map((input) => [input.base, input]))
+    const again = inputs.size > 0 ? new InputLines([...inputs.values()], AGAIN_SHARE * memoryBytes) : undefined
+    const share = Math.floor((memoryBytes * (again ? 0.5 - AGAIN_SHARE : 0.5)) / runs.length)
     const buffer = Math.max(LEAST_BUFFER_BYTES, Math.min(BUFFER_BYTES, share))
-    return new MergeCursor(runs.map((run) => new RunReader(run, buffer)))
+    return new MergeCursor(runs.map((run) => new RunReader(run.file, buffer, run.inputs && again)))
   }
 }

@@ -13,8 +13,12 @@ import { word } from './keys.ts'
  *
  * In a grouped run payloads of equal keys follow each other in one entry, up to a limit: lines that only have to come out again are
  * copied in large pieces and their keys are compared once.
+ *
+ * In a run of references the payloads are lines of the input, and here is where they stand there (64 bits) and their length (32).
  */
 const HEADER = 8
+const REFERENCE = 12
+const HIGH = 2 ** 32
 const WRITE_BYTES = 1 << 18
 const GROUP_BYTES = 1 << 16
 
@@ -30,6 +34,14 @@ export interface Cursor {
   readonly end: number
   /** All payloads, one after the other, in pieces that are valid until `emit` returns: instead of `advance`, where there is a faster way. */
   drain?(emit: (lines: Uint8Array) => void): void
+}
+
+/** Lines of the input, by where they stand there. */
+export interface Lines {
+  /** Makes room for one. */
+  reserve(length: number): void
+  /** Its address in the store, valid until the next call. */
+  find(position: number, length: number): number
 }
 
 /** Writes the entries of one run, which come in order. */
@@ -61,6 +73,18 @@ export class RunWriter {
     buffer.uint32(end - start)
     buffer.copy(key, keyStart, keyEnd)
     buffer.copy(bytes, start, end)
+  }
+
+  /** An entry of a run of references. */
+  refer({ key, keyStart, keyEnd }: CursorKey, position: number, length: number): void {
+    const buffer = this.#buffer
+    if (buffer.length >= WRITE_BYTES) this.#flush()
+    buffer.uint32(keyEnd - keyStart)
+    buffer.uint32(REFERENCE)
+    buffer.copy(key, keyStart, keyEnd)
+    buffer.uint32(position % HIGH)
+    buffer.uint32(Math.floor(position / HIGH))
+    buffer.uint32(length)
   }
 
   #continues(key: Uint8Array, keyStart: number, keyEnd: number): boolean {
@@ -98,9 +122,12 @@ export class RunReader implements Cursor {
   /** Addresses: where the next entry is, and where those that have been read end. */
   #next: number
   #filled: number
+  readonly #lines: Lines | undefined
 
-  constructor(file: SpillFile, bufferBytes: number) {
+  /** @param lines of a run of references: then `locate` comes before the payload is looked at */
+  constructor(file: SpillFile, bufferBytes: number, lines?: Lines) {
     this.#file = file
+    this.#lines = lines
     this.#size = bufferBytes
     this.#buffer = this.#next = this.#filled = this.#pieces.allocate(bufferBytes + SLACK)
   }
@@ -126,7 +153,18 @@ export class RunReader implements Cursor {
     this.keyStart = this.#next + HEADER
     this.keyEnd = this.start = this.keyStart + keyLength
     this.end = this.#next = this.start + length
+    if (this.#lines) this.#lines.reserve(getUint32(this.#heap.bytes, this.start + 8))
     return true
+  }
+
+  /** Has the payload at hand, until the next one of the same lines. */
+  locate(): void {
+    if (!this.#lines) return
+    const { bytes } = this.#heap
+    const at = this.#next - REFERENCE
+    const length = getUint32(bytes, at + 8)
+    this.start = this.#lines.find(getUint32(bytes, at) + HIGH * getUint32(bytes, at + 4), length)
+    this.end = this.start + length
   }
 
   /** Has the next `size` bytes in the buffer, if the file has them. */
@@ -161,7 +199,7 @@ function setUint32(bytes: Uint8Array, at: number, value: number): void {
 export type CursorKey = Pick<Cursor, 'key' | 'keyStart' | 'keyEnd'>
 
 interface Source {
-  readonly cursor: Cursor
+  readonly cursor: RunReader
   /** Order among equal keys: of the run that was written first. */
   readonly rank: number
   /** The first eight bytes of the key. */
@@ -169,14 +207,14 @@ interface Source {
   low: number
 }
 
-/** Several cursors as one, in order; of equal keys those of earlier cursors first. O(log cursors) an entry. */
+/** Several runs as one, in order; of equal keys those of earlier runs first. O(log runs) an entry. */
 export class MergeCursor implements Cursor {
   /** A binary heap, the least on top. */
   readonly #heap: Source[] = []
-  #top: Cursor | undefined
+  #top: RunReader | undefined
   #started = false
 
-  constructor(cursors: readonly Cursor[]) {
+  constructor(cursors: readonly RunReader[]) {
     cursors.forEach((cursor, rank) => {
       const source: Source = { cursor, rank, high: 0, low: 0 }
       if (!cursor.advance()) return
@@ -218,6 +256,7 @@ export class MergeCursor implements Cursor {
     }
     this.#started = true
     this.#top = heap[0]?.cursor
+    this.#top?.locate()
     return heap.length > 0
   }
 

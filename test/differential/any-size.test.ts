@@ -147,6 +147,7 @@ describe('the same whatever the memory, the threads and the way in', () => {
   const others = [
     'sort --by n,-k',
     'join table --on k --merge --type full',
+    'join records --on t --merge',
     'dedupe --by k',
     'dedupe --by k --keep last --count',
     "window 'count, sum(n)' --time t --time-unit ms --hopping 10m/5m --delay 2s --by k",

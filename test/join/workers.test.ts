@@ -30,6 +30,15 @@ it.each(['--type left', '--type full', '--type anti', '--nest r', '--merge', '--
   },
 )
 
+it('join --merge of inputs in order, whose lines are read again from there', async () => {
+  // Both are 37 MB: runs of 3 MB, of which those after the first 16 MB refer to lines of the file.
+  const run = async (memory: string): Promise<string> => {
+    const command = `beck join left --on n --merge --type full --memory ${memory} left | cksum`
+    return (await shell(command, { cwd: folder, timeoutMs: 60_000 })).stdout.toString()
+  }
+  expect(await run('8MiB')).toBe(await run('1GiB'))
+})
+
 it('loses nothing when more threads than cores end at different times', async () => {
   const lines = (workers: number): Promise<string> =>
     shell(`taskset -c 0 beck join right --on k --type anti --workers ${workers} left | cksum`, {
