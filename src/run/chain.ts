@@ -163,7 +163,8 @@ export function groupStages(
   for (const stage of rewrites.projection ? throughMaps(stages) : stages) {
     const group = groups.at(-1)
     const before = group?.at(-1)
-    if (group && before && rewrites.fuse && before.stage.selects && agree(before, stage)) group.push(stage)
+    if (group && before && rewrites.fuse && before.stage.selects && !before.few && agree(before, stage))
+      group.push(stage)
     else groups.push([stage])
   }
   return groups

@@ -31,6 +31,7 @@ export interface ChainTask {
   readonly table?: unknown
   /** What it reads, where its own words do not tell. */
   readonly reads?: readonly FieldPath[]
+  readonly few?: true
 }
 
 /**
@@ -99,12 +100,12 @@ export async function composeWork(
   registry: Registry,
 ): Promise<OperatorStage> {
   const stages: ChainStage[] = []
-  for (const { index, command, args, settings, table, reads } of tasks) {
+  for (const { index, command, args, settings, table, reads, few } of tasks) {
     const spec = await registry[command]?.()
     const made = await spec?.create(args)
     const stage = made?.role === 'table' ? made.stage(table) : made
     if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
-    stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings })
+    stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings, ...(few && { few }) })
   }
   return compose(stages, kind, rewrites, counts && new Meter(counts))
 }

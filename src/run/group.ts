@@ -17,6 +17,8 @@ export interface ChainStage {
   readonly settings: RunSettings
   /** Its records are those before the map of this number, which is left out: they are trimmed, as the map would have made them. */
   readonly through?: number
+  /** It lets so few records through that the next stage scans these for itself (few.ts). */
+  readonly few?: true
   /** The planner has put it before this stage: lines that are bad for that one are refused in its name. */
   readonly aheadOf?: Pick<ChainStage, 'index' | 'settings'> & { readonly reads: readonly FieldPath[] }
   /** Where its records come from, as messages name it, if they are not those of the stage before. */

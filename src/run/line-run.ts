@@ -16,6 +16,7 @@ import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import { type Adapted, asOperator, type Ending } from './adapters.ts'
 import { Chain, fieldsOf, groupStages, type LineSink, withAhead, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
+import { letsFew } from './few.ts'
 import { Flow, Fork } from './fork.ts'
 import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
 import type { FusedHost } from './fused.ts'
@@ -269,6 +270,10 @@ export class LineRun implements RunningLine {
     const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
     const inputs = (this.#around.planInputs ?? planInputs)(args.files)
     if (!inputs) return false
+    const few = rewrites.fuse && letsFew(stages, inputs)
+    /** The first stage is the filter. */
+    const told = <Stage extends { readonly few?: true }>(list: readonly Stage[]): Stage[] =>
+      list.slice(0, head.count).map((one, at) => (few && at === 0 ? { ...one, few } : one))
     const tail = this.#chain(stages.slice(head.count))
     const into = tail?.entry ?? this.#out
     let written = false
@@ -286,13 +291,13 @@ export class LineRun implements RunningLine {
     }
     const settings = { ...stages[0]!.settings, workers }
     const chain: ChainWork = {
-      tasks: this.#tasks.slice(0, head.count),
+      tasks: told(this.#tasks),
       kind: head.kind,
       rewrites,
       counts: this.#around.watch?.meter.shared,
     }
     const task = { command: 'run', args, settings, inputs, chain }
-    const stage = compose(stages.slice(0, head.count), head.kind, rewrites, this.#around.watch?.meter)
+    const stage = compose(told(stages), head.kind, rewrites, this.#around.watch?.meter)
     let worked = true
     const before = this.#around.watch?.meter.now
     await this.#through(tail, async () => {
