@@ -5,7 +5,7 @@ export const explain: CommandSpec = {
   name: 'explain',
   summary: 'Show how a pipeline would be run',
   description:
-    'Reads TEXT as beck run does and writes its plan: the stages, which of them run as one, the fields that are extracted, what is kept in memory. ' +
+    'Reads TEXT as beck run does and writes its plan: the stages, which of them run as one, the fields that are extracted, what is kept in memory, and what at checkpoints. ' +
     'With --mode parallel it shows the tasks: how many, what each does, and what goes from one to the other. Nothing is run, read or opened; for tasks, files ' +
     'are looked at.',
   program: [{ name: 'TEXT', description: 'a pipeline, or a file of one', tooMany: oneText }],

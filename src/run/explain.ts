@@ -3,8 +3,9 @@ import { PIPELINE_WORD } from '../core/pipeline-word.ts'
 import type { OperatorStage } from '../core/spec.ts'
 import { groupStages } from './chain.ts'
 import { parallelHead } from './composite.ts'
-import { canFuse } from './fused.ts'
+import { whyNotFused } from './fused.ts'
 import type { ChainStage } from './group.ts'
+import { keptBy } from './kept.ts'
 import { hasFrames, readsByItself } from './lines.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 import { type RewriteMade, rewritePlan, type Rewrites } from './rewrite.ts'
@@ -14,6 +15,8 @@ import { placeIn } from './text.ts'
 /** What `explain --json` writes. */
 export interface Explained {
   readonly mode: 'fused' | 'pipes'
+  /** What keeps the stages from being in one process. */
+  readonly why?: string
   readonly stages: readonly ExplainedStage[]
   readonly rewrites: readonly RewriteMade[]
 }
@@ -38,6 +41,8 @@ export interface ExplainedStage {
   /** How what several threads have made is put together. */
   readonly joined?: 'in order' | 'merged' | 'parts in order'
   readonly memory: string
+  /** Of pipelines that deliver exactly once: what is kept at checkpoints. */
+  readonly state?: string
   readonly exchange?: string
   readonly output: string
   readonly branches?: readonly Explained[]
@@ -55,12 +60,13 @@ export async function explain(
 }
 
 async function explainPlan(logical: LogicalPlan, rewrites: Rewrites, pipes: boolean): Promise<Explained> {
-  const fused = canFuse(logical) && !pipes
+  const why = pipes ? '--mode pipes asks for it' : whyNotFused(logical)
+  const fused = why === undefined
   // Processes of their own run what is written, and state that is kept is that of the stages as they are written.
   const { plan, made } =
     fused && !hasFrames(logical) ? await rewritePlan(logical, rewrites) : { plan: logical, made: [] }
   const { stages, made: more } = explainStages(plan, fused, rewrites)
-  return { mode: fused ? 'fused' : 'pipes', stages, rewrites: [...made, ...more] }
+  return { mode: fused ? 'fused' : 'pipes', ...(why && { why }), stages, rewrites: [...made, ...more] }
 }
 
 /** The stages of a plan that needs no more rewriting. @param fused in one process @param inner it stands in brackets */
@@ -150,7 +156,7 @@ function physicalOf(plan: LogicalPlan, fused: boolean, rewrites: Rewrites, branc
     files && plain && fused && rewrites.threads && chain[0]?.index === 0
       ? parallelHead(chain, chains.length === 1)
       : undefined
-  if (head) {
+  if (head && !plan.stages.slice(0, head.count).some(hasOneThread)) {
     const joined = head.kind === 'merge' ? 'merged' : head.kind === 'ordered' ? 'parts in order' : 'in order'
     for (let index = 0; index < head.count; index++) threaded.set(index, joined)
     made.push({
@@ -191,6 +197,10 @@ function chainStage({ stage, settings, role }: CommandStage, index: number): Cha
   }
   return undefined
 }
+
+/** A stage is told to take no more than one thread. (How many there are is the machine's business.) */
+const hasOneThread = (stage: PlannedStage): boolean =>
+  stage.kind === 'command' && stage.settings.workers === 1 && stage.words.some((word) => /^--workers(=|$)/.test(word))
 
 /** Whether stages that one process runs want to know the time. */
 const isTimed = (stage: PlannedStage): boolean =>
@@ -251,6 +261,7 @@ function explainStage(
     threads: joined ? 'all' : 'one',
     ...(joined && { joined }),
     memory: stage.spec.cost.memory,
+    ...(hasFrames(plan) && { state: keptBy(stage) }),
     ...exchangeOf(stage),
     output: outputText(stage),
     ...(tables.length > 0 && { tables }),
@@ -300,11 +311,17 @@ function listed(stages: readonly number[]): string {
   return numbers.join(', ').replace(/, (\d+)$/, ' and $1')
 }
 
-function forPeople({ mode, stages, rewrites }: Explained, indent: string): string[] {
+function forPeople({ mode, why, stages, rewrites }: Explained, indent: string): string[] {
   const out: string[] = []
-  if (indent === '') out.push(mode === 'fused' ? 'in one process' : 'a process a stage')
+  const alone = stages.every(isOnOneThread)
+  if (indent === '')
+    out.push(mode === 'fused' ? `in one process${alone ? ', on one thread' : ''}` : 'a process a stage')
+  if (why) out.push(`     ${'why'.padEnd(9)}${why}`)
   return [...out, ...stages.flatMap((stage) => stageForPeople(stage, indent)), ...rewritesForPeople(rewrites, indent)]
 }
+
+const isOnOneThread = ({ threads, tables = [] }: ExplainedStage): boolean =>
+  threads === 'one' && tables.every(({ stages }) => stages.every(isOnOneThread))
 
 /** A stage for people, its pipelines in brackets indented beneath it. */
 export function stageForPeople(stage: ExplainedStage, indent: string): string[] {
@@ -323,6 +340,7 @@ export function stageForPeople(stage: ExplainedStage, indent: string): string[] 
   if (stage.joined) row('threads', `all, ${stage.joined}`)
   if (stage.exchange) row('exchange', stage.exchange)
   row('memory', stage.memory)
+  if (stage.state) row('state', stage.state)
   row('output', stage.output)
   for (const branch of stage.branches ?? []) {
     say('     branch')

@@ -16,30 +16,36 @@ import type { Rewrites } from './rewrite.ts'
 import { stageStats, type TakeStats } from './stats.ts'
 import { Watch } from './watch.ts'
 
-/** Whether all stages of a plan can run in one process. @param inner it is a table, and who reads it decides about its control frames */
-export function canFuse(plan: Pick<LogicalPlan, 'stages'>, inner = false): boolean {
+/** Whether all stages of a plan can run in one process. */
+export const canFuse = (plan: Pick<LogicalPlan, 'stages'>): boolean => whyNotFused(plan) === undefined
+
+/** In words, what keeps the stages of a plan from being in one process. @param inner it is a table, and who reads it decides about its control frames */
+export function whyNotFused(plan: Pick<LogicalPlan, 'stages'>, inner = false): string | undefined {
   const { stages } = plan
   const last = stages.at(-1)
   if (hasFrames(plan)) {
     // What stands at the end commits. Barriers would have to be aligned where ways meet again, and partitions kept apart.
-    if (!inner && (last?.kind !== 'command' || last.role !== 'sink')) return false
-    if (stages.some((stage) => stage.kind === 'tee' || stage.args.options['per-partition'] !== undefined)) return false
-  }
-  return stages.every((stage, index) => {
-    if (stage.kind === 'tee') return stage.branches.every((branch) => canFuse(branch))
-    if (!stage.tables.every((table) => canFuse(table, true))) return false
-    if (stage.tables.some(hasFrames) && !hasFrames(plan)) return false
-    switch (stage.role) {
-      case 'tool':
-        return index === 0
-      case 'sink':
-        return index === stages.length - 1
-      case 'job':
-        return false
-      default:
-        return true
+    if (!inner && (last?.kind !== 'command' || last.role !== 'sink')) {
+      return `${last?.name ?? ''} at the end of an exactly-once pipeline does not commit`
     }
-  })
+    for (const stage of stages) {
+      if (stage.kind === 'tee') return 'in an exactly-once pipeline, the ways of tee are processes'
+      if (stage.args.options['per-partition'] !== undefined)
+        return `${stage.name} --per-partition runs tasks of its own`
+    }
+  }
+  for (const [index, stage] of stages.entries()) {
+    const within = stage.kind === 'tee' ? stage.branches : stage.tables
+    const why = within.map((part) => whyNotFused(part, stage.kind !== 'tee')).find(Boolean)
+    if (why) return why
+    if (stage.kind === 'tee') continue
+    if (stage.tables.some(hasFrames) && !hasFrames(plan)) {
+      return `the table of ${stage.name} delivers exactly once, and the pipeline does not`
+    }
+    const standsAlone = stage.role === 'tool' ? index > 0 : stage.role === 'sink' && index < stages.length - 1
+    if (standsAlone || stage.role === 'job') return `${stage.name} stands alone`
+  }
+  return undefined
 }
 
 /** What a fused pipeline needs of the program around it. */

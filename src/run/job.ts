@@ -96,12 +96,13 @@ function sharedOptions(options: JobStage['args']['options']): Record<string, str
 /** What is written of a plan, in the mode that is asked for. */
 async function explainPlan(
   plan: LogicalPlan,
-  rewrites: Rewrites,
-  { mode, json }: JobStage['args']['options'],
+  chosen: Rewrites,
+  { mode, json, workers }: JobStage['args']['options'],
   options: BatchOptions,
 ): Promise<string> {
   const { explain } = await import('./explain.ts')
   const asJson = json === true
+  const rewrites = workers === '1' ? { ...chosen, threads: false } : chosen
   if (mode !== 'parallel') return explain(plan, rewrites, { json: asJson, pipes: mode === 'pipes' })
   const { isOfGroup } = await import('./batch/members.ts')
   if (isOfGroup(plan)) {
