@@ -86,14 +86,21 @@ class CommitSink implements Sink {
 
   processBatch(batch: Parameters<Sink['processBatch']>[0]): void {
     if (!this.committer) this.refuseWithoutFrames()
-    this.output.write(batch.lines(undefined, 0, batch.count))
+    this.passOn(() => this.output.write(batch.lines(undefined, 0, batch.count)))
   }
 
-  /** All that was passed on is with its reader. @throws BeckError fenced, when that has gone */
+  /** All that was passed on is with its reader. @throws BeckError frames, when that has gone */
   private settle(): void {
-    try {
+    this.passOn(() => {
       this.output.flush()
       if (this.isFile) fdatasyncSync(1)
+    })
+  }
+
+  /** Whenever it shows that the reader has gone, nothing of the epoch is committed. @throws BeckError frames, file */
+  private passOn(write: () => void): void {
+    try {
+      write()
     } catch (error) {
       if (!(error instanceof ReaderGone)) throw error instanceof BeckError ? error : fileError(error, 'standard output')
       throw new BeckError('frames', {
@@ -104,12 +111,12 @@ class CommitSink implements Sink {
   }
 
   onIdle(): void {
-    this.output.flush()
+    this.passOn(() => this.output.flush())
   }
   onTimer(): void {}
   onEnd(): void {
     if (!this.committer) this.refuseWithoutFrames()
-    this.output.flush()
+    this.passOn(() => this.output.flush())
   }
   close(): void {
     this.store?.close()

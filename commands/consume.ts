@@ -129,6 +129,8 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
       const { EpochSource } = await import('../src/pipeline/epoch-source.ts')
       const { refuseFileOutput } = await import('../src/pipeline/framed-stage.ts')
       if (!io.frames) refuseFileOutput('consume')
+      const { takeAsked } = await import('../src/pipeline/asked-to-stop.ts')
+      const asked = io.frames ? undefined : takeAsked(process.env)
       const plan = {
         group,
         topics,
@@ -143,11 +145,11 @@ async function run(args: Arguments, io: ToolIo): Promise<void> {
         policy,
       } as const
       if (args.options['per-partition'] !== true) {
-        return await new EpochSource(store, plan, io).run()
+        return await new EpochSource(store, plan, { ...io, asked }).run()
       }
       const { TaskSource } = await import('../src/pipeline/task-source.ts')
       const tasks = { ...plan, member: id, strategy: option('assign') as Strategy | undefined }
-      return await new TaskSource(store, tasks, io.say).run()
+      return await new TaskSource(store, tasks, io.say, asked).run()
     }
     const member = GroupMember.join(store, group, {
       check: () => refuseWhileRunning(store, group),

@@ -135,8 +135,11 @@ export function send({ fd, id }: Upward, readings: readonly Reading[]): void {
   }
 }
 
-/** Takes what processes send: the bytes of all of them, cut anywhere. */
-export function receive(onReadings: (id: number, readings: readonly Reading[]) => void): (bytes: Uint8Array) => void {
+/** Takes what processes send: the bytes of all of them, cut anywhere. @param onOther is given lines that are no readings */
+export function receive(
+  onReadings: (id: number, readings: readonly Reading[]) => void,
+  onOther?: (line: string) => void,
+): (bytes: Uint8Array) => void {
   let rest = ''
   return (bytes) => {
     const lines = (rest + Buffer.from(bytes).toString()).split('\n')
@@ -147,6 +150,7 @@ export function receive(onReadings: (id: number, readings: readonly Reading[]) =
         onReadings(id, readings)
       } catch {
         // Some other program has the descriptor, too, and has written to it.
+        onOther?.(line)
       }
     }
   }

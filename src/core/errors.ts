@@ -80,6 +80,12 @@ export const errorTable = {
     (f) => `${f['file']}: ${f['problem']}`,
     (f) => f['hint'] as string | undefined,
   ),
+  // What was read and what there is now are two inputs: nothing can go on from there.
+  'input-changed': row(
+    Exit.outside,
+    (f) => `${f['file']}: has changed ${f['when']}`,
+    (f) => f['hint'] as string | undefined,
+  ),
   'disk-full': row(
     Exit.outside,
     (f) => `${f['file']}: no space left on the device`,

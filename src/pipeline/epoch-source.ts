@@ -8,6 +8,7 @@ import type { ReadPolicy } from '../log/reader.ts'
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
+import type { AskedToStop } from './asked-to-stop.ts'
 import { ReaderGone } from './descriptor.ts'
 import { type SourceOutput, SourcePipe } from './framed-output.ts'
 import type { Level, StartFrame, StateHandle } from './frames.ts'
@@ -48,6 +49,7 @@ export class EpochSource {
   private readonly say: (line: string) => void
   private readonly output: SourceOutput
   private readonly behind: ((records: number) => void) | undefined
+  private readonly asked: AskedToStop | undefined
   private readonly follower: Follower
   private epoch = 0
   private generation = 0
@@ -64,11 +66,16 @@ export class EpochSource {
   /** Stages go by the clock. */
   private ticks = false
 
-  /** @param io its `frames` are the stages behind it, where they are in this process */
-  constructor(store: Store, plan: EpochPlan, io: Pick<ToolIo, 'say' | 'frames' | 'behind' | 'wrote'>) {
-    const { say, frames = new SourcePipe(undefined, undefined, io.wrote), behind } = io
+  /** @param io its `frames` are the stages behind it, where they are in this process; `asked` is for those that are not */
+  constructor(
+    store: Store,
+    plan: EpochPlan,
+    io: Pick<ToolIo, 'say' | 'frames' | 'behind' | 'wrote'> & { readonly asked?: AskedToStop | undefined },
+  ) {
+    const { say, frames = new SourcePipe(undefined, io.asked, io.wrote), behind } = io
     this.output = frames
     this.behind = behind
+    this.asked = io.asked
     this.store = store
     this.plan = plan
     this.say = say
@@ -85,7 +92,7 @@ export class EpochSource {
     }
   }
 
-  /** Waits for our turn. Undefined: another run is at work, and nobody waits. */
+  /** Waits for our turn. Undefined: another run is at work, and nobody waits any more. */
   private async claim(): Promise<PipelineState | undefined> {
     const { store, plan } = this
     for (let told = false; ;) {
@@ -101,7 +108,10 @@ export class EpochSource {
       }
       if (!told) this.say(`${who}: waiting to take over`)
       told = true
-      while (isRunning(store, plan.group)) await this.follower.wait(CARE_MS)
+      while (isRunning(store, plan.group)) {
+        if (this.output.stopped) return undefined
+        await this.follower.wait(CARE_MS)
+      }
     }
   }
 
@@ -117,6 +127,7 @@ export class EpochSource {
   }
 
   private async stream(pipeline: PipelineState): Promise<void> {
+    this.asked?.listen()
     this.generation = pipeline.generation
     this.epoch = pipeline.epoch
     this.started = Date.now()

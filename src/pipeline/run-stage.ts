@@ -12,6 +12,7 @@ import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
 import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import type { ByteSource } from './source.ts'
+import type { SinkTasks } from './task-frames.ts'
 import { openInput, outputOf, type StageIo, type StageOutput } from './stage-io.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -125,6 +126,7 @@ export async function runSink(
       }
     }, TIMER_MS)
     let framed = false
+    let tasks: SinkTasks | undefined
     try {
       const process = (batch: RecordBatch): void => {
         check()
@@ -142,25 +144,28 @@ export async function runSink(
             framed = true
             return new (await import('./framed-stage.ts')).SinkFrames(sink, settings)
           },
-          tasks: async () => new (await import('./task-frames.ts')).SinkTasks(sink, settings),
+          tasks: async () => (tasks = new (await import('./task-frames.ts')).SinkTasks(sink, settings)),
         })
       }
       check()
-      await sink.onEnd()
+      if (!tasks?.idle) await sink.onEnd()
     } catch (error) {
       if (!(error instanceof BeckError && error.code === 'bad-record')) throw error
       await sink.onIdle()
-      if (!framed) throw error
-      // The end of such a pipe has no state in which a file beside it could be kept.
-      const hint =
-        'nothing of this epoch is committed; keep bad records apart before the end of the pipe: … | beck filter true --dead-letter bad | …'
-      throw new BeckError(error.code, { ...error.facts, hint }, { cause: error })
+      throw framed ? badInEpoch(error) : error
     } finally {
       clearInterval(timer)
       threads?.close()
       sink.close()
     }
   })
+}
+
+/** A bad record at the end of an exactly-once pipe, which has no state in which a file beside it could be kept. */
+export function badInEpoch(error: BeckError): BeckError {
+  const hint =
+    'nothing of this epoch is committed; keep bad records apart before the end of the pipe: … | beck filter true --dead-letter bad | …'
+  return new BeckError(error.code, { ...error.facts, hint }, { cause: error })
 }
 
 /** Runs `to FORMAT`: records → text. */

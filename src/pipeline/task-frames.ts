@@ -217,6 +217,7 @@ export class OperatorTasks extends Tasks {
 /** The end of such a pipe: epochs of several tasks, each committed by itself. */
 export class SinkTasks extends Tasks {
   readonly #sink: Sink
+  #worked = false
   protected override readonly leaves = true
 
   constructor(sink: Sink, settings: RunSettings) {
@@ -231,7 +232,12 @@ export class SinkTasks extends Tasks {
   protected override ask(start: StartFrame): void | Promise<void> {
     return this.#sink.epochs?.resolve({ ...start, stages: [...start.stages, this.settings.stage.name] })
   }
+  /** All partitions were somebody else's until the end: there was nothing to do. */
+  get idle(): boolean {
+    return !this.#worked
+  }
   protected open(): FrameTaker {
+    this.#worked = true
     return new SinkFrames(this.#sink, this.settings)
   }
   protected goTo(_: TaskFrame, start: StartFrame): void | Promise<void> {

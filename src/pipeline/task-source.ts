@@ -9,6 +9,7 @@ import { checkRun, refuseWithState, sinkIsAlive, startTask, taskName } from '../
 import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
+import type { AskedToStop } from './asked-to-stop.ts'
 import { Output, ReaderGone } from './descriptor.ts'
 import type { EpochPlan } from './epoch-source.ts'
 import { FramedOutput } from './framed-output.ts'
@@ -58,7 +59,11 @@ export class TaskSource {
   private ended = false
   private toldIdle = false
 
-  constructor(store: Store, plan: TaskPlan, say: (line: string) => void) {
+  private readonly asked: AskedToStop | undefined
+
+  /** @param asked what people ask of it while it runs */
+  constructor(store: Store, plan: TaskPlan, say: (line: string) => void, asked?: AskedToStop) {
+    this.asked = asked
     this.store = store
     this.plan = plan
     this.say = say
@@ -91,6 +96,7 @@ export class TaskSource {
 
   private async work(member: GroupMember, follower: Follower): Promise<void> {
     const { plan, output, store } = this
+    this.asked?.listen()
     output.frame({
       kind: 'start',
       store: resolve(store.folder),
@@ -111,13 +117,14 @@ export class TaskSource {
       const begin = Date.now()
       let more = false
       for (const task of this.tasks.values()) if (this.slice(task)) more = true
-      if (!plan.follow && !more && this.allRead()) break
+      if (this.asked?.stopped || (!plan.follow && !more && this.allRead())) break
       // One round of epochs a checkpoint, unless there is more than one takes.
       const rest = plan.follow ? plan.checkpointMs - (Date.now() - begin) : CARE_MS
       if (!more) await follower.wait(Math.min(CARE_MS, Math.max(1, rest)))
     }
-    if (plan.drain) for (const task of this.tasks.values()) if (task.hasState) this.barrier(task, true)
-    output.frame({ kind: 'end', epoch: 0, records: output.takeCount(), drained: plan.drain })
+    const drain = plan.drain && !this.asked?.stopped
+    if (drain) for (const task of this.tasks.values()) if (task.hasState) this.barrier(task, true)
+    output.frame({ kind: 'end', epoch: 0, records: output.takeCount(), drained: drain })
     this.ended = true
     for (const since = Date.now(); !this.isCommitted(); await follower.wait(CARE_MS)) {
       this.care(member)

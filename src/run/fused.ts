@@ -5,6 +5,7 @@ import { stageContext } from '../pipeline/context.ts'
 import { Output } from '../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { InputFile, Spawn } from '../pipeline/parallel.ts'
+import { badInEpoch } from '../pipeline/run-stage.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
@@ -128,7 +129,14 @@ class FusedRun implements RunAround {
   async run(): Promise<number> {
     const { all, line } = this.#lines
     const [first] = all as [CommandStage]
-    for (const { settings } of all) refuseOwnInput(settings.inputs, 1)
+    for (const [index, { settings }] of all.entries()) {
+      try {
+        refuseOwnInput(settings.inputs, 1)
+      } catch (error) {
+        await this.fail(error, index)
+        return this.#exit
+      }
+    }
     if (all.length > 1 && all.some(({ spec }) => spec.place === 'last')) {
       // A sink that knows no store waits for the first line of its pipe to name one; here it is the first stage's.
       const { storeFolder } = await import('../log/store.ts')
@@ -187,7 +195,9 @@ class FusedRun implements RunAround {
       // What came before the bad record could not be kept, either.
       await this.terminal.error(`beck ${name}`, other)
     }
-    await this.terminal.error(`beck ${name}`, error)
+    const isLast = at === this.#lines.all.length - 1
+    const badEnd = this.#lines.line.framed && isLast && error instanceof BeckError && error.code === 'bad-record'
+    await this.terminal.error(`beck ${name}`, badEnd ? badInEpoch(error) : error)
     if (at < this.#failedAt) return
     this.#failedAt = at
     this.#exit = error instanceof BeckError ? error.exit : 70

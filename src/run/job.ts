@@ -28,7 +28,7 @@ export async function runJob(
         hint: `beck run --resume ${String(options['resume'])}`,
       })
     const { resumeBatch } = await import('./batch/job.ts')
-    return resumeBatch(options['resume'] as string, await batch(), host, terminal)
+    return resumeBatch(options['resume'] as string, await batch(), sharedOptions(options), host, terminal)
   }
   if (job === '')
     throw new BeckError('usage', {
@@ -52,14 +52,17 @@ export async function runJob(
     args: args.args,
     options: shared,
   })
-  if (action === 'explain') return print(hidePasswords(await explainPlan(plan, rewrites, options, await batch())))
+  if (action === 'explain')
+    return print(
+      hidePasswords(await explainPlan(plan, rewrites, options, await batch(), options['workers'] !== undefined)),
+    )
   if (options['print-shell'] === true) {
     const { shellLine } = await import('./shell-line.ts')
     return print(`${hidePasswords(shellLine(plan))}\n`)
   }
   if (options['mode'] === 'parallel') {
     const { isOfGroup, runMembers } = await import('./batch/members.ts')
-    if (isOfGroup(plan)) return runMembers(plan, args.args, await batch(), host, terminal)
+    if (isOfGroup(plan)) return runMembers(plan, { args: args.args, options: shared }, await batch(), host, terminal)
     const { runBatch } = await import('./batch/job.ts')
     const exit = await runBatch(plan, args.args, await batch(), host, terminal)
     return exit ?? runPlan(plan, rewrites, host, terminal, options['stats'] === 'json')
@@ -99,15 +102,19 @@ async function explainPlan(
   chosen: Rewrites,
   { mode, json, workers }: JobStage['args']['options'],
   options: BatchOptions,
+  asked: boolean,
 ): Promise<string> {
   const { explain } = await import('./explain.ts')
   const asJson = json === true
   const rewrites = workers === '1' ? { ...chosen, threads: false } : chosen
   if (mode !== 'parallel') return explain(plan, rewrites, { json: asJson, pipes: mode === 'pipes' })
-  const { isOfGroup } = await import('./batch/members.ts')
+  const { isOfGroup, memberCount } = await import('./batch/members.ts')
   if (isOfGroup(plan)) {
     const text = await explain(plan, rewrites, { json: asJson, pipes: false })
-    return asJson ? text : `by ${options.workers} members of the group, each on partitions of its own\n${text}`
+    const members = memberCount(plan, options.workers, asked)
+    const by =
+      members === 1 ? 'one member of the group' : `${members} members of the group, each on partitions of its own`
+    return asJson ? text : `by ${by}\n${text}`
   }
   const { explainTasks } = await import('./batch/explain.ts')
   const explained = await explainTasks(plan, options, asJson)

@@ -5,8 +5,9 @@ import { PROGRESS, type Reading, receive, upwardWord } from '../cli/board.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { BeckError } from '../core/errors.ts'
 import { countLines } from '../core/count-lines.ts'
+import { sourceIn, STOP } from '../pipeline/asked-to-stop.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
-import { linesOf } from './lines.ts'
+import { hasFrames, linesOf } from './lines.ts'
 import type { LogicalPlan } from './plan.ts'
 import { shellLine } from './shell-line.ts'
 import { ENDING, onSignals } from './signals.ts'
@@ -26,7 +27,8 @@ const bound = (line: string): string =>
 
 /**
  * Runs a pipeline as the shell would: a process a stage, real pipes between them. Returns the exit code that a shell with `pipefail` has.
- * The first signal that people send reaches every process, the second one kills them. So does the death of this process.
+ * The first signal that people send reaches every process, the second one kills them. So does the death of this process. Where records are
+ * delivered exactly once, the first one reaches the sources alone: they end at a checkpoint, and the others behind them.
  * @throws BeckError process, when there is no shell
  */
 export function runPipes(
@@ -40,9 +42,18 @@ export function runPipes(
   const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
   const readings: Reading[] = []
   const to = { fd: TIE, people: board !== undefined, out: stats !== undefined }
-  const sending = (name: string): string => `${PROGRESS}=${upwardWord({ ...to, id: readings.push({ name }) - 1 })} `
   const told = board !== undefined || stats !== undefined
-  const line = shellLine(plan, beck, TIE + 1, told ? sending : undefined)
+  const framed = hasFrames(plan)
+  /** How many sources there are that can end at a checkpoint, and those that have said so. */
+  let sources = 0
+  const ready = new Set<number>()
+  const before = (name: string): string => {
+    const isSource = framed && name === 'consume'
+    if (isSource) sources++
+    const id = readings.push({ name }) - 1
+    return `${isSource ? `${STOP}=${TIE} ` : ''}${told ? `${PROGRESS}=${upwardWord({ ...to, id })} ` : ''}`
+  }
+  const line = shellLine(plan, beck, TIE + 1, before)
   // Only what comes out of the whole has nobody behind it who counts.
   const counted = stats && !terminal.output ? new CountedOutput() : undefined
   // A group of its own, so that a signal to this process ends all of them, and none that is not ours.
@@ -58,21 +69,35 @@ export function runPipes(
   const hide = board?.keepShown(() => readings)
   const said = board && terminal.passOn(child.stderr!)
   const output = counted?.take(child.stdout as Readable)
-  if (told) {
-    const take = receive((id, [reading]) => {
-      if (reading) readings[id] = { ...reading, name: readings[id]!.name }
-    })
-    tie.on('data', take)
-  }
+  const take = receive(
+    (id, [reading]) => {
+      if (reading && readings[id]) readings[id] = { ...reading, name: readings[id].name }
+    },
+    (other) => {
+      const pid = sourceIn(other)
+      if (pid !== undefined) ready.add(pid)
+    },
+  )
+  tie.on('data', take)
   let stopped: NodeJS.Signals | undefined
-  const release = onSignals(ENDING, (signal) => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, stopped ? 'SIGKILL' : signal)
-    } catch {
-      // It has ended.
-    }
+  let gently = false
+  const pass = (signal: NodeJS.Signals): void => {
+    const first = stopped === undefined
     stopped ??= signal
-  })
+    // What comes behind the sources ends with them, when all that they have read is committed.
+    const toSources = first && signal !== 'SIGHUP' && ready.size > 0 && ready.size === sources
+    gently ||= toSources
+    const to = toSources ? [...ready] : child.pid === undefined ? [] : [-child.pid]
+    for (const pid of to) {
+      try {
+        process.kill(pid, first ? signal : 'SIGKILL')
+      } catch {
+        // It has ended.
+      }
+    }
+  }
+  // What sources have said before is heard before.
+  const release = onSignals(ENDING, (signal) => void setImmediate(pass, signal))
   return new Promise<number>((resolve, reject) => {
     child.once('error', (error) => {
       const facts = {
@@ -83,7 +108,8 @@ export function runPipes(
       reject(new BeckError('process', facts, { cause: error }))
     })
     child.once('exit', (code, signal) => {
-      const exit = code ?? 128 + constants.signals[stopped ?? signal ?? 'SIGKILL']
+      // One that has ended at a checkpoint has ended well.
+      const exit = (gently ? code || undefined : code) ?? 128 + constants.signals[stopped ?? signal ?? 'SIGKILL']
       if (!told) return resolve(exit)
       // Somebody else may hold them open, as a program in the background does.
       setTimeout(() => {

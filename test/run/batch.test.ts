@@ -256,11 +256,35 @@ describe('a job in tasks', () => {
       exit: 3,
       stderr: expect.stringContaining('moving.ndjson: has changed while') as string,
     })
+    // It would be refused, as it is here.
+    expect(stderr).not.toContain('--resume')
     const resumed = await shell('beck run --resume moved', { cwd: folder })
     expect(resumed).toMatchObject({
       exit: 3,
       stderr: expect.stringContaining('has changed since the job began') as string,
     })
+  })
+
+  test('options of a run that goes on are those of what runs behind its tasks', async () => {
+    const line = 'filter true words.ndjson | sort --by word,-n | dedupe --by n'
+    const [first, ...others] = lines
+    writeFileSync(join(folder, 'spoilt-once.ndjson'), [first, first, ...others].join(''))
+    const { child, ended } = start([
+      '--mode=parallel',
+      '--out=told',
+      '--split=50KiB',
+      '--workers=1',
+      line.replace('words', 'spoilt-once'),
+    ])
+    await until(() => finished('told').length > 1)
+    child.kill('SIGKILL')
+    await ended
+    const resume = (options: string) => shell(`beck run --resume told --memory 64KiB ${options}`, { cwd: folder })
+    expect(await resume('--tmp not/there')).toMatchObject({
+      exit: 3,
+      stderr: expect.stringContaining('not/there') as string,
+    })
+    expect(await resume('--quiet')).toMatchObject({ exit: 0, stderr: '' })
   })
 
   test('two drivers do not work on one job', async () => {
@@ -385,6 +409,18 @@ describe('a pipeline of a consumer group in several processes', () => {
     const copies = numbers((await shell('beck replay copies', { cwd: folder })).stdout.toString())
     // At least once: what a member had written without committing comes again.
     expect([...new Set(copies)]).toEqual(everything)
+  })
+
+  test('each member has the options of the run', async () => {
+    await topic
+    const run = (options: string) => shell(`beck run --mode parallel --workers 2 ${options}`, { cwd: folder })
+    expect(await run('--memory 64KiB --tmp not/there "consume words -g nowhere | reduce count --by n"')).toMatchObject({
+      exit: 3,
+      stderr: expect.stringContaining('beck reduce: not/there') as string,
+    })
+    const bad = (group: string): string => `"consume words -g ${group} | reduce 'sum(word)' --dead-letter /dev/null"`
+    expect(await run(bad('loud'))).toMatchObject({ exit: 0, stderr: expect.stringContaining('bad records') as string })
+    expect(await run(`--quiet ${bad('quiet')}`)).toMatchObject({ exit: 0, stderr: '' })
   })
 
   test('one that delivers exactly once needs partitions apart', async () => {

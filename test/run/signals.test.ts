@@ -78,6 +78,69 @@ describe('a process a stage', () => {
     await until(() => members.every((pid) => look(pid) === undefined))
   })
 
+  const many = Array.from({ length: 3000 }, (_, n) => `{"n":${n}}\n`).join('')
+  /** A store with 3000 records in a topic of two partitions. */
+  async function filled(name: string): Promise<string> {
+    const store = join(folder, name)
+    writeFileSync(join(folder, `${name}.ndjson`), many)
+    const line = `beck append in --partitions 2 --by n ${name}.ndjson`
+    expect((await shell(line, { cwd: folder, env: { BECK_STORE: store } })).exit).toBe(0)
+    return store
+  }
+  const lagOf = async (store: string): Promise<number> => {
+    const { stdout } = await shell('beck group list', { cwd: folder, env: { BECK_STORE: store } })
+    return (JSON.parse(stdout.toString()) as { lag: number }).lag
+  }
+  const copied = async (store: string): Promise<number> => {
+    const { stdout } = await shell('beck replay out', { cwd: folder, env: { BECK_STORE: store } })
+    return stdout.toString().split('\n').length - 1
+  }
+
+  it.each(['', '--per-partition'])('an exactly-once pipeline ends at a checkpoint %s', async (how) => {
+    const store = await filled(`gently${how}`)
+    const seen = join(store, 'seen')
+    // The program keeps what it is given, and goes on for as long as its input does.
+    const text = `consume in -g g --exactly-once --follow ${how} --checkpoint ${how ? '1ms' : '1h'} | filter true | via --lines -- tee -a ${seen} | append out`
+    const child = start(['--mode', 'pipes', text], store)
+    // All is read, and nothing of it would be committed for an hour.
+    await until(() => existsSync(seen) && readFileSync(seen, 'utf8').split('\n').length > 3000)
+    child.kill('SIGINT')
+    expect(await ended(child)).toEqual({ code: 130, signal: null })
+    expect(await lagOf(store)).toBe(0)
+    expect(await copied(store)).toBe(3000)
+  })
+
+  it('one whose end hangs is ended by a second Ctrl-C, and commits nothing', async () => {
+    const store = await filled('hanging')
+    const text = `consume in -g g --exactly-once --follow --checkpoint 1h | via -- sh -c 'echo $$ > begun.pid; cat; echo $$ > hanging.pid; exec sleep 1000' | append out`
+    const child = start(['--mode', 'pipes', text], store)
+    await pidIn('begun.pid')
+    child.kill('SIGTERM')
+    // The first one lets the epoch end.
+    const program = await pidIn('hanging.pid')
+    child.kill('SIGTERM')
+    expect(await ended(child)).toEqual({ code: 143, signal: null })
+    await until(() => look(program) === undefined)
+    expect(await lagOf(store)).toBe(3000)
+  })
+
+  it('one that waits for its turn ends at once', async () => {
+    const store = await filled('waiting')
+    const text = 'consume in -g g --exactly-once --follow --checkpoint 1ms | append out'
+    const first = start([text], store)
+    await until(() => /"g\b/.test(journalOf(store)))
+    for (const mode of ['pipes', 'fused']) {
+      const second = start(['--mode', mode, text], store)
+      let said = ''
+      second.stderr?.on('data', (piece: Buffer) => (said += piece.toString()))
+      await until(() => said.includes('waiting to take over'))
+      second.kill('SIGINT')
+      expect(await ended(second)).toEqual({ code: 130, signal: null })
+    }
+    first.kill('SIGINT')
+    expect(await ended(first)).toEqual({ code: 130, signal: null })
+  })
+
   it('the end of the pipeline is not held up', async () => {
     const got = await shell("beck run --mode pipes 'filter true in.ndjson | sort --by a' | cat", { cwd: folder })
     expect({ ...got, stdout: got.stdout.toString() }).toEqual({ stdout: '{"a":1}\n', stderr: '', exit: 0 })

@@ -338,7 +338,7 @@ function isFinal(failure: Failure): boolean {
   return (
     exit === Exit.data ||
     exit === Exit.usage ||
-    ['disk-full', 'spill-full', 'no-such-file', 'file'].includes(failure.code)
+    ['disk-full', 'spill-full', 'no-such-file', 'file', 'input-changed'].includes(failure.code)
   )
 }
 

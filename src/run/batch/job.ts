@@ -7,8 +7,9 @@ import { formatSize, parseSize } from '../../core/size.ts'
 import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output } from '../../pipeline/descriptor.ts'
+import { refuseOwnInput } from '../../pipeline/own-input.ts'
 import { canFuse, runFused } from '../fused.ts'
-import { type CommandStage, type LogicalPlan, planPipeline } from '../plan.ts'
+import { type CommandStage, type LogicalPlan, planPipeline, type PlanSettings } from '../plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
 import { ENDING } from '../signals.ts'
 import { type StageStats, writeStats } from '../stats.ts'
@@ -92,6 +93,8 @@ export async function runBatch(
   const cut = await planTasks(planned, options.without, options.out)
   if ('why' in cut) return undefined
   const { plan } = cut
+  const refused = await refuseOwn(planned, options.out, terminal)
+  if (refused !== undefined) return refused
   const header: JobHeader = {
     beck: host.version,
     text: planned.source.text,
@@ -107,8 +110,34 @@ export async function runBatch(
   return new BatchJob(plan, header, folder, options, host, terminal).run()
 }
 
-/** Goes on with the job of a folder. Returns the exit code. @throws BeckError */
-export async function resumeBatch(out: string, options: BatchOptions, host: Host, terminal: Terminal): Promise<number> {
+/** Tells people of a stage that would write over what it reads, and returns its exit code. */
+async function refuseOwn(
+  { stages }: LogicalPlan,
+  out: string | undefined,
+  terminal: Terminal,
+): Promise<number | undefined> {
+  for (const stage of stages) {
+    if (stage.kind !== 'command') continue
+    const { inputs, deadLetter } = stage.settings
+    try {
+      if (out === undefined) refuseOwnInput(inputs, 1)
+      if (deadLetter !== undefined) refuseOwnInput(inputs, deadLetter)
+    } catch (error) {
+      await terminal.error(`beck ${stage.name}`, error)
+      return Exit.usage
+    }
+  }
+  return undefined
+}
+
+/** Goes on with the job of a folder. Returns the exit code. @param shared options of all stages @throws BeckError */
+export async function resumeBatch(
+  out: string,
+  options: BatchOptions,
+  shared: NonNullable<PlanSettings['options']>,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
   const resumed = JobFolder.resume(out)
   if (!resumed) {
     terminal.toolIo().say(`beck run: ${out} is complete`)
@@ -126,15 +155,15 @@ export async function resumeBatch(out: string, options: BatchOptions, host: Host
     folder.enter(header.cwd)
     if (header.store !== undefined) process.env['BECK_STORE'] = header.store
     const source: JobSource = { name: header.name, text: header.text }
-    const settings = { registry: host.registry, env: process.env, args: header.args }
+    const settings = { registry: host.registry, env: process.env, args: header.args, options: shared }
     const planned = await planPipeline(source, parsePipeline(source), settings)
     const { plan } = (await planTasks(planned, header.without, out)) as { plan: BatchPlan }
     for (const [index, input] of header.inputs.entries()) {
       const now = plan.inputs[index]
       if (now?.file === input.file && now.size === input.size && now.modifiedMs === input.modifiedMs) continue
-      throw new BeckError('file', {
+      throw new BeckError('input-changed', {
         file: input.file,
-        problem: 'has changed since the job began',
+        when: 'since the job began',
         hint: 'start the job again, in a new folder',
       })
     }
@@ -244,8 +273,9 @@ class BatchJob {
       const interrupted = error instanceof Interrupted
       const exit = interrupted ? 128 + constants.signals[error.signal] : await this.#fail(error)
       const { out } = this.#options
-      // What is wrong with the data stays wrong.
-      if (out !== undefined && exit > Exit.usage) {
+      // What is wrong with the data stays wrong, and an input that has changed is another one.
+      const changed = error instanceof BeckError && error.code === 'input-changed'
+      if (out !== undefined && exit > Exit.usage && !changed) {
         this.#terminal.toolIo().say(`beck run: stopped; go on with: beck run --resume ${out}`)
       }
       return exit

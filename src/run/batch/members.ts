@@ -6,7 +6,7 @@ import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError } from '../../core/errors.ts'
 import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
-import type { CommandStage, LogicalPlan } from '../plan.ts'
+import type { CommandStage, LogicalPlan, PlanSettings } from '../plan.ts'
 import { linesOf } from '../lines.ts'
 import { ENDING, onSignals } from '../signals.ts'
 import { stageStats, writeStats } from '../stats.ts'
@@ -27,43 +27,35 @@ export const isOfGroup = ({ stages: [first] }: LogicalPlan): boolean =>
  */
 export async function runMembers(
   plan: LogicalPlan,
-  args: Readonly<Record<string, string>>,
-  { workers, attempts, stats }: Pick<BatchOptions, 'workers' | 'attempts' | 'stats'>,
+  told: Pick<PlanSettings, 'args' | 'options'>,
+  options: Pick<BatchOptions, 'workers' | 'attempts' | 'stats' | 'without'>,
   host: Host,
   terminal: Terminal,
 ): Promise<number> {
-  const { options } = (plan.stages[0] as CommandStage).args
-  const exact = options['exactly-once'] === true || options['at-least-once'] === true
-  if (exact && workers > 1 && options['per-partition'] !== true) {
-    throw new BeckError('usage', {
-      problem: 'one pipeline of a group does all of its work, so that its output is in order',
-      hint: 'add --per-partition to consume, so that each partition is a pipeline of its own; or leave --workers 1',
-    })
-  }
-  if (options['member'] !== undefined && workers > 1) {
-    throw new BeckError('usage', {
-      problem: 'several members cannot have one name',
-      hint: 'leave --member out, or add --workers 1',
-    })
-  }
+  const workers = memberCount(plan, options.workers, told.options?.['workers'] !== undefined)
+  // Here `--workers` are members.
+  const { workers: _, ...shared } = told.options ?? {}
   const words = [
     'run',
     '--mode',
     'fused',
-    ...Object.entries(args).flatMap(([name, value]) => ['--arg', `${name}=${value}`]),
+    ...options.without.flatMap((name) => ['--without', name]),
+    ...Object.entries(told.args).flatMap(([name, value]) => ['--arg', `${name}=${value}`]),
+    ...Object.entries(shared).flatMap(([flag, value]) => [`--${flag}`, ...(value === true ? [] : [value])]),
   ]
   const command = [...host.command, ...words, '--', plan.source.text]
   const output = new Output()
   const running = new Set<ChildProcess>()
-  let left = attempts
+  let left = options.attempts
   let stopped: NodeJS.Signals | undefined
   let gone = false
 
+  const { stats } = options
   /** By process: what those that died have done counts, too. */
-  const told = new Map<number, readonly Reading[]>()
+  const readings = new Map<number, readonly Reading[]>()
   const last = plan.stages.at(-1)
   const board = terminal.board(last?.kind === 'command' && last.output.records === 'none')
-  const hide = board?.keepShown(() => together([...told.values()]))
+  const hide = board?.keepShown(() => together([...readings.values()]))
 
   let started = 0
   const to = { fd: UP, people: board !== undefined, out: stats }
@@ -85,7 +77,7 @@ export async function runMembers(
         up.on('error', () => {})
         up.on(
           'data',
-          receive((_, readings) => void told.set(id, readings)),
+          receive((_, said) => void readings.set(id, said)),
         )
       }
       const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
@@ -116,11 +108,35 @@ export async function runMembers(
     hide?.()
     terminal.clear()
     if (stats) {
-      const stages = stageStats(linesOf(plan.stages), together([...told.values()]))
+      const stages = stageStats(linesOf(plan.stages), together([...readings.values()]))
       writeStats({ mode: 'parallel', members: workers, stages })
     }
     release()
   }
+}
+
+/**
+ * How many members a run has: one where several cannot share the work.
+ * @param asked whether people have said how many
+ * @throws BeckError usage
+ */
+export function memberCount({ stages: [first] }: LogicalPlan, workers: number, asked: boolean): number {
+  const { options } = (first as CommandStage).args
+  const exact = options['exactly-once'] === true || options['at-least-once'] === true
+  const why: readonly [problem: string, hint: string] | undefined =
+    exact && options['per-partition'] !== true
+      ? [
+          'one pipeline of a group does all of its work, so that its output is in order',
+          'add --per-partition to consume, so that each partition is a pipeline of its own; or leave --workers out',
+        ]
+      : options['member'] !== undefined
+        ? ['several members cannot have one name', 'leave --member out, or --workers']
+        : options['limit'] !== undefined
+          ? ['each of several members would read as many records as --limit says', 'leave --limit out, or --workers']
+          : undefined
+  if (!why || workers === 1) return workers
+  if (!asked) return 1
+  throw new BeckError('usage', { problem: why[0], hint: why[1] })
 }
 
 /** What all members do, stage by stage. */

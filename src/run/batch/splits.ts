@@ -73,13 +73,13 @@ export function openSplit(split: Split): OpenSplit {
   }
 }
 
-/** Tasks look before and after reading: all of them must see the same bytes. @throws BeckError file */
+/** Tasks look before and after reading: all of them must see the same bytes. @throws BeckError input-changed */
 export function checkUnchanged({ file, size, modifiedMs }: JobInput): void {
   const now = look(file)
   if (now.size === size && now.mtimeMs === modifiedMs) return
-  throw new BeckError('file', {
+  throw new BeckError('input-changed', {
     file,
-    problem: 'has changed while the job was reading it',
+    when: 'while the job was reading it',
     hint: 'run the job again from its start, on a file that nobody writes to',
   })
 }
