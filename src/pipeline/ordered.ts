@@ -37,8 +37,8 @@ type LineOutput = ByteSink & {
 
 /** How many tasks a thread may be ahead of what is folded. */
 const AHEAD = 8
-/** A block whose part holds more is not worth handing over. */
-const MOST_ENTRIES = 512
+/** A task whose part holds more is not worth handing over. */
+const MOST_ENTRIES = 1024
 
 interface TaskResult {
   readonly task: number

@@ -15,7 +15,7 @@ import { FileRange, lineStart, rangeableSize } from './source.ts'
 import { TurnOutput, Turns } from './turns.ts'
 
 /** The bytes of a task. Large enough that a turn costs nothing, small enough that uneven cores end together. */
-const TASK_BYTES = 1 << 20
+const TASK_BYTES = 2 << 20
 
 export interface InputFile {
   readonly file: string
