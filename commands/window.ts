@@ -202,6 +202,7 @@ export const window: CommandSpec = {
       ...(policy.emit === 'changes' && { blockBytes: 1 << 13 }),
       snapshots: 'changes',
       keys: keyFields.map(({ path }) => formatFieldPath(path)),
+      ...(wantedRows && { views: 2 }),
       wantsKeys: plan?.addsAll === true && kind.kind === 'aligned' && keyFields.length > 0,
       ...(inParts &&
         panes && {

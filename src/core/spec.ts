@@ -154,6 +154,8 @@ export interface OperatorStage {
   readonly apart?: readonly string[]
   /** The same, but records of all keys have to come to it, for their time: `wanted`, an option that nobody writes, says which keys matter. */
   readonly wantsKeys?: boolean
+  /** How many views of a batch it works with, the batch itself among them: memory is kept for them. Default: 1. */
+  readonly views?: number
   /** Bad lines are not its business: it hands them on. */
   readonly passesBad?: boolean
   /** It looks at its fields alone, never at a record as a whole. */

@@ -11,7 +11,7 @@ import { SpillFolder } from './spill.ts'
 export const openScanner = (
   reads: readonly FieldPath[],
   { strict, maxLineBytes, scanner }: RunSettings,
-  more?: Pick<ScannerOptions, 'blockBytes'>,
+  more?: Pick<ScannerOptions, 'blockBytes' | 'stages'>,
 ): Scanner => createScanner({ reads, strict, maxLineBytes, ...more }, scanner)
 
 /** The surroundings of an operator that runs in this thread. `trimmed`: bad records are kept without the white space around them. */

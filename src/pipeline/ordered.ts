@@ -195,7 +195,7 @@ class TaskRunner {
     this.#turns = turns
     this.#progress = progress
     this.#files = new TaskFiles(task.inputs)
-    this.scanner = openScanner(stage.reads, task.settings)
+    this.scanner = openScanner(stage.reads, task.settings, { stages: stage.views ?? 1 })
     const context: StageContext = stageContext(this.scanner, stopAtBadRecords, new Map(), task.settings)
     if (!stage.openPart) throw new Error('a stage without parts')
     this.#operator = stage.openPart(context)

@@ -156,7 +156,7 @@ async function workThrough(
   const output = new TurnOutput(turns, letters?.write)
   const bad = letters ? new DeadLetters(output.writeLetter) : stopAtBadRecords
   const counts = new Map<string, number>()
-  const scanner = openScanner(stage.reads, settings)
+  const scanner = openScanner(stage.reads, settings, { stages: stage.views ?? 1 })
   const operator = stage.open(stageContext(scanner, bad, counts, settings))
   const out = collectInto(output)
   const block = isBlockOperator(operator) ? operator : undefined

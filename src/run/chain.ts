@@ -146,6 +146,10 @@ export class Chain {
 export const fieldsOf = (stages: readonly ChainStage[]): readonly FieldPath[] =>
   planFields(stages.map(({ stage }) => stage.reads)).reads
 
+/** How many views of a batch the stages of a group work with. */
+export const viewsOf = (stages: readonly ChainStage[]): number =>
+  stages.reduce((sum, { stage }) => sum + (stage.views ?? 1), 0)
+
 /** Which rewrites of a chain are made. */
 export interface ChainRewrites {
   /** Neighbours that see the same lines share a scan; without it each stage has its own. */
@@ -241,7 +245,7 @@ class Port implements LineSink {
     const [first] = stages as [ChainStage]
     const { strict, maxLineBytes, scanner } = first.settings
     const reads = fieldsOf(stages)
-    this.#scanner = createScanner({ reads, strict, maxLineBytes, apart: true, stages: stages.length }, scanner)
+    this.#scanner = createScanner({ reads, strict, maxLineBytes, apart: true, stages: viewsOf(stages) }, scanner)
     this.group = new ViewGroup(stages, this.#scanner, around, collectInto(out))
     this.#origin = new CountedOrigin(first.from ?? 'stdin', 0)
     this.#scanner.begin(this.#origin)

@@ -18,7 +18,7 @@ import { Meter, type SharedCounts } from '../pipeline/meter.ts'
 import type { InputOrigin } from '../pipeline/origin.ts'
 import type { BlockOperator } from '../pipeline/reader.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
-import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink } from './chain.ts'
+import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, viewsOf } from './chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from './group.ts'
 
 /** A stage of a chain, as a worker gets it. Plain data. */
@@ -85,6 +85,7 @@ export function compose(
   return {
     role: 'operator',
     reads: fieldsOf(group),
+    views: viewsOf(group),
     parallel: kind === 'lines' ? 'ordered' : kind,
     open: (context) => (kind === 'lines' ? new LinesFold() : new Composite(stages, context, rewrites, meter)),
     openPart: (context) =>

@@ -14,7 +14,7 @@ import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.
 import type { ByteSource } from '../pipeline/source.ts'
 import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import { type Adapted, asOperator, type Ending } from './adapters.ts'
-import { Chain, fieldsOf, groupStages, type LineSink, withAhead, withSiftedFields } from './chain.ts'
+import { Chain, fieldsOf, groupStages, type LineSink, viewsOf, withAhead, withSiftedFields } from './chain.ts'
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { letsFew } from './few.ts'
 import { Flow, Fork } from './fork.ts'
@@ -334,7 +334,7 @@ export class LineRun implements RunningLine {
     const { rewrites, surroundings } = this.#around
     const [group] = groupStages(stages, rewrites) as [ChainStage[]]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
-    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
+    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: viewsOf(group) }, which)
     const chain = new Chain(stages, scanner, surroundings, this.#out, rewrites)
     this.#around.closeAtEnd(scanner)
     this.#around.closeAtEnd(chain)

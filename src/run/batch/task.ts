@@ -23,6 +23,7 @@ import {
   groupStages,
   type LineSink,
   withAhead,
+  viewsOf,
   withSiftedFields,
 } from '../chain.ts'
 import { type ChainStage, stageOf, type Surroundings } from '../group.ts'
@@ -262,7 +263,7 @@ class TaskRun {
     const { input, rewrites } = this.#order
     const group = groupStages(stages, rewrites)[0] as ChainStage[]
     const { strict, maxLineBytes, scanner: which } = group[0]!.settings
-    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: group.length }, which)
+    const scanner = createScanner({ reads: fieldsOf(group), strict, maxLineBytes, stages: viewsOf(group) }, which)
     const chain = new Chain(stages, scanner, this.#surroundings, out, rewrites)
     this.#closing.push(scanner, chain)
     chain.beginAt(this.#base)
