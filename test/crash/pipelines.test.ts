@@ -3,10 +3,11 @@ import { delimiter, dirname } from 'node:path'
 import { expect, test } from 'vitest'
 import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, temporaryFolder } from '../shell.ts'
-import { intoPostgres, type Pipeline, pipelines, prove } from './pipelines.ts'
+import { inOneProcess, intoPostgres, type Pipeline, pipelines, prove } from './pipelines.ts'
 
 /** More of both: see docs/exactly-once.md. */
 const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 1))
+const isLong = process.env['BECK_KILLS'] !== undefined || process.env['BECK_CRASH'] === 'full'
 const RECORDS = Number(process.env['BECK_RECORDS'] ?? 20_000)
 /** Set by proof.mjs: for so many seconds, in a folder that stays, and a file that gets what was found. */
 const seconds = process.env['BECK_SECONDS']
@@ -33,6 +34,17 @@ async function kill(pipeline: Pipeline, more: { env?: NodeJS.ProcessEnv; clear?:
 const promise = 'killed anywhere, the output is that of an undisturbed run'
 
 for (const pipeline of pipelines) test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))
+
+/** In one process the code is the same but for who hands control frames on: of each way that these go, one. */
+const ways = [
+  'windows by the clock: each record counts once',
+  'files beside the output',
+  'join of two topics, and windows of it',
+  'other programs, into files',
+]
+for (const pipeline of pipelines.filter(({ name }) => isLong || ways.includes(name)).map(inOneProcess)) {
+  test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))
+}
 
 test.skipIf(!hasPostgres)(`${intoPostgres.name}: ${promise}`, { timeout }, async () => {
   const server = await Postgres.make()

@@ -19,6 +19,7 @@ import { partitionName } from '../../src/log/layout.ts'
 import { pipelineOf } from '../../src/log/pipelines.ts'
 import { Store } from '../../src/log/store.ts'
 import { prepareTopic } from '../../src/log/topics.ts'
+import { quoted } from '../../src/run/shell-line.ts'
 import type { Postgres } from '../postgres.ts'
 import { program } from '../shell.ts'
 
@@ -502,3 +503,10 @@ export const pipelines: readonly Pipeline[] = [
     read: readSqlite,
   },
 ]
+
+/** The same as a text for `beck run`, in one process. */
+export function inOneProcess({ name, line, ...more }: Pipeline): Pipeline {
+  const text = line.replaceAll('beck ', '').replaceAll('<(', '(')
+  // A shell that has nothing to do afterwards would become the process, and there would be none to kill.
+  return { ...more, name: `${name}, in one process`, line: `beck run ${quoted(text)}; exit $?` }
+}

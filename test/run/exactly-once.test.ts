@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadSqlite } from '../../src/connectors/sqlite/load.ts'
+import { quoted } from '../../src/run/shell-line.ts'
 import { program, shell, temporaryFolder } from '../shell.ts'
 
 const folder = temporaryFolder()
@@ -85,6 +86,26 @@ describe('an exactly-once pipeline in one process', () => {
     await part(3)
     expect(await ended(start(store, [consuming('a', '--drain')]))).toBe(0)
     expect(await replay(store, 'a')).toBe(await undisturbed(store))
+  })
+
+  it('of two topics, with a program and dead letters, goes on in either mode', async () => {
+    const stages = (drain: string): string =>
+      `consume in -g l --exactly-once ${drain} | map 'r.id % 997 ? r : NaN' --dead-letter NAME.bad --quiet | join (consume in -g r --exactly-once ${drain} | filter 'r.id % 5 === 0') --on k --within 2s --time t | via -- sed s/k1/K1/ | window 'count, sum(right_id)' --time t --tumbling 1m --by k | append out`
+    const run = async (name: string, modes: readonly string[]): Promise<object> => {
+      const env = { BECK_STORE: join(folder, name) }
+      for (const [number, mode] of modes.entries()) {
+        const size = records.length / modes.length / 2
+        writeFileSync(join(folder, `${name}.part`), records.slice(number * size, (number + 1) * size).join(''))
+        const drain = number === modes.length - 1 ? '--drain' : ''
+        const text = stages(drain).replace('NAME', name)
+        const line = `beck append in ${name}.part && beck run --mode ${mode} ${quoted(text)}`
+        expect(await shell(line, { cwd: folder, env }), text).toMatchObject({ exit: 0, stderr: '' })
+      }
+      return { out: await replay(env.BECK_STORE, 'out'), bad: readFileSync(join(folder, `${name}.bad`), 'utf8') }
+    }
+    expect(await run('in-turn', ['fused', 'pipes', 'fused'])).toEqual(
+      await run('in-pipes', ['pipes', 'pipes', 'pipes']),
+    )
   })
 
   it('writes rows of a database once each, killed and in either mode', async () => {
