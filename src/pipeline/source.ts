@@ -77,6 +77,21 @@ export function openSource(file: string, timers = false): ByteSource {
   }
 }
 
+/** Files one after the other, as what comes through a pipe. @throws BeckError no-such-file, file */
+export function openAll(files: readonly string[]): ByteSource {
+  let open: ByteSource | undefined
+  let next = 0
+  const read = async (into: Uint8Array): Promise<number> => {
+    for (; open || next < files.length; open?.close(), open = undefined) {
+      open ??= openSource(files[next++]!)
+      const n = await open.read(into)
+      if (n > 0) return n
+    }
+    return 0
+  }
+  return { name: 'stdin', size: undefined, pauses: true, read, consumed: () => 0, close: () => open?.close() }
+}
+
 /** A regular file that can be read in ranges by several workers: its size. Undefined for pipes, `-` and packed files. */
 export function rangeableSize(file: string): number | undefined {
   // Asked before it is opened: a named pipe whose reader leaves again loses its writer.

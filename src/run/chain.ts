@@ -197,7 +197,8 @@ export function withSiftedFields(stages: readonly ChainStage[]): ChainStage[] {
       // What is behind it sees other records.
       if (other.stage.apart && other.stage.parallel === 'merge') break
     }
-    return { ...filter, stage: { ...filter.stage, reads: fieldsOf([filter, ...passed]) } }
+    const passes = passed.map(({ index, settings, stage: { reads } }) => ({ index, settings, reads }))
+    return { ...filter, passes, stage: { ...filter.stage, reads: fieldsOf([filter, ...passed]) } }
   })
 }
 

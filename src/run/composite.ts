@@ -19,7 +19,7 @@ import type { InputOrigin } from '../pipeline/origin.ts'
 import type { BlockOperator } from '../pipeline/reader.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import { Chain, type ChainRewrites, fieldsOf, groupStages, type LineSink, viewsOf } from './chain.ts'
-import { type ChainStage, stageOf, type Surroundings } from './group.ts'
+import { type Behind, type ChainStage, stageOf, type Surroundings } from './group.ts'
 
 /** A stage of a chain, as a worker gets it. Plain data. */
 export interface ChainTask {
@@ -32,6 +32,8 @@ export interface ChainTask {
   /** What it reads, where its own words do not tell. */
   readonly reads?: readonly FieldPath[]
   readonly few?: true
+  /** As of `ChainStage`. */
+  readonly passes?: readonly Behind[]
 }
 
 /**
@@ -101,12 +103,13 @@ export async function composeWork(
   registry: Registry,
 ): Promise<OperatorStage> {
   const stages: ChainStage[] = []
-  for (const { index, command, args, settings, table, reads, few } of tasks) {
+  for (const { index, command, args, settings, table, reads, few, passes } of tasks) {
     const spec = await registry[command]?.()
     const made = await spec?.create(args)
     const stage = made?.role === 'table' ? made.stage(table) : made
     if (stage?.role !== 'operator') throw new Error(`a worker cannot run ${command}`)
-    stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings, ...(few && { few }) })
+    const known = { ...(few && { few }), ...(passes && { passes }) }
+    stages.push({ index, stage: reads ? { ...stage, reads } : stage, settings, ...known })
   }
   return compose(stages, kind, rewrites, counts && new Meter(counts))
 }

@@ -7,6 +7,7 @@ import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { InputFile, Spawn } from '../pipeline/parallel.ts'
 import { badInEpoch } from '../pipeline/run-stage.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
+import type { ByteSource } from '../pipeline/source.ts'
 import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
 import { stageOf, type Surroundings } from './group.ts'
@@ -58,6 +59,8 @@ export interface FusedHost {
   readonly planInputs?: (files: readonly string[]) => InputFile[] | undefined
   /** Told at the end what the stages did. */
   readonly stats?: TakeStats | undefined
+  /** In place of standard input. */
+  readonly input?: ByteSource
 }
 
 /**
@@ -84,6 +87,7 @@ class FusedRun implements RunAround {
   readonly surroundings: Surroundings
   readonly endings = new Map<number, Ending>()
   readonly #lines: Lines
+  readonly #input: ByteSource | undefined
   readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
   readonly #counts = new Map<number, Map<string, number>>()
   readonly #tableLetters = new Map<number, number>()
@@ -103,6 +107,7 @@ class FusedRun implements RunAround {
     this.spawn = host.spawn
     this.rewrites = host.rewrites
     this.planInputs = host.planInputs
+    this.#input = host.input
     this.#lines = linesOf(stages)
     const output = to ?? new Output()
     this.direct = to === undefined
@@ -142,7 +147,7 @@ class FusedRun implements RunAround {
       const { storeFolder } = await import('../log/store.ts')
       process.env['BECK_STORE'] ||= storeFolder(line.framed ? (first.args.options['store'] as string) : undefined)
     }
-    await new LineRun(line, this).run()
+    await new LineRun(line, this, { input: this.#input }).run()
     if (this.#stopped && this.#exit === 0) this.#exit = this.#stopped
     for (const [index, stage] of all.entries()) if (!this.#left.has(index)) this.#report(stage, index)
     return this.#exit

@@ -20,10 +20,15 @@ export interface ChainStage {
   /** It lets so few records through that the next stage scans these for itself (few.ts). */
   readonly few?: true
   /** The planner has put it before this stage: lines that are bad for that one are refused in its name. */
-  readonly aheadOf?: Pick<ChainStage, 'index' | 'settings'> & { readonly reads: readonly FieldPath[] }
+  readonly aheadOf?: Behind
+  /** The planner has put it before these. */
+  readonly passes?: readonly Behind[]
   /** Where its records come from, as messages name it, if they are not those of the stage before. */
   readonly from?: string
 }
+
+/** A stage whose turn comes later: plain data. */
+export type Behind = Pick<ChainStage, 'index' | 'settings'> & { readonly reads: readonly FieldPath[] }
 
 /** What a chain asks its driver for, for one of its stages. */
 export interface Surroundings {
@@ -168,11 +173,7 @@ class Node {
   }
 
   /** Whether a line is bad for a stage behind this one. */
-  #badFor(
-    { reads, settings }: NonNullable<ChainStage['aheadOf']>,
-    line: Uint8Array,
-    origin: Origin,
-  ): BadLine | undefined {
+  #badFor({ reads, settings }: Behind, line: Uint8Array, origin: Origin): BadLine | undefined {
     const scanner = aloneScanner(reads, settings)
     try {
       return scanAlone(scanner, line, origin).bad[0]
@@ -188,8 +189,23 @@ class Node {
   /** A bad line to the next stage. One that works elsewhere does not know where the line comes from. */
   #hand(line: Uint8Array, origin: Origin, problem: BadLine): void {
     if (this.#next) this.#next.decide(line, origin)
-    else if (this.#end) this.#reject(line, origin, problem, this.index + 1)
-    else this.out.emit(Buffer.concat([line, Buffer.from('\n')]))
+    else if (this.#end) this.#pass(line, origin, problem)
+    else this.#emit(line)
+  }
+
+  /** A bad line to stages that are elsewhere, but whose fields are known: it may be bad for this one alone. */
+  #pass(line: Uint8Array, origin: Origin, problem: BadLine): void {
+    const { passes = [] } = this.stage
+    if (passes.length === 0) return this.#reject(line, origin, problem, this.index + 1)
+    for (const behind of passes) {
+      const bad = this.#badFor(behind, line, origin)
+      if (bad) return this.#reject(line, origin, bad, behind.index)
+    }
+    this.#emit(line)
+  }
+
+  #emit(line: Uint8Array): void {
+    this.out.emit(Buffer.concat([line, Buffer.from('\n')]))
   }
 
   #reject(line: Uint8Array, origin: Origin, problem: BadLine, index: number): void {

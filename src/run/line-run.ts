@@ -187,8 +187,8 @@ export class LineRun implements RunningLine {
     }
     const opened = withSiftedFields(withAhead(made, (at) => !broken && line.stages[at]!.stage.ahead === true))
     for (const [at, task] of known.entries()) {
-      const reads = opened[at]?.stage.passesBad ? opened[at].stage.reads : undefined
-      tasks.push({ ...task, ...(reads && { reads }) })
+      const { passes, stage } = opened[at] ?? {}
+      tasks.push({ ...task, ...(passes && stage && { passes, reads: stage.reads }) })
     }
     watch?.count(groupStages(opened, rewrites).flatMap((group) => group.map(({ index }) => index)))
     const { reader } = this.#ends

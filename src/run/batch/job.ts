@@ -8,6 +8,7 @@ import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
 import { Output } from '../../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../../pipeline/own-input.ts'
+import { openAll } from '../../pipeline/source.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline, type PlanSettings } from '../plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
@@ -315,6 +316,8 @@ class BatchJob {
     const [first, ...more] = this.#plan.rest as [CommandStage, ...CommandStage[]]
     const stages = [this.#plan.merges ? merged(first, results) : reading(first, results), ...more]
     const { out } = this.#options
+    // Another program is given no files.
+    const input = first.role === 'process' ? { input: openAll(results) } : {}
     const began = performance.now()
     const { map, reduce, merges } = this.#plan
     // The tasks' last stage is the first here, where its states are put together.
@@ -327,6 +330,7 @@ class BatchJob {
       terminal: this.#terminal,
       spawn: this.#host.spawn,
       rewrites: this.#rewrites,
+      ...input,
       stats: this.#options.stats ? stats : undefined,
     }
     if (out === undefined) return runFused(stages, surroundings)
