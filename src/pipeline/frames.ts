@@ -10,6 +10,12 @@ import { BeckError } from '../core/errors.ts'
  */
 export const FRAME_PREFIX = Buffer.from('["$beck",1,')
 export const START_PREFIX = Buffer.from('["$beck",1,"start",')
+/** What is to be said of it. */
+export const failedStart = (): BeckError =>
+  new BeckError('frames', {
+    problem: 'a stage before this one has failed at its start, and says why; nothing is committed',
+    hint: 'see to that first; then run the same command line again',
+  })
 /** In place of a stream: the stage that was to begin it has failed, and said why. */
 export const FAILED_START = Buffer.from('["$beck",1,"start",{"failed":true}]\n')
 const DATA_PREFIX = Buffer.from('["$beck",1,"data",')
@@ -207,10 +213,7 @@ export function parseFrame(line: Uint8Array): Frame {
   }
   const given = facts as Readonly<Record<string, unknown>>
   if (kind === 'start' && given['failed'] === true) {
-    throw new BeckError('frames', {
-      problem: 'a stage before this one has failed at its start, and says why; nothing is committed',
-      hint: 'see to that first; then run the same command line again',
-    })
+    throw failedStart()
   }
   for (const [member, fits] of Object.entries(shape)) {
     if (!fits(given[member])) throw damaged(`the ${member} of "${kind}" cannot be ${JSON.stringify(given[member])}`)

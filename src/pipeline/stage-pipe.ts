@@ -1,5 +1,6 @@
 import type { SpillFile } from '../core/operator.ts'
 import { ReaderGone } from './descriptor.ts'
+import { FAILED_START } from './frames.ts'
 import type { StageOutput } from './stage-io.ts'
 import type { ByteSource } from './source.ts'
 import { SpillFolder } from './spill.ts'
@@ -33,6 +34,7 @@ export class StagePipe implements StageOutput {
   #tail: Piece = { bytes: Buffer.alloc(0), from: 0, to: 0 }
   #isEnded = false
   #isLeft = false
+  #isBegun = false
   /** The reader waits for bytes; the writer waits for room; somebody waits for the reader to have taken all. */
   #wakeReader: (() => void) | undefined
   #reader: Promise<void> | undefined
@@ -64,6 +66,7 @@ export class StagePipe implements StageOutput {
   /** Takes a copy. @throws ReaderGone, BeckError spill-full */
   write(bytes: Uint8Array): void {
     if (this.#isLeft) throw new ReaderGone()
+    this.#isBegun = true
     for (let at = 0; at < bytes.length;) {
       const tail = this.#room()
       const size = Math.min(tail.bytes.length - tail.to, bytes.length - at)
@@ -103,6 +106,11 @@ export class StagePipe implements StageOutput {
   close(): void {
     this.#isEnded = true
     this.#wakeReader?.()
+  }
+
+  /** Who was to begin a stream with control frames has failed: what is behind must not take it for one without any. */
+  failStart(): void {
+    if (!this.#isBegun && !this.#isLeft) this.write(FAILED_START)
   }
 
   #size(): number {

@@ -1,6 +1,6 @@
 import type { Sink } from '../core/spec.ts'
-import { OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
-import type { BarrierFrame, Frame, StartFrame } from '../pipeline/frames.ts'
+import { cutOff, OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
+import { type BarrierFrame, failedStart, type Frame, type StartFrame } from '../pipeline/frames.ts'
 import { FrameSource } from '../pipeline/frame-source.ts'
 import type { FramedOutput, FrameOutput, RunState, SourceOutput } from '../pipeline/framed-output.ts'
 import type { FrameTaker } from '../pipeline/reader.ts'
@@ -27,6 +27,7 @@ export class FusedFrames implements SourceOutput {
   readonly #run: RunState
   readonly #wrote: (records: number) => void
   #count = 0
+  #isBegun = false
   /** What the sink is still at. */
   #sinking: void | number | Promise<void | number> = undefined
 
@@ -68,6 +69,7 @@ export class FusedFrames implements SourceOutput {
   }
 
   async frame(frame: Frame): Promise<void> {
+    this.#isBegun = true
     this.#give(0, frame)
     try {
       await this.#sinking
@@ -93,6 +95,21 @@ export class FusedFrames implements SourceOutput {
   }
   flush(): void {
     this.#chain.settle()
+  }
+
+  /** What the stages behind `failed` have to say of a stream that another stage has not brought to its end. */
+  unfinished(failed: number): unknown[] {
+    return this.#takers.flatMap((taker, at) => {
+      const { index } = this.#chain.nodes[at]!
+      if (index <= failed) return []
+      try {
+        if (!this.#isBegun) throw failedStart()
+        taker.finish(0)
+        return []
+      } catch (error) {
+        return [withStage(error, index)]
+      }
+    })
   }
 
   /** Where a stage's frames go. Records are handed over by the chain, so that none can be lost on the way: counts are those of the frame before. */
@@ -135,13 +152,17 @@ export class FusedFrames implements SourceOutput {
   }
 }
 
-/** Hands what comes out of a pipe to the stages behind it. The end that is missing is no commit, and has been told of where it got lost. */
+/**
+ * Hands what comes out of a pipe to the stages behind it. The end that is missing is no commit, and has been told of where it got lost.
+ * @throws BeckError frames, when the beginning is missing
+ */
 export async function pumpFrames(input: ByteSource, into: SourceOutput): Promise<void> {
   const source = new FrameSource(input, () => into.alive())
   const block = Buffer.allocUnsafeSlow(BLOCK)
-  for (;;) {
+  for (let begun = false; ; begun = true) {
     const n = await source.read(block)
     if (n > 0) {
+      if (!begun) throw cutOff()
       await into.write(block.subarray(0, n), 0)
       continue
     }

@@ -18,6 +18,7 @@ import { Chain, fieldsOf, groupStages, type LineSink, viewsOf, withAhead, withSi
 import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
 import { letsFew } from './few.ts'
 import { Flow, Fork } from './fork.ts'
+import type { FusedFrames } from './fused-frames.ts'
 import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
 import type { FusedHost } from './fused.ts'
 import type { Line, LineStage, NextStage } from './lines.ts'
@@ -93,6 +94,8 @@ export class LineRun implements RunningLine {
   /** The pipe at the end of the line's own stages, and how control frames get there. */
   #pipe: StagePipe | undefined
   #frames: FramedOutput | undefined
+  /** Control frames go through the line's own stages. */
+  #framed: FusedFrames | undefined
 
   constructor(line: Line, around: RunAround, ends: LineEnds = {}) {
     this.#line = line
@@ -117,6 +120,7 @@ export class LineRun implements RunningLine {
       try {
         await this.#own()
       } finally {
+        if (this.#line.framed && this.#around.failed) this.#pipe?.failStart()
         for (const { pipe } of this.#relays) pipe?.close()
         if (!relay) to?.close()
         input?.close()
@@ -421,7 +425,7 @@ export class LineRun implements RunningLine {
     const end = sink ? { sink } : to && pipe && { to, ready: () => pipe.ready() }
     if (!chain || !end) throw new Error('control frames that nobody takes')
     const { FusedFrames } = await import('./fused-frames.ts')
-    return new FusedFrames(chain, end, this.#around, wrote)
+    return (this.#framed = new FusedFrames(chain, end, this.#around, wrote))
   }
 
   /** Records and control frames out of a pipe. */
@@ -530,7 +534,11 @@ export class LineRun implements RunningLine {
       stop?.()
     }
     // With frames, the last barrier has said whether this end is the end of all.
-    if (framed) return
+    if (framed) {
+      const unfinished = this.#around.failed ? this.#framed?.unfinished(failed) : undefined
+      for (const error of unfinished ?? []) await this.#around.fail(error, 0)
+      return
+    }
     for (const error of chain?.end(failed) ?? []) await this.#around.fail(error, 0)
     await this.#finish()
   }

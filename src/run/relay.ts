@@ -106,7 +106,10 @@ export class Relay {
       around.keptLetters(index, outcome?.deadLetters ?? 0)
     } catch (error) {
       if (error instanceof ReaderGone) around.leave([index])
-      else await around.fail(error, index)
+      else {
+        await around.fail(error, index)
+        if (this.#next.rest.framed) this.#behind?.failStart()
+      }
     } finally {
       for (const input of this.#inputs.values()) input.close()
       this.#output.close()
