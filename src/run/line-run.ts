@@ -11,7 +11,7 @@ import type { Spawn } from '../pipeline/parallel.ts'
 import { readInputs } from '../pipeline/reader.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
 import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.ts'
-import type { ByteSource } from '../pipeline/source.ts'
+import { type ByteSource, openSource } from '../pipeline/source.ts'
 import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import { type Adapted, asOperator, type Ending } from './adapters.ts'
 import { Chain, fieldsOf, groupStages, type LineSink, viewsOf, withAhead, withSiftedFields } from './chain.ts'
@@ -263,7 +263,7 @@ export class LineRun implements RunningLine {
    */
   async #inParallel(first: CommandStage | undefined, stages: readonly ChainStage[]): Promise<boolean> {
     const { rewrites, spawn } = this.#around
-    if (!first || this.#ends.input) return false
+    if (!first || first.args.files.length === 0) return false
     const { args } = first
     const direct = this.#around.direct && !this.#fork && !this.#pipe
     const head = rewrites.threads ? parallelHead(stages, direct) : undefined
@@ -344,7 +344,7 @@ export class LineRun implements RunningLine {
     this.#around.closeAtEnd(chain)
     await this.#through(chain, () =>
       readInputs(scanner, first?.args.files ?? [], () => {}, {
-        ...(input && { open: () => input }),
+        open: (file, timers) => (input && file === '-' ? input : openSource(file, timers)),
         maxLineBytes,
         bad: surroundings.bad(stages[0]!),
         // Who looks on wants to see also what an input that pauses has brought.

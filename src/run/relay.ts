@@ -98,7 +98,7 @@ export class Relay {
           watch.meter.see(index, watermark)
         })
       // It must not fall between lines of progress.
-      const said = watch && ((text: Readable): void => void terminal.passOn(text))
+      const said = watch?.isShown === true ? (text: Readable): void => void terminal.passOn(text) : undefined
       const ready = (): Promise<void> | undefined => this.#behind?.ready()
       const io = { inputs: this.#inputs, output: this.#output, ready }
       const outcome = await runDriven(driven, { command: name, args, settings }, { spawn, say, said, progress, io })

@@ -30,6 +30,11 @@ export class Watch {
     this.#counted = new Set([...this.#counted, ...stages])
   }
 
+  /** Lines for people stand on the terminal. */
+  get isShown(): boolean {
+    return this.#board !== undefined
+  }
+
   /** A stage reads by itself. */
   drives(stage: number): void {
     this.#driven.add(stage)

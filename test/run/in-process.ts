@@ -9,6 +9,7 @@ import { BeckError } from '../../src/core/errors.ts'
 import { Output } from '../../src/pipeline/descriptor.ts'
 import type { Outcome } from '../../src/pipeline/settings.ts'
 import { planInputs, runWorker, type Spawn } from '../../src/pipeline/parallel.ts'
+import { openAll } from '../../src/pipeline/source.ts'
 import { type ChainWork, composeWork } from '../../src/run/composite.ts'
 import { canFuse, type FusedHost, runFused } from '../../src/run/fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline } from '../../src/run/plan.ts'
@@ -79,6 +80,8 @@ export async function runText(text: string, rewrites: Rewrites, file: string, th
       spawn,
       rewrites,
       planInputs: (files) => planInputs(files, 300, 0),
+      // Not that of the tests.
+      input: openAll([]),
       stats: (told) => void (stats = told),
     }
     const exit = await runFused(stages, host, new Output(fd, file))
