@@ -94,7 +94,7 @@ export const errorTable = {
   'spill-full': row(
     Exit.outside,
     (f) =>
-      `no space left in ${f['folder']} for spill files: ${f['written']} are written, and at least ${f['needed']} more are needed`,
+      `no space left in ${f['folder']} for spill files: ${f['written']} are written, and ${f['whole'] === undefined ? `at least ${f['needed']} more` : `some ${f['whole']} in all`} are needed`,
     () => 'make space, name another place with --tmp DIR, or allow more memory with --memory SIZE',
   ),
   process: row(

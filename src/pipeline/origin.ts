@@ -7,6 +7,8 @@ import type { Origin } from '../ndjson/scanner.ts'
 export interface InputOrigin extends Origin {
   /** Bytes of this input that have been read. */
   received: number
+  /** Bytes of the blocks that have been worked off. */
+  worked?: number
   /** A block was scanned: `lines` lines are done, `pending` bytes of the next are there. */
   advance(lines: number, pending: number): void
   /** Where the byte `at` of a block stands. */
@@ -18,6 +20,7 @@ export class CountedOrigin implements InputOrigin {
   readonly file: string
   readonly base: number
   received = 0
+  worked = 0
   #lines: number
   /** @param lines how many of this input came before */
   constructor(file: string, base: number, lines = 0) {

@@ -62,6 +62,7 @@ export async function runPair(
       }
       const own: ReaderSettings = {
         ...read,
+        apart: true,
         ...(together && {
           turn: () => turns.wait(port, io?.ready()),
           afterBlock(source, records) {

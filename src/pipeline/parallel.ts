@@ -12,6 +12,7 @@ import { isBlockOperator, readInput } from './reader.ts'
 import type { Progress } from './run-stage.ts'
 import { addCounts, type Outcome, type RunSettings } from './settings.ts'
 import { FileRange, lineStart, rangeableSize } from './source.ts'
+import { withWhole } from './spill.ts'
 import { TurnOutput, Turns } from './turns.ts'
 
 /** The bytes of a task. Large enough that a turn costs nothing, small enough that uneven cores end together. */
@@ -162,18 +163,21 @@ async function workThrough(
   const block = isBlockOperator(operator) ? operator : undefined
   const end = taskCount(inputs)
   let failure: Failure | undefined
+  let read = 0
   const files = new TaskFiles(inputs)
   try {
     for (let task = turns.take(); task < end && !turns.stopped; task = turns.take()) {
       output.begin(task)
       const { source, origin } = files.open(task)
       block?.beginRange(origin.base)
+      const before = read
       await readInput(scanner, source, origin, (batch) => operator.processBatch(batch, out, 0), {
         maxLineBytes: settings.maxLineBytes,
         bad,
         ...(block && { takeBlock: (scanned, at) => block.processBlock(scanned, at, out) }),
         afterBlock: (at, records) => {
           turns.count(records)
+          read = before + origin.received
           progress?.(at, turns.takeCount())
         },
       })
@@ -182,7 +186,8 @@ async function workThrough(
     }
     await output.drain()
   } catch (thrown) {
-    let error = thrown
+    // What this thread writes is for what it reads.
+    let error = withWhole(thrown, read / bytesOf(inputs))
     try {
       block?.breakRange(thrown, out)
     } catch (earlier) {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import type { RecordBatch } from '../core/batch.ts'
 import { BeckError } from '../core/errors.ts'
 import type { Collector } from '../core/operator.ts'
@@ -9,11 +10,14 @@ import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
 import type { BarrierFrame, EndFrame, StartFrame, TaskFrame, WatermarkFrame } from './frames.ts'
 import { CountedOrigin, type InputOrigin } from './origin.ts'
 import { openSource, type ByteSource } from './source.ts'
+import { whileCounting, withWhole } from './spill.ts'
 
 /** What the reader needs to know beside its scanner. */
 export interface ReaderSettings {
   readonly maxLineBytes: number
   readonly bad: BadRecords
+  /** Of two inputs: what one of them takes on the disk says nothing about all. */
+  readonly apart?: boolean
   /** Read pipes without blocking the thread, so that timers can run. */
   readonly timers?: boolean
   /** Opens an input. Default: `openSource`. */
@@ -107,12 +111,34 @@ export async function readInputs(
         return await readFramed(scanner, source, settings.frames, process, settings)
       }
       if ((await readInput(scanner, source, origin, process, settings)) === 'done') return
+    } catch (error) {
+      throw settings.apart ? error : withWhole(error, partOf(files, file, opened, origin))
     } finally {
       opened.close()
     }
     base += origin.received
   }
 }
+
+/** How much of all inputs has been read. Undefined where that is not known. */
+function partOf(
+  files: readonly string[],
+  current: string,
+  source: ByteSource,
+  { worked = 0, received }: CountedOrigin,
+): number | undefined {
+  const at = files.indexOf(current)
+  const sizes = files.map((file) => (file === current ? source.size : statSync(file, { throwIfNoEntry: false })?.size))
+  if (files.length === 0) sizes.push(source.size)
+  // What is read ahead is not worked off; and of a packed file what comes out is more than what is read.
+  const here = received === 0 ? 0 : ((worked || received) / received) * Math.min(source.consumed(), received)
+  const all = sumOf(sizes)
+  const before = sumOf(sizes.slice(0, Math.max(at, 0)))
+  return all === undefined || before === undefined ? undefined : (before + here) / all
+}
+
+const sumOf = (sizes: readonly (number | undefined)[]): number | undefined =>
+  sizes.reduce((sum, size) => (sum === undefined || size === undefined ? undefined : sum + size), 0)
 
 /** Reads a stream with frames to its end. @throws BeckError frames, and whatever the taker throws */
 async function readFramed(
@@ -239,9 +265,12 @@ async function readBlocks(
         settings.bad.reject(place, batch.bytes.subarray(line.start, line.end), line)
       }
     }
-    const done = settings.takeBlock ? settings.takeBlock(scanned, origin) : settings.bad.inOrder(each)
+    const done = whileCounting(() =>
+      settings.takeBlock ? settings.takeBlock(scanned, origin) : settings.bad.inOrder(each),
+    )
     if (done) return done
     origin.advance(lines, scanner.pendingBytes)
+    origin.worked = origin.received
     settings.onRecords?.(batch.count + bad.length)
     settings.afterBlock?.(source, batch.count + bad.length)
     if (last) return

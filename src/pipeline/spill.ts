@@ -8,6 +8,39 @@ import { formatSize } from '../core/size.ts'
 const O_TMPFILE = 0o20000000 | (constants.O_DIRECTORY ?? 0)
 const PREFIX = 'beck-spill-'
 
+/**
+ * While a block of input is worked off, a disk that is full does not end that at once: what else would be written is counted, so that the error can
+ * say how much all of the input would take. Nothing is read back meanwhile: that throws.
+ */
+let counting: { full?: { readonly error: BeckError; readonly folder: SpillFolder } } | undefined
+
+/** Works off a block, or a stage its part of it, in whose name it is told. @throws BeckError spill-full, with what all of the blocks so far would take (`bytes`) */
+export function whileCounting<Result>(work: () => Result): Result {
+  const outer = counting
+  counting ??= {}
+  try {
+    const done = work()
+    throwIfFull()
+    return done
+  } finally {
+    counting = outer
+  }
+}
+
+function throwIfFull(): void {
+  if (!counting?.full) return
+  const { error, folder } = counting.full
+  throw new BeckError('spill-full', { ...error.facts, bytes: folder.wanted }, { cause: error.cause })
+}
+
+/** The error of a full disk, with what all of the input would take. @param part of it that has been worked off, from 0 to 1, if that is known */
+export function withWhole(error: unknown, part: number | undefined): unknown {
+  if (!(error instanceof BeckError) || error.code !== 'spill-full') return error
+  const { bytes, ...facts } = error.facts
+  if (bytes === undefined || part === undefined || !(part > 0 && part < 1)) return error
+  return new BeckError('spill-full', { ...facts, whole: formatSize(Number(bytes) / part) }, { cause: error.cause })
+}
+
 /** Makes spill files in a folder. One per process and stage: it counts what is written, for the message of a full disk. */
 export class SpillFolder {
   readonly #folder: string
@@ -15,6 +48,11 @@ export class SpillFolder {
   #made = 0
   constructor(folder: string) {
     this.#folder = folder
+  }
+
+  /** What its files hold, and would hold if there was space. */
+  get wanted(): number {
+    return this.#written
   }
 
   /** A new file, or one that another thread of this process made. @throws BeckError file, no-such-file */
@@ -34,6 +72,7 @@ export class SpillFolder {
         size += bytes.length
       },
       read: (into, at) => {
+        throwIfFull()
         let got = 0
         while (got < into.length) {
           const n = readSync(fd, into, got, into.length - got, at + got)
@@ -51,6 +90,10 @@ export class SpillFolder {
 
   #write(fd: number, bytes: Uint8Array, to: number): void {
     let at = 0
+    if (counting?.full?.folder === this) {
+      this.#written += bytes.length
+      return
+    }
     try {
       while (at < bytes.length) {
         const n = writeSync(fd, bytes, at, bytes.length - at, to + at)
@@ -61,11 +104,11 @@ export class SpillFolder {
       const { code } = error as NodeJS.ErrnoException
       if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw fileError(error, this.#folder)
       const needed = formatSize(bytes.length - at)
-      throw new BeckError(
-        'spill-full',
-        { folder: this.#folder, written: formatSize(this.#written), needed },
-        { cause: error },
-      )
+      const facts = { folder: this.#folder, written: formatSize(this.#written), needed }
+      const full = new BeckError('spill-full', facts, { cause: error })
+      if (!counting || counting.full) throw full
+      counting.full = { error: full, folder: this }
+      this.#written += bytes.length - at
     }
   }
 

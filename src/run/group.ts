@@ -8,6 +8,7 @@ import type { BadLine, Origin, Scanned, Scanner } from '../ndjson/scanner.ts'
 import type { BadRecords } from '../pipeline/bad-records.ts'
 import type { Meter } from '../pipeline/meter.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
+import { whileCounting } from '../pipeline/spill.ts'
 
 /** A stage of a pipeline that runs in this process. */
 export interface ChainStage {
@@ -146,7 +147,7 @@ class Node {
   process(batch: RecordBatch): void {
     this.#meter?.add(this.index, batch.count)
     try {
-      this.operator.processBatch(batch, this.out, 0)
+      whileCounting(() => this.operator.processBatch(batch, this.out, 0))
     } catch (error) {
       throw withStage(error, this.index)
     }

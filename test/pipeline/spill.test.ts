@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { SpillFolder } from '../../src/pipeline/spill.ts'
@@ -98,20 +98,48 @@ describe('one giant key', () => {
   })
 })
 
-it.each([
-  'sort --by k --memory 2MB',
-  'window count --time t --time-unit s --tumbling 20000s --by k --memory 2MB',
-  'window each --time t --time-unit s --session 1d --by k --memory 2MB',
-])('%s says where there is no space left, and how much is needed', async (command) => {
-  // 100 blocks of 1 KiB a file: the system answers a larger one as it does a full disk.
-  const got = await shell(`ulimit -f 100; beck ${command} --tmp ${tmp} < ${input} > /dev/null`, { cwd: folder })
+describe.each(['a file', 'a pipe'])('%s that does not fit the disk', (how) => {
+  it.each([
+    'sort --by k --memory 2MB',
+    'shuffle --by k --memory 2MB',
+    'dedupe --by k --memory 500KB',
+    'reduce count --by k --memory 500KB',
+    'join INPUT --on k --merge --memory 2MB',
+    'window count --time t --time-unit s --tumbling 20000s --by k --memory 2MB',
+    'window each --time t --time-unit s --session 1d --by k --memory 2MB',
+  ])('%s', async (command) => {
+    const line = `beck ${command.replace('INPUT', input)} --tmp ${tmp}`
+    // So many blocks of 1 KiB a file: the system answers a larger one as it does a full disk.
+    const blocks = /^(dedupe|reduce)/.test(command) ? 1 : 100
+    const run = how === 'a file' ? `${line} ${input}` : `cat ${input} | ${line}`
+    const got = await shell(`ulimit -f ${blocks}; ${run} > /dev/null`, { cwd: folder })
+    expect(got.exit).toBe(3)
+    const [, written, more] =
+      /no space left in (?:.*) for spill files: ([\d.]+ KiB) are written, and (.*) are needed\n/.exec(got.stderr) ?? []
+    expect([written, got.stderr]).toEqual([expect.any(String), expect.stringContaining(`no space left in ${tmp} for`)])
+    // Of two inputs, one says nothing about the other.
+    expect(more).toMatch(
+      how === 'a file' && !command.startsWith('join') ? /^some [\d.]+ [KM]iB in all$/ : /^at least [\d.]+ K?i?B more$/,
+    )
+    expect(got.stderr).toContain('--tmp DIR')
+  })
+})
+
+it('in a pipeline, the stage says it that needs the space', async () => {
+  const line = `beck run "filter true ${input} | sort --by k --memory 2MB --tmp ${tmp}"`
+  const got = await shell(`ulimit -f 100; ${line} > /dev/null`, { cwd: folder })
   expect(got.exit).toBe(3)
-  expect(got.stderr).toMatch(
-    new RegExp(
-      `no space left in ${tmp} for spill files: [\\d.]+ KiB are written, and at least [\\d.]+ KiB more are needed`,
-    ),
-  )
-  expect(got.stderr).toContain('--tmp DIR')
+  expect(got.stderr).toMatch(/^beck sort: no space left in .* some [\d.]+ MiB in all are needed\n.*\n$/)
+})
+
+it('how much is needed is about what is written where there is space', async () => {
+  const line = `beck sort --by k --memory 2MB ${input}`
+  const full = await shell(`ulimit -f 100; ${line} --tmp ${tmp} > /dev/null`, { cwd: folder })
+  const some = Number(/some ([\d.]+) MiB in all/.exec(full.stderr)?.[1])
+  // Each line, its key, and some bytes more.
+  const size = statSync(input).size / (1 << 20)
+  expect(some).toBeGreaterThan(size)
+  expect(some).toBeLessThan(1.5 * size)
 })
 
 it('says that the folder for spill files is not there', async () => {
