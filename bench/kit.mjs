@@ -162,6 +162,14 @@ export function run(line, { file = clicks(), output = '/dev/null', more = {} } =
   return ms
 }
 
+const notes = new Set()
+/** What has to be said beside the figures since the last call. */
+export function takeNotes() {
+  const taken = [...notes]
+  notes.clear()
+  return taken
+}
+
 /** Runs a query in a DuckDB of its own, perhaps with a limit of its memory. @returns the time of the query alone, in ms */
 export function query(sql, { file = clicks(), output = '/dev/null', memory } = {}) {
   const tables = { $CLICKS: () => file, $INPUT: () => file, $USERS: users, $SHIFTED: () => shifted(file) }
@@ -174,7 +182,9 @@ export function query(sql, { file = clicks(), output = '/dev/null', memory } = {
     .replaceAll(/\$[A-Z]+/g, (name) => `read_ndjson('${tables[name]()}')`)
   const words = [join(here, 'peers/duckdb.mjs'), `COPY (${from}) TO '${output}' (FORMAT json)`]
   if (memory) words.push(memory, scratch)
-  return Number(execFileSync(process.execPath, words, { env, encoding: 'utf8' }))
+  const [ms, took] = execFileSync(process.execPath, words, { env, encoding: 'utf8' }).trim().split(' ')
+  if (took !== memory) notes.add(`DuckDB: out of memory with ${memory}, took ${took}`)
+  return Number(ms)
 }
 
 /** Peak resident memory of the first process of a line, in MB (10⁶ bytes). */

@@ -67,6 +67,7 @@ async function measure(row) {
     return { value, met: value <= bar.most }
   }
   if (compared) compareOutputs(compared, order, input)
+  kit.takeNotes()
   if (once) kit.run(once)
   const all = present(sides)
   const slow = ([, side]) => side.tenth !== undefined
@@ -79,7 +80,8 @@ async function measure(row) {
   const start = kit.median(runs.node)
   const ms = Object.fromEntries(all.map(([name, side]) => [name, kit.median(runs[name]) - (side.node ? start : 0)]))
   const ratio = ms.beck / ms[bar.against]
-  return { ms, runs, ratio, met: ratio <= bar.ratio }
+  const notes = kit.takeNotes()
+  return { ms, runs, ratio, met: ratio <= bar.ratio, ...(notes.length > 0 && { notes }) }
 }
 
 const tidy = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value)

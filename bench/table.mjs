@@ -5,12 +5,12 @@ const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round
 export function markdown({ date, machine, versions, rows }, only = rows) {
   const shown = rows.filter((row) => only.some(({ area, name }) => area === row.area && name === row.name))
   const cell = (text) => text.replaceAll('|', '\\|')
-  const lines = shown.map(({ work, unit, bar, ms, ratio, value, met }) => {
+  const lines = shown.map(({ work, unit, bar, ms, ratio, value, met, notes = [] }) => {
     const peers = Object.entries(ms ?? {}).filter(([name]) => name !== 'beck')
     const cells = ms
       ? [
           time(ms.beck),
-          peers.map(([name, peer]) => `${name} ${time(peer)}`).join(', '),
+          [...peers.map(([name, peer]) => `${name} ${time(peer)}`), ...notes].join(', '),
           `**${ratio.toFixed(2)}** × ${bar.against}`,
           `${bar.ratio}`,
         ]
