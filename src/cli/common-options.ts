@@ -59,6 +59,14 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
     })
   }
   const memory = text(values, 'memory')
+  const tmp = text(values, 'tmp')
+  if (tmp === '') {
+    throw new BeckError('bad-option', {
+      option: '--tmp',
+      problem: 'the name of the folder is empty',
+      hint: 'name one, or leave --tmp out',
+    })
+  }
   return {
     scanner,
     strict: values['strict'] === true,
@@ -67,7 +75,7 @@ export function runSettings(values: Values, env: NodeJS.ProcessEnv): Omit<RunSet
     newTable: values['new-table'] === true,
     workers,
     memoryBytes: memory === undefined ? Math.floor(memoryLimit() / 4) : parseSize(memory, '--memory'),
-    tmp: text(values, 'tmp') ?? tmpdir(),
+    tmp: tmp ?? tmpdir(),
   }
 }
 

@@ -118,8 +118,8 @@ export class SpillFolder {
       try {
         return openSync(this.#folder, O_TMPFILE | O_RDWR, 0o600)
       } catch (error) {
-        // Some file systems cannot; any other error comes again below.
-        if (!['EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+        // Some file systems cannot (NFS; Node calls EOPNOTSUPP ENOTSUP); any other error comes again below.
+        if (!['ENOTSUP', 'EISDIR', 'EINVAL', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) {
           throw fileError(error, this.#folder)
         }
       }

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -140,6 +140,31 @@ it('how much is needed is about what is written where there is space', async () 
   const size = statSync(input).size / (1 << 20)
   expect(some).toBeGreaterThan(size)
   expect(some).toBeLessThan(1.5 * size)
+})
+
+it.skipIf(spawnSync('strace', ['-V']).error)(
+  'spills to file systems whose files must have names, and removes what a killed run has left there',
+  async () => {
+    const own = join(folder, 'named')
+    mkdirSync(own)
+    const { pid } = spawnSync('true')
+    writeFileSync(join(own, `beck-spill-${pid}-1`), 'left behind')
+    writeFileSync(join(own, `beck-spill-${process.pid}-1`), 'of a process that lives')
+    // The first file without a name is refused, as NFS would.
+    const refuse = `strace -f -qq -o /dev/null -P ${own} -e inject=openat:error=EOPNOTSUPP:when=1`
+    const command = `beck sort --by k ${input} --memory 500KB --workers 1 --tmp ${own}`
+    const got = await shell(`UV_THREADPOOL_SIZE=1 ${refuse} ${command} | cksum`, { cwd: folder })
+    expect(got.stderr).toBe('')
+    expect(got.stdout.toString()).toBe(
+      (await shell(`beck sort --by k ${input} | cksum`, { cwd: folder })).stdout.toString(),
+    )
+    expect(readdirSync(own)).toEqual([`beck-spill-${process.pid}-1`])
+  },
+)
+
+it('an empty name of the folder is refused', async () => {
+  const got = await shell(`beck sort --by k --tmp "$NO_SUCH_VARIABLE" < ${input}`, { cwd: folder })
+  expect([got.exit, got.stderr.split('\n')[0]]).toEqual([2, 'beck sort: --tmp: the name of the folder is empty'])
 })
 
 it('says that the folder for spill files is not there', async () => {
