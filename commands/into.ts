@@ -140,7 +140,7 @@ async function createStage({ program, files, options }: Arguments): Promise<Sink
   if (upsert && keys.length === 0) {
     throw new BeckError('bad-option', { option: '--upsert', problem: 'needs a key', hint: 'write --key id --upsert' })
   }
-  return make(rest, { table: table ?? '', keys, upsert, insists: insistsOnFrames({ options, files }) })
+  return make(rest, { table: table ?? '', keys, upsert, insists: insistsOnFrames('into', target, { options, files }) })
 }
 
 /** Columns are fields at the top of a record. @throws BeckError bad-option */

@@ -2,6 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import { ownerIsAlive, type PipelineState, withoutSink } from '../log/pipelines.ts'
 import type { Arguments } from '../core/spec.ts'
 import type { Store } from '../log/store.ts'
+import { shellSaysFrames } from './shell-text.ts'
 import { isUpstream, processGroup, upstreamGroup } from './upstream.ts'
 
 /**
@@ -13,9 +14,14 @@ export function refuseSwallowedFrames(store: Store): void {
   if (group !== undefined) throw swallowed('append', group)
 }
 
-/** Whether a sink is to take nothing without frames: it was told so, or all that read pipes here are. */
-export const insistsOnFrames = ({ options, files }: Pick<Arguments, 'options' | 'files'>): boolean =>
-  options['exactly-once'] === true || (process.env[EXACTLY_ONCE] === '1' && files.length === 0)
+/** Whether a sink is to take nothing without frames: it was told so, or all that read pipes here are, or its shell's text says it. */
+export const insistsOnFrames = (
+  name: string,
+  target: string,
+  { options, files }: Pick<Arguments, 'options' | 'files'>,
+): boolean =>
+  options['exactly-once'] === true ||
+  (files.length === 0 && (process.env[EXACTLY_ONCE] === '1' || shellSaysFrames(name, target)))
 /** `beck run` sets it for the processes of a pipeline that begins with frames, and people may for their own. */
 export const EXACTLY_ONCE = 'BECK_EXACTLY_ONCE'
 

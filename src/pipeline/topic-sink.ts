@@ -86,7 +86,7 @@ export async function appendTo(args: Arguments): Promise<SinkStage> {
       }
       const appender = new Appender(begin, plan, context)
       const epochs = epochSink(begin, appender, producerId)
-      const insists = insistsOnFrames(args)
+      const insists = insistsOnFrames('append', topic, args)
       let checked = args.files.length > 0
       // A consume that dies before its first line leaves a pipe that looks like any other: now its command line is there.
       const expected = !checked && fstatSync(0).isFIFO() ? expectFrames('append', insists) : undefined

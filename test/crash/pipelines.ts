@@ -392,6 +392,15 @@ const consume = 'beck consume in -g g --exactly-once --checkpoint 5ms'
 /** A second source, the topic `other`. */
 const other = 'beck consume other -g h --exactly-once --checkpoint 7ms'
 
+/**
+ * The table `t` of a server, in the order of its transactions, and within one of insertion. By `ctid` alone it would not be: a server that was killed
+ * while a table grew may fill a page later that stands before others.
+ */
+export async function rowsOf(server: Postgres): Promise<string> {
+  const rows = await server.query('SELECT row_to_json(t)::text AS row FROM t ORDER BY xmin::text::bigint, ctid')
+  return rows.map(({ row }) => `${String(row)}\n`).join('')
+}
+
 /** The same into a database that other processes are. */
 export const intoPostgres = {
   name: 'windows into PostgreSQL',
@@ -400,8 +409,7 @@ export const intoPostgres = {
     line: `${consume} --drain | beck window 'count, sum(ms)' --tumbling 1m --delay 2s --time ts --by path | beck into "$URL" t`,
     async read() {
       const there = await server.query("SELECT to_regclass('t') AS t")
-      const rows = there[0]?.['t'] ? await server.query('SELECT row_to_json(t)::text AS row FROM t ORDER BY ctid') : []
-      return rows.map(({ row }) => `${String(row)}\n`).join('')
+      return there[0]?.['t'] ? rowsOf(server) : ''
     },
   }),
 }

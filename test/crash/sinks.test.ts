@@ -65,7 +65,7 @@ const postgres = (server: Postgres): Target => ({
   },
   async read() {
     const tables = await server.query("SELECT to_regclass('t') AS t, to_regclass('beck_commits') AS commits")
-    const ids = tables[0]?.['t'] ? await server.query('SELECT id::int FROM t ORDER BY ctid') : []
+    const ids = tables[0]?.['t'] ? await server.query('SELECT id::int FROM t ORDER BY xmin::text::bigint, ctid') : []
     const commits = tables[0]?.['commits'] ? await server.query('SELECT epoch FROM beck_commits') : []
     return { epoch: Number(commits[0]?.['epoch'] ?? 0), ids: ids.map(({ id }) => Number(id)) }
   },
@@ -209,7 +209,8 @@ async function killServer(
   server: Postgres,
   pipeline: Pipeline,
   calm: { readonly folder: string; readonly pristine: string; readonly ms: number },
-  isPart: (output: Buffer, done: boolean) => boolean,
+  /** Whether it is all that should be there, or (not yet done) a part of it; else what is not. */
+  isPart: (output: Buffer, done: boolean) => true | string,
 ): Promise<void> {
   const env = { ...base, URL: server.url }
   let seed = Number(process.env['BECK_SEED'] ?? Date.now() % 2 ** 32)
@@ -256,9 +257,13 @@ test.skipIf(!hasPostgres)('a PostgreSQL server is killed anywhere', { timeout: S
   const folder = temporaryFolder()
   const pristine = pristineStore(folder, RECORDS)
   const calm = await undisturbed(pipeline, { folder, pristine, env: { ...base, URL: server.url }, clear })
-  await killServer(server, pipeline, { folder, pristine, ms: calm.ms }, (output, done) =>
-    (done ? calm.output : calm.output.subarray(0, output.length)).equals(output),
-  )
+  const wanted = calm.output.toString().split('\n')
+  await killServer(server, pipeline, { folder, pristine, ms: calm.ms }, (output, done) => {
+    if ((done ? calm.output : calm.output.subarray(0, output.length)).equals(output)) return true
+    const rows = output.toString().split('\n')
+    const at = rows.findIndex((row, index) => row !== wanted[index])
+    return `${rows.length} of ${wanted.length} rows; row ${at} is ${rows[at]}, which is row ${wanted.indexOf(rows[at] ?? '')}, and should be ${wanted[at]}`
+  })
 })
 
 test.skipIf(!hasPostgres)('the same, partition by partition', { timeout: SERVER_MS }, async () => {
@@ -283,6 +288,7 @@ test.skipIf(!hasPostgres)('the same, partition by partition', { timeout: SERVER_
   await killServer(server, pipeline, { folder, pristine, ms }, (output, done) => {
     const there = idsOf(output.toString().split('\n').filter(Boolean))
     const wanted = done ? all : all.map((ids, partition) => ids.slice(0, there[partition]?.length))
-    return JSON.stringify(there) === JSON.stringify(wanted)
+    const [is, should] = [there, wanted].map((ids) => JSON.stringify(ids))
+    return is === should || `${is} should be ${should}`
   })
 })

@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, shell, temporaryFolder } from '../shell.ts'
-import { attempt } from './pipelines.ts'
+import { attempt, rowsOf } from './pipelines.ts'
 
 /** As in pipelines.test.ts. */
 const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 20 : 5))
@@ -69,9 +69,7 @@ test.each(ends.filter(([, , , show]) => show !== ROWS || hasPostgres))(
     const run = async (line: string) => shell(line, { cwd, env: { ...url, BECK_STORE: store }, timeoutMs: 60_000 })
     const shown = async (): Promise<string> => {
       if (!server) return (await run(show)).stdout.toString()
-      // In the order of insertion: nothing is changed or removed there.
-      const rows = await server.query('SELECT row_to_json(t)::text AS row FROM t ORDER BY ctid')
-      return rows.map(({ row }) => `${String(row)}\n`).join('')
+      return rowsOf(server)
     }
     await run('beck topic create in --partitions 4 --by k; beck topic create out')
     let seed = Number(process.env['BECK_SEED'] ?? Date.now())
