@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { BeckError, Exit, type ExitCode } from '../core/errors.ts'
 import type { CommandSpec, Stage } from '../core/spec.ts'
 import { suggest } from '../core/suggest.ts'
-import { Output, ReaderGone } from '../pipeline/descriptor.ts'
+import { NothingToDo, Output, ReaderGone } from '../pipeline/descriptor.ts'
 import { refuseOwnInput } from '../pipeline/own-input.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { Outcome } from '../pipeline/settings.ts'
@@ -60,8 +60,10 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
   } catch (error) {
     terminal.clear()
     if (error instanceof ReaderGone) return Exit.ok
-    await terminal.error(where, error)
+    const isIdle = error instanceof NothingToDo
+    if (!isIdle) await terminal.error(where, error)
     if (name !== undefined) (await import('../pipeline/failed-start.ts')).tellNextStage(name, words, error)
+    if (isIdle) return Exit.ok
     return error instanceof BeckError ? error.exit : Exit.bug
   }
 }

@@ -72,6 +72,9 @@ export async function writeBehind(fd: number, bytes: Uint8Array, name: string): 
 /** Thrown to unwind when nobody reads our output any more. Never an error for the user: `head` is a fine thing to pipe into. */
 export class ReaderGone extends Error {}
 
+/** Thrown to unwind in an exactly-once pipe whose source has left at once, since another run is at work: no stage has anything to say. */
+export class NothingToDo extends Error {}
+
 /** Standard output in pieces: small ones are gathered, large ones written through. */
 export class Output {
   readonly #fd: number

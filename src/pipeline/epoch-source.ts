@@ -9,7 +9,7 @@ import { Replay } from '../log/replay.ts'
 import type { Offset, PartitionName } from '../log/state.ts'
 import type { Store } from '../log/store.ts'
 import type { AskedToStop } from './asked-to-stop.ts'
-import { ReaderGone } from './descriptor.ts'
+import { NothingToDo, ReaderGone } from './descriptor.ts'
 import { type SourceOutput, SourcePipe } from './framed-output.ts'
 import type { Level, StartFrame, StateHandle } from './frames.ts'
 import { processGroup } from './upstream.ts'
@@ -65,6 +65,8 @@ export class EpochSource {
   private hasSink = false
   /** Stages go by the clock. */
   private ticks = false
+  /** The stages behind it are processes of their own. */
+  private readonly isProcess: boolean
 
   /** @param io its `frames` are the stages behind it, where they are in this process; `asked` is for those that are not */
   constructor(
@@ -72,8 +74,9 @@ export class EpochSource {
     plan: EpochPlan,
     io: Pick<ToolIo, 'say' | 'frames' | 'behind' | 'wrote'> & { readonly asked?: AskedToStop | undefined },
   ) {
-    const { say, frames = new SourcePipe(undefined, io.asked, io.wrote), behind } = io
-    this.output = frames
+    const { say, frames, behind } = io
+    this.isProcess = frames === undefined
+    this.output = frames ?? new SourcePipe(undefined, io.asked, io.wrote)
     this.behind = behind
     this.asked = io.asked
     this.store = store
@@ -82,11 +85,13 @@ export class EpochSource {
     this.follower = new Follower(store)
   }
 
-  /** @throws BeckError fenced, when the pipe's reader ends before the last epoch is committed */
+  /** @throws BeckError fenced, when the pipe's reader ends before the last epoch is committed; NothingToDo */
   async run(): Promise<void> {
     try {
       const pipeline = await this.claim()
       if (pipeline) await this.stream(pipeline)
+      // The next stage would take an empty pipe for one without frames.
+      else if (this.isProcess) throw new NothingToDo()
     } finally {
       this.follower.stop()
     }

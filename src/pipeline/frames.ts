@@ -1,4 +1,5 @@
 import { BeckError } from '../core/errors.ts'
+import { NothingToDo } from './descriptor.ts'
 
 /**
  * Control frames: lines `["$beck",1,KIND,{…}]` between the records of a pipe, an array so that `jq '.field'` in its middle fails loudly.
@@ -18,6 +19,8 @@ export const failedStart = (): BeckError =>
   })
 /** In place of a stream: the stage that was to begin it has failed, and said why. */
 export const FAILED_START = Buffer.from('["$beck",1,"start",{"failed":true}]\n')
+/** The same where the source has left, since another run is at work. */
+export const IDLE_START = Buffer.from('["$beck",1,"start",{"idle":true}]\n')
 const DATA_PREFIX = Buffer.from('["$beck",1,"data",')
 const LINE_THEN_FRAME = Buffer.from(`\n${FRAME_PREFIX.toString()}`)
 const DATA_END = Buffer.from(']\n')
@@ -212,6 +215,7 @@ export function parseFrame(line: Uint8Array): Frame {
     })
   }
   const given = facts as Readonly<Record<string, unknown>>
+  if (kind === 'start' && given['idle'] === true) throw new NothingToDo()
   if (kind === 'start' && given['failed'] === true) {
     throw failedStart()
   }

@@ -66,3 +66,21 @@ test('where nobody would know it, nothing is written: no frames, no pipe, or a p
   await run(cwd, 'beck consume inn -g g --exactly-once > file')
   expect(existsSync(join(cwd, 'file')) && readFileSync(join(cwd, 'file'), 'utf8')).toBe('')
 })
+
+test('a source that leaves since another run is at work, has nobody behind it say anything: exit 0', async () => {
+  const cwd = temporaryFolder()
+  await run(cwd, `echo '{"n":1}' | beck append in`)
+  const line = `
+    beck consume in -g g --exactly-once --follow --checkpoint 10ms | beck append busy &
+    until beck replay busy 2> /dev/null | grep -q n; do sleep 0.1; done
+    for end in 'append out' 'into file:parts'; do
+      beck consume in -g g --exactly-once --no-wait | beck filter true | beck via -- cat | beck reduce count | beck $end || echo "exit $?"
+    done
+    beck run --mode pipes 'consume in -g g --exactly-once --no-wait | reduce count | append out' || echo "exit $?"
+    kill -9 0`
+  const { stdout, stderr } = await run(cwd, line)
+  expect(stdout.toString()).toBe('')
+  expect(stderr.match(/nothing to do/g)).toHaveLength(3)
+  expect(stderr).not.toContain('nothing is committed')
+  expect((await run(cwd, 'find . -name "part-*"; beck replay out')).stdout.toString()).toBe('')
+})
