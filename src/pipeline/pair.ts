@@ -1,11 +1,13 @@
 import type { RecordBatch } from '../core/batch.ts'
+import { BeckError } from '../core/errors.ts'
 import type { PairStage } from '../core/spec.ts'
 import type { BadRecords } from './bad-records.ts'
 import { collectInto, openScanner, stageContext } from './context.ts'
+import { NothingToDo } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { HeldSource } from './held-source.ts'
 import type { InputKind, PairFrames } from './pair-frames.ts'
-import { readInputs, type ReaderSettings, unwelcome } from './reader.ts'
+import { type FrameTaker, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
 import { readerSettings, withBadRecords, withSides, type Progress } from './run-stage.ts'
 import type { Outcome, RunSettings } from './settings.ts'
 import { SideFiles } from './side-files.ts'
@@ -74,14 +76,22 @@ export async function runPair(
           const isFramed = kind === 'frames'
           if (port === 0 && kind === 'plain') sides.begin()
           opened[port].tell(isFramed ? 'frames' : source.pauses ? 'pipe' : 'file')
-          if (!isFramed) return source
+          if (!isFramed) {
+            opened[port].begin()
+            return source
+          }
           return (sources[port] = new HeldSource(source, () => context.spill()))
         },
         onRecords: (count) => frames?.count(port, count),
         frames: async () => {
           if (port === 1 && !together)
             throw unwelcome('the TABLE is read whole, before anything else: it cannot be a pipe')
-          return (await (loaded ??= load())).taker(port)
+          const taker = (await (loaded ??= load())).taker(port)
+          const start: FrameTaker['start'] = (frame) => {
+            opened[port].begin()
+            return taker.start(frame)
+          }
+          return { ...taker, start }
         },
       }
       if (port === 0) await readInputs(scanner, files, process, own)
@@ -91,7 +101,13 @@ export async function runPair(
       if (port === 1) table.ended()
     }
     if (together) {
-      await Promise.all(([0, 1] as const).map((port) => readSide(port).finally(() => turns.end(port))))
+      const idle = new IdleSides(opened)
+      const reading = ([0, 1] as const).map((port) =>
+        readSide(port)
+          .finally(() => turns.end(port))
+          .catch((error: unknown) => idle.settle(port, error)),
+      )
+      await Promise.all(reading)
     } else {
       await readSide(1)
       await readSide(0)
@@ -106,8 +122,12 @@ export async function runPair(
 class Opened {
   readonly input: Promise<InputKind>
   tell: (input: InputKind) => void = () => {}
+  /** It has something to say; or its source has left. */
+  readonly begun: Promise<'begun' | 'idle'>
+  begin: (how?: 'idle') => void = () => {}
   constructor() {
     this.input = new Promise((resolve) => (this.tell = resolve))
+    this.begun = new Promise((resolve) => (this.begin = (how) => resolve(how ?? 'begun')))
   }
 }
 
@@ -194,5 +214,25 @@ class SideBySide {
     const wake = this.#wake
     this.#wake = undefined
     wake?.()
+  }
+}
+
+/** Inputs whose source has left at once, since another run of its pipeline is at work. */
+class IdleSides {
+  readonly #opened: readonly [Opened, Opened]
+
+  constructor(opened: readonly [Opened, Opened]) {
+    this.#opened = opened
+  }
+
+  /** An input has failed. @throws NothingToDo when the other one has nothing to say either; else BeckError, or the error */
+  async settle(port: 0 | 1, error: unknown): Promise<void> {
+    this.#opened[port].begin('idle')
+    if (!(error instanceof NothingToDo) || (await this.#opened[1 - port]?.begun) === 'idle') throw error
+    throw new BeckError('frames', {
+      problem:
+        'one of the two sources has left, since another run of its pipeline is at work, and the other has not; nothing is committed',
+      hint: 'give each its own --group, and --no-wait to both or to none',
+    })
   }
 }

@@ -90,7 +90,12 @@ describe('join of two inputs with frames', () => {
     ['a left side without frames', 'cat l.nd', `<(${right})`, 'the left side has no control frames'],
     ['only one side is drained', `${left} --drain`, `<(${right})`, 'only one of the two inputs has --drain'],
     ['two levels', left, `<(${right.replace('exactly', 'at-least')})`, 'only one of the two inputs has --'],
-    ['one group for both', left, '<(beck consume q -g gl --exactly-once --no-wait)', 'beck join'],
+    [
+      'one group for both',
+      left,
+      '<(beck consume q -g gl --exactly-once --no-wait)',
+      'beck join: one of the two sources has left',
+    ],
     ['a right side that loses a record', left, `<(${right} | sed 3d)`, 'between consume and join 1 of'],
   ])('%s: nothing is committed', async (_, from, table, problem) => {
     const folder = await folderWithTopics()
