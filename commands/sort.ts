@@ -49,6 +49,12 @@ export const sort: CommandSpec = {
     if (by === undefined) {
       throw new BeckError('usage', { problem: '--by KEYS is missing', hint: 'write beck sort --by origin,-count' })
     }
+    if (options['check'] === true && options['limit'] !== undefined) {
+      throw new BeckError('usage', {
+        problem: '--check and --limit do not go together: a check looks at all records, and writes none',
+        hint: 'leave --limit out, or check the first ones: head -n 3 FILE | beck sort --by ts --check',
+      })
+    }
     const projection = new Projection()
     const keys = parseSortKeys(by).map(({ path, descending }) => ({ field: projection.add(path), descending }))
     const limit = parseLimit(options['limit'] as string | undefined)

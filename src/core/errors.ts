@@ -21,6 +21,9 @@ const row = (exit: ExitCode, what: Row['what'], hint?: Row['hint']): Row =>
 const suggestion = (facts: Facts): string | undefined =>
   facts['suggestion'] ? `did you mean "${facts['suggestion']}"?` : undefined
 
+/** Options that read like words of a sentence. */
+const OPTION_WORDS = ['by', 'on', 'limit', 'time', 'keep', 'within', 'type']
+
 /** Every error of beck, by code. Grouped by exit code; `facts` fill the texts. */
 export const errorTable = {
   // Exit 1: the data.
@@ -73,7 +76,13 @@ export const errorTable = {
   'no-such-file': row(
     Exit.outside,
     (f) => `${f['file']}: no such file`,
-    () => 'check the path; files are named as the shell expands them',
+    (f) => {
+      const word = String(f['file'])
+      // `reduce count by path`, as one would say it.
+      return OPTION_WORDS.includes(word)
+        ? `the option is --${word}`
+        : 'check the path; files are named as the shell expands them'
+    },
   ),
   file: row(
     Exit.outside,

@@ -100,7 +100,11 @@ export class DedupeBursts implements Operator, Growing {
       if (countField !== undefined && (bytes[spans[at]!] !== 0x7b || spans[at + 3 + 2 * countField] !== 0)) {
         const problem =
           bytes[spans[at]!] === 0x7b ? 'the record has a member "count" already' : 'only objects can get a count'
-        this.#context.reject(batch, row, { problem, hint: 'give it another name with beck map' })
+        const hint =
+          bytes[spans[at]!] === 0x7b
+            ? 'give it another name with beck map'
+            : "make objects of them: beck map '{value: r}' | beck dedupe --by value --count"
+        this.#context.reject(batch, row, { problem, hint })
         continue
       }
       if (time > this.#newest) {

@@ -9,9 +9,10 @@ import type { EventTimes } from './broadcast.ts'
 /** Makes readers of event times, one a worker and side. @throws BeckError bad-option */
 export async function timesOf(options: Arguments['options']): Promise<(path: FieldPath, field: number) => EventTimes> {
   const reader = timeReaderOf(options, await zoneOption(options))
+  const option = options['as-of'] === undefined ? '--time' : '--as-of'
   return (path, field) => {
     const column = new TimeColumn(field, reader, options['time-format'] === undefined)
-    return { read: (batch) => column.read(batch), problem: (batch, row) => column.problem(batch, row, path) }
+    return { read: (batch) => column.read(batch), problem: (batch, row) => column.problem(batch, row, path, option) }
   }
 }
 

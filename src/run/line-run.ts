@@ -62,6 +62,12 @@ export interface RunAround {
 /** Operators' timers run this often. */
 const TIMER_MS = 20
 
+/** Why a pipe that delivers exactly once does not lead into a run, and the way to go. */
+const NO_FRAMES = [
+  'beck run commits for pipelines that begin in its text, and takes no part in others',
+  `put all of it into the text: beck run 'consume clicks --group g --exactly-once | … | append good'\nor each stage into the pipe: beck consume clicks --group g --exactly-once | beck map … | beck append good`,
+] as const
+
 /** Where a line begins and ends, if not at files or standard input, and standard output. */
 export interface LineEnds {
   readonly input?: ByteSource | undefined
@@ -346,6 +352,7 @@ export class LineRun implements RunningLine {
       readInputs(scanner, first?.args.files ?? [], () => {}, {
         open: (file, timers) => (input && file === '-' ? input : openSource(file, timers)),
         maxLineBytes,
+        noFrames: NO_FRAMES,
         bad: surroundings.bad(stages[0]!),
         // Who looks on wants to see also what an input that pauses has brought.
         timers:

@@ -48,15 +48,15 @@ export class TimeColumn {
     return Buffer.from(bytes.subarray(spans[at], spans[at + 1])).toString()
   }
 
-  /** What is wrong with a row whose time is NaN. */
-  problem(batch: RecordBatch, row: number, path: FieldPath): Problem {
+  /** What is wrong with a row whose time is NaN. @param option that names the field */
+  problem(batch: RecordBatch, row: number, path: FieldPath, option = '--time'): Problem {
     const { spans, stride } = batch
     const at = row * stride + 2 + 2 * this.#field
     const name = formatFieldPath(path)
     if (spans[at + 1] === 0) {
       return {
         problem: `the record has no ${name}, which is to be its time`,
-        hint: 'name the field of the time with --time',
+        hint: `name the field of the time with ${option}`,
       }
     }
     return {
