@@ -423,6 +423,27 @@ describe('a pipeline of a consumer group in several processes', () => {
     expect(await run(`--quiet ${bad('quiet')}`)).toMatchObject({ exit: 0, stderr: '' })
   })
 
+  test('a member that finds nothing to do ends well', async () => {
+    expect((await shell('beck append alone words.ndjson', { cwd: folder })).exit).toBe(0)
+    // One partition: a second member stands by to the end, or finds all done.
+    const line = 'consume alone -g idle --exactly-once --per-partition | dedupe --by n | append kept'
+    const got = await shell(`beck run --mode parallel --workers 2 "${line}"`, { cwd: folder })
+    expect(got.exit, got.stderr).toBe(0)
+    const kept = await shell('beck replay kept | cmp - words.ndjson', { cwd: folder })
+    expect(kept, kept.stderr).toMatchObject({ exit: 0 })
+  })
+
+  test('with a limit it has one member', async () => {
+    await topic
+    const limited = (group: string): string => `"consume words -g ${group} --limit 7"`
+    const got = await shell(`beck run --mode parallel ${limited('seven')} | wc -l`, { cwd: folder })
+    expect(got.stdout.toString()).toBe('7\n')
+    expect(await shell(`beck run --mode parallel --workers 2 ${limited('fourteen')}`, { cwd: folder })).toMatchObject({
+      exit: 2,
+      stderr: expect.stringContaining('as --limit says') as string,
+    })
+  })
+
   test('one that delivers exactly once needs partitions apart', async () => {
     await topic
     const line = `beck run --mode parallel --workers 2 "consume words --group x --exactly-once | append y"`
