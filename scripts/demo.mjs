@@ -78,9 +78,14 @@ beck consume departures --group live --exactly-once --drain |
   beck replay again | cmp - calm && echo the same`,
   },
   {
-    says: 'A job in map and reduce tasks, one of whose two workers is killed: its task is done again by another',
-    line: `beck run --mode parallel --workers 2 --split 50KiB --out routes --stats json \\
-  'map "{route: r.origin + r.destination, delay: r.delay}" left.ndjson | shuffle --by route --partitions 3 | reduce "count, avg(delay)" --by route' 2> log &
+    says: 'A job in map and reduce tasks: how it will be run; and run, while one of its two workers is killed. Its task is done again by another',
+    line: `cat > routes.beck << END
+map '{route: r.origin + r.destination, delay: r.delay}' left.ndjson
+  | shuffle --by route --partitions 3
+  | reduce 'count, avg(delay)' --by route
+END
+beck explain --mode parallel --workers 2 --split 50KiB routes.beck
+beck run --mode parallel --workers 2 --split 50KiB --out routes --stats json routes.beck 2> log &
 until [ -e routes/_job/map-00003 -o -e routes/_SUCCESS ]; do sleep 0.01; done
 kill -9 $(pgrep -P $! | head -1); wait $! &&
   beck map '{tasks: r.phases[0].done + r.phases[1].done, again: r.phases[0].retried + r.phases[1].retried}' log &&
