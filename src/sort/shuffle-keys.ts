@@ -16,8 +16,6 @@ export class ShuffleKeys {
   readonly #table: KeyTable
   readonly #prefixes = new ByteBuffer(1 << 12)
   readonly #ends: number[] = []
-  /** A part of the key that is being described. */
-  #text = Buffer.allocUnsafeSlow(256)
 
   constructor(
     { partitions, keyFields }: { readonly partitions: number; readonly keyFields: readonly number[] },
@@ -61,20 +59,14 @@ export class ShuffleKeys {
   }
 
   #describe(id: number): void {
-    const partition = this.#partitions === 1 ? 0 : this.#partitionOf(id)
+    const parts = Array.from({ length: this.#parts }, (_, part) => this.#table.text(id, part))
+    const partition = this.#partitions === 1 ? 0 : partitionOfKey(parts.map(fromLatin1), this.#partitions)
     for (let shift = 24; shift >= 0; shift -= 8) this.#prefixes.byte(partition >>> shift)
-    for (let part = 0; part < this.#parts; part++) {
-      const text = this.#table.text(id, part)
-      if (text.length > this.#text.length) this.#text = Buffer.allocUnsafeSlow(2 * text.length)
-      this.#text.write(text, 'latin1')
-      appendSortKey(this.#prefixes, this.#text, 0, text.length)
+    for (const part of parts) {
+      const text = Buffer.from(part, 'latin1')
+      appendSortKey(this.#prefixes, text, 0, text.length)
     }
     this.#ends.push(this.#prefixes.length)
-  }
-
-  #partitionOf(id: number): number {
-    const parts = Array.from({ length: this.#parts }, (_, part) => fromLatin1(this.#table.text(id, part)))
-    return partitionOfKey(parts, this.#partitions)
   }
 }
 
