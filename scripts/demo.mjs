@@ -52,14 +52,19 @@ const steps = [
   beck consume flights --group report --limit 5000 | beck reduce count && beck group list`,
   },
   {
-    says: `Exactly once: departures come in by and by, windows of them go to another topic, and the stage between is killed three times
+    says: `Exactly once: departures come in by and by, windows of them go to another topic, and the stage between is killed three times, each time behind a checkpoint
 # in the middle. Three times the same line is run again, and goes on`,
     line: `beck topic create departures --partitions 2
 (split -l 500 left.ndjson part-; for part in part-*; do beck append departures $part; done) &
-for seconds in 1 1.5 2; do
+feeder=$!
+epoch() { beck pipeline list | beck map 'r.epoch' | grep . || echo 0; }
+for kill in 1 2 3; do
+  before=$(epoch)
   { beck consume departures --group live --follow --exactly-once --checkpoint 20ms |
-      timeout -s KILL $seconds beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h |
-      beck append hourly; } 2> log
+      (echo $BASHPID > stage; exec beck window 'flights = count, avg(delay)' --time date --tumbling 1h --by origin --delay 6h) |
+      beck append hourly; } 2> log &
+  until [ "$(epoch)" -gt "$before" ] || ! kill -0 $feeder 2> log; do sleep 0.05; done
+  kill -9 $(cat stage); wait $!
   beck pipeline list | beck map '{runs: r.generation, epochs: r.epoch, lag: r.lag}'
 done
 wait; set -e
