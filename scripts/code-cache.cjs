@@ -56,7 +56,8 @@ threads.Worker = class extends EventEmitter {
   }
 }
 
-// The bundle ends the process when a command is done: here the next command line follows.
+// The bundle ends the process when a command is done: here the next command line follows. Each listens for the end of its own.
+process.setMaxListeners(0)
 const exit = process.exit
 let words
 function next(code = 0) {
