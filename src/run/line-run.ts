@@ -1,63 +1,27 @@
 import { countLines } from '../core/count-lines.ts'
 import { BeckError } from '../core/errors.ts'
-import type { OperatorStage, TableReader, TableStage, ToolIo } from '../core/spec.ts'
-import type { Terminal } from '../cli/terminal.ts'
+import type { ToolIo } from '../core/spec.ts'
 import { createScanner } from '../ndjson/index.ts'
-import type { BadRecords } from '../pipeline/bad-records.ts'
 import type { ByteSink } from '../pipeline/context.ts'
 import { ReaderGone } from '../pipeline/descriptor.ts'
 import { FramedOutput, type SourceOutput, SourcePipe } from '../pipeline/framed-output.ts'
-import type { Spawn } from '../pipeline/parallel.ts'
 import { readInputs } from '../pipeline/reader.ts'
 import { decodeInputs } from '../pipeline/run-stage.ts'
-import { addCounts, type Outcome, type RunSettings } from '../pipeline/settings.ts'
 import { type ByteSource, openSource } from '../pipeline/source.ts'
 import type { StagePipe } from '../pipeline/stage-pipe.ts'
-import { type Adapted, asOperator, type Ending } from './adapters.ts'
-import { Chain, fieldsOf, groupStages, type LineSink, viewsOf, withAhead, withSiftedFields } from './chain.ts'
-import { type ChainTask, type ChainWork, compose, parallelHead } from './composite.ts'
-import { letsFew } from './few.ts'
+import type { LineEnds, RunAround } from './around.ts'
+import { Chain, fieldsOf, groupStages, type LineSink, viewsOf } from './chain.ts'
+import type { ChainTask } from './composite.ts'
 import { Flow, Fork } from './fork.ts'
 import type { FusedFrames } from './fused-frames.ts'
-import { type ChainStage, stageOf, type Surroundings, withStage } from './group.ts'
-import type { FusedHost } from './fused.ts'
+import { type ChainStage, stageOf, withStage } from './group.ts'
+import { NotParallel, runInParallel } from './line-parallel.ts'
 import type { Line, LineStage, NextStage } from './lines.ts'
+import { Opening } from './opening.ts'
 import type { CommandStage } from './plan.ts'
-import { inputOfTable, Relay, type RunningLine } from './relay.ts'
-import type { Rewrites } from './rewrite.ts'
+import { Relay, type RunLine, type RunningLine } from './relay.ts'
 import { stopAtCheckpoint } from './signals.ts'
 import type { Watch } from './watch.ts'
-
-/** What the run as a whole does for its lines. */
-export interface RunAround {
-  readonly terminal: Terminal
-  readonly spawn: Spawn
-  readonly rewrites: Rewrites
-  readonly planInputs: FusedHost['planInputs']
-  /** Only where somebody looks. */
-  readonly watch: Watch | undefined
-  readonly surroundings: Surroundings
-  /** What comes out at the end. `direct`: standard output. */
-  readonly sink: LineSink
-  readonly direct: boolean
-  readonly endings: Map<number, Ending>
-  /** Has this closed when the run is over: then others can have its memory. */
-  closeAtEnd(one: { close(): void }): void
-  countsOf(index: number): Map<string, number>
-  badOf(index: number, settings: RunSettings): BadRecords
-  /** Bad records of a table that are kept already. */
-  keptLetters(index: number, records: number): void
-  /** Tells people of an error of a stage: the one that it names, else this one. */
-  fail(error: unknown, index: number): Promise<void>
-  hasFailed(index: number): boolean
-  /** Nobody reads any more what these stages write: they have ended, and have nothing to say. */
-  leave(indices: readonly number[]): void
-  /** A signal has asked for an end. */
-  stop(exit: number): void
-  readonly stopped: boolean
-  /** A stage has failed. */
-  readonly failed: boolean
-}
 
 /** Operators' timers run this often. */
 const TIMER_MS = 20
@@ -67,14 +31,6 @@ const NO_FRAMES = [
   'beck run commits for pipelines that begin in its text, and takes no part in others',
   `put all of it into the text: beck run 'consume clicks --group g --exactly-once | … | append good'\nor each stage into the pipe: beck consume clicks --group g --exactly-once | beck map … | beck append good`,
 ] as const
-
-/** Where a line begins and ends, if not at files or standard input, and standard output. */
-export interface LineEnds {
-  readonly input?: ByteSource | undefined
-  readonly to?: StagePipe | undefined
-  /** What takes the table that the line makes, at its end. */
-  readonly reader?: ChainStage | undefined
-}
 
 /** Runs a line from its first stage, which reads something, to the ends of all its forks. */
 export class LineRun implements RunningLine {
@@ -92,8 +48,7 @@ export class LineRun implements RunningLine {
   /** All that is run beside this. */
   readonly #beside: Promise<void>[] = []
   /** Of the line's own stages and those of its forks. */
-  readonly #endings = new Map<number, Ending>()
-  readonly #indices: number[] = []
+  readonly #opening: Opening
   /** Errors are told one after the other. */
   #telling: Promise<void> = Promise.resolve()
   readonly #ends: LineEnds
@@ -107,6 +62,7 @@ export class LineRun implements RunningLine {
     this.#line = line
     this.#around = around
     this.#ends = ends
+    this.#opening = new Opening(around, ends, this.#beginLine)
     this.#out = around.sink
     const isFirst = !ends.reader && !ends.to && !ends.input && !line.isTable
     this.#watch = isFirst ? around.watch : undefined
@@ -135,10 +91,11 @@ export class LineRun implements RunningLine {
     await Promise.all(this.#beside)
   }
 
+  readonly #beginLine: RunLine = (line, ends) => new LineRun(line, this.#around, ends)
+
   /** Begins to run the stage behind the line's own ones, and whatever is behind that. */
   #relayTo(next: NextStage, before: boolean, ends: LineEnds): Relay {
-    const run = (line: Line, its: LineEnds): LineRun => new LineRun(line, this.#around, its)
-    const relay = new Relay(next, this.#around, before, ends, run)
+    const relay = new Relay(next, this.#around, before, ends, this.#beginLine)
     this.#relays.push(relay)
     this.#beside.push(relay.run())
     return relay
@@ -152,7 +109,10 @@ export class LineRun implements RunningLine {
     const { role } = first?.stage ?? {}
     const sourced = role === 'tool' || role === 'decoder' ? first : undefined
     try {
-      const opened = await this.#open({ ...this.#line, stages: sourced ? stages.slice(1) : stages }, this.#tasks)
+      const opened = await this.#opening.open(
+        { ...this.#line, stages: sourced ? stages.slice(1) : stages },
+        this.#tasks,
+      )
       await this.#openForks()
       if (opened.broken) await this.#through(this.#chain(opened.stages), async () => {})
       else if (sourced) await this.#fromSource(sourced, opened.stages)
@@ -160,76 +120,9 @@ export class LineRun implements RunningLine {
       else if (input && opened.stages.length === 0) await this.#fromBytes(input)
       else if (!(await this.#inParallel(first?.stage, opened.stages))) await this.#alone(first?.stage, opened.stages)
     } catch (error) {
-      if (error instanceof ReaderGone) this.#around.leave(this.#indices)
+      if (error instanceof ReaderGone) this.#around.leave(this.#opening.indices)
       else await this.#around.fail(error, first?.index ?? 0)
     }
-  }
-
-  /** Makes what is only made when it runs; a table is read here, whole. `broken`: a stage could not be opened: those behind it have no input. */
-  async #open(line: Line, tasks: ChainTask[]): Promise<{ stages: ChainStage[]; broken: boolean }> {
-    const { endings, terminal, rewrites, watch } = this.#around
-    this.#indices.push(...line.stages.map(({ index }) => index))
-    const made: ChainStage[] = []
-    const known: ChainTask[] = []
-    let broken = false
-    for (const lineStage of line.stages) {
-      const { index, stage, table: inner } = lineStage
-      const { spec, args, settings } = stage
-      try {
-        const opened = stage.stage ?? (await spec.create(args))
-        const adapted =
-          inner && opened.role === 'table'
-            ? await this.#withTable(lineStage, opened, inner)
-            : await asOperator(opened, settings, this.#around.countsOf(index), terminal, this.#isEnd(line, index))
-        if (adapted.ending) {
-          endings.set(index, adapted.ending)
-          this.#endings.set(index, adapted.ending)
-        }
-        this.#around.keptLetters(index, adapted.deadLetters ?? 0)
-        made.push({ index, stage: adapted.stage, settings: adapted.settings })
-        known.push({ index, command: stage.name, args, settings: adapted.settings, table: adapted.table })
-      } catch (error) {
-        // In a shell the stages behind it see an empty input.
-        if (!(error instanceof TableFailed)) await this.#around.fail(error, index)
-        made.length = 0
-        broken = true
-      }
-    }
-    const opened = withSiftedFields(withAhead(made, (at) => !broken && line.stages[at]!.stage.ahead === true))
-    for (const [at, task] of known.entries()) {
-      const { passes, stage } = opened[at] ?? {}
-      tasks.push({ ...task, ...(passes && stage && { passes, reads: stage.reads }) })
-    }
-    watch?.count(groupStages(opened, rewrites).flatMap((group) => group.map(({ index }) => index)))
-    const { reader } = this.#ends
-    if (reader && line.isTable && line.forks.length === 0) opened.push(reader)
-    return { stages: opened, broken }
-  }
-
-  /** Nothing of this process takes what comes out of a stage of a line. */
-  #isEnd({ stages, next, forks, isTable }: Line, index: number): boolean {
-    return stages.at(-1)?.index === index && !next && forks.length === 0 && !isTable && !this.#ends.to
-  }
-
-  /** Reads a join's table from its pipeline in brackets. @throws TableFailed, which has been told */
-  async #withTable(of: LineStage, stage: TableStage, line: Line): Promise<Adapted> {
-    const { index } = of
-    const { settings } = of.stage
-    let reader: TableReader<unknown> | undefined
-    const open: OperatorStage['open'] = (context) => {
-      const opened = (reader = stage.open(context))
-      return { processBatch: (batch) => opened.processBatch(batch) }
-    }
-    const end = {
-      index,
-      settings,
-      from: 'the table in brackets',
-      stage: { role: 'operator', reads: stage.reads, open },
-    } as const
-    await new LineRun(line, this.#around, { reader: end, input: inputOfTable(of) }).run()
-    if (!reader || this.#around.hasFailed(index)) throw new TableFailed()
-    const table = reader.end()
-    return { stage: stage.stage(table), settings, table }
   }
 
   async #openForks(): Promise<void> {
@@ -242,7 +135,7 @@ export class LineRun implements RunningLine {
   async #flows(lines: readonly Line[]): Promise<Flow[]> {
     const flows: Flow[] = []
     for (const line of lines) {
-      const { stages, broken } = await this.#open(line, [])
+      const { stages, broken } = await this.#opening.open(line, [])
       const fork = line.forks.length > 0 ? new Fork(await this.#flows(line.forks), false) : undefined
       const pipe = line.next && this.#relayTo(line.next, true, line.isTable ? this.#ends : {}).pipe
       const out = fork ?? (pipe ? into(pipe) : line.isTable ? this.#out : this.#around.sink)
@@ -263,79 +156,18 @@ export class LineRun implements RunningLine {
     return flows
   }
 
-  /**
-   * Lets all threads work on the first stages; the others follow in this one. Returns false, with nothing done, where one thread does as well. Output and
-   * errors are the same.
-   */
-  async #inParallel(first: CommandStage | undefined, stages: readonly ChainStage[]): Promise<boolean> {
-    const { rewrites, spawn } = this.#around
-    if (!first || first.args.files.length === 0) return false
-    const { args } = first
-    const direct = this.#around.direct && !this.#fork && !this.#pipe
-    const head = rewrites.threads ? parallelHead(stages, direct) : undefined
-    const workers = Math.min(...stages.slice(0, head?.count ?? 0).map(({ settings }) => settings.workers))
-    // Dead letters of several stages would have to wait for their turn.
-    const plain = stages.every(({ stage, settings }) => settings.deadLetter === undefined && !stage.timers)
-    if (!head || workers < 2 || !plain || this.#fork?.isTimed) return false
-    const { planInputs, runParallel } = await import('../pipeline/parallel.ts')
-    const inputs = (this.#around.planInputs ?? planInputs)(args.files)
-    if (!inputs) return false
-    const few = rewrites.fuse && letsFew(stages, inputs)
-    /** The first stage is the filter. */
-    const told = <Stage extends { readonly few?: true }>(list: readonly Stage[]): Stage[] =>
-      list.slice(0, head.count).map((one, at) => (few && at === 0 ? { ...one, few } : one))
-    const tail = this.#chain(stages.slice(head.count))
-    const into = tail?.entry ?? this.#out
-    let written = false
-    const output = {
-      write(bytes: Uint8Array) {
-        written = true
-        into.write(bytes)
-      },
-      writeBinary(text: string) {
-        written = true
-        into.writeBinary(text)
-      },
-      flush: () => (tail ?? this.#out).settle(),
+  #inParallel(first: CommandStage | undefined, stages: readonly ChainStage[]): Promise<boolean> {
+    return runInParallel(first, stages, {
+      around: this.#around,
+      tasks: this.#tasks,
+      progress: this.#watch?.reads,
+      direct: this.#around.direct && !this.#fork && !this.#pipe,
+      timed: this.#fork?.isTimed === true,
+      out: this.#out,
+      chain: (tail) => this.#chain(tail),
       ready: () => this.#ready(),
-    }
-    const settings = { ...stages[0]!.settings, workers }
-    const chain: ChainWork = {
-      tasks: told(this.#tasks),
-      kind: head.kind,
-      rewrites,
-      counts: this.#around.watch?.meter.shared,
-    }
-    const task = { command: 'run', args, settings, inputs, chain }
-    const stage = compose(told(stages), head.kind, rewrites, this.#around.watch?.meter)
-    let worked = true
-    const before = this.#around.watch?.meter.now
-    await this.#through(tail, async () => {
-      let outcome: Outcome | undefined
-      if (stage.parallel === 'ordered') {
-        const { runOrdered } = await import('../pipeline/ordered.ts')
-        outcome = await runOrdered(stage, task, spawn, this.#watch?.reads, output)
-        worked = outcome !== undefined
-      } else {
-        try {
-          outcome = await runParallel(stage, task, spawn, this.#watch?.reads, output)
-        } catch (error) {
-          // What the stages behind would get of the input up to a bad record is found out in order.
-          if (stage.parallel === 'stateless' || written || !(error instanceof BeckError)) throw error
-          worked = false
-        }
-      }
-      for (const [name, records] of outcome?.counts ?? []) {
-        const at = name.indexOf(' ')
-        addCounts(this.#around.countsOf(Number(name.slice(0, at))), [[name.slice(at + 1), records]])
-      }
-      if (worked) return
-      if (before) this.#around.watch?.meter.goBack(before)
-      throw new NotParallel()
-    }).catch((error: unknown) => {
-      if (!(error instanceof NotParallel)) throw error
+      through: (tail, read) => this.#through(tail, read),
     })
-    return worked
   }
 
   /** One thread. */
@@ -427,7 +259,7 @@ export class LineRun implements RunningLine {
     const wrote = (records: number): void => void (source !== undefined && watch?.meter.gave(source, records))
     if (!chain && pipe) return new SourcePipe(pipe, this.#around, wrote)
     const last = this.#line.stages.at(-1) as LineStage
-    const sink = this.#endings.get(last.index)?.sink?.()
+    const sink = this.#opening.endings.get(last.index)?.sink?.()
     const to = this.#frames
     const end = sink ? { sink } : to && pipe && { to, ready: () => pipe.ready() }
     if (!chain || !end) throw new Error('control frames that nobody takes')
@@ -486,7 +318,7 @@ export class LineRun implements RunningLine {
 
   /** What sinks hold goes out, or to the disk; a promise where they wait for others. */
   #idle(): Promise<void> | undefined {
-    const idle = [...this.#endings.values()].flatMap(({ onIdle }) => onIdle?.() ?? [])
+    const idle = [...this.#opening.endings.values()].flatMap(({ onIdle }) => onIdle?.() ?? [])
     return idle.length > 0 ? Promise.all(idle).then(() => {}) : undefined
   }
 
@@ -494,7 +326,7 @@ export class LineRun implements RunningLine {
   #ready(): Promise<void> | undefined {
     let all = this.#ends.to?.ready()
     for (const { pipe } of this.#relays) all = both(all, pipe?.ready())
-    for (const [index, { ready }] of this.#endings) {
+    for (const [index, { ready }] of this.#opening.endings) {
       const one = ready?.()
       if (!one) continue
       const told = one.catch((error: unknown) => {
@@ -556,7 +388,7 @@ export class LineRun implements RunningLine {
       if (this.#fork) this.#fork.end()
       else this.#out.settle()
     } finally {
-      for (const [index, { finish }] of this.#endings) {
+      for (const [index, { finish }] of this.#opening.endings) {
         try {
           await finish?.()
         } catch (error) {
@@ -583,9 +415,3 @@ const into = (output: ByteSink): LineSink => ({
 
 const both = (a: Promise<void> | undefined, b: Promise<void> | undefined): Promise<void> | undefined =>
   a && b ? Promise.all([a, b]).then(() => {}) : (a ?? b)
-
-/** Thrown to unwind when one thread does as well; nothing has been written. */
-class NotParallel extends Error {}
-
-/** A table could not be read; why has been told. */
-class TableFailed extends Error {}

@@ -10,7 +10,7 @@ import type { ByteSource } from '../pipeline/source.ts'
 import type { StageOutput } from '../pipeline/stage-io.ts'
 import { StagePipe } from '../pipeline/stage-pipe.ts'
 import type { LineSink } from './chain.ts'
-import type { LineEnds, RunAround } from './line-run.ts'
+import type { LineEnds, RunAround } from './around.ts'
 import type { Line, LineStage, NextStage } from './lines.ts'
 
 /** Runs a line, from or to pipes of this process. Resolves at its end: what went wrong has been told. */
