@@ -119,34 +119,46 @@ describe('join --as-of', () => {
     '%s: the record that a search of all finds',
     async (direction) => {
       const tolerance = integer({ min: 0, max: 9 })
+      const types = constantFrom('inner', 'left', 'right', 'full', 'semi', 'anti')
       await assert(
-        asyncProperty(tuple(events('l', 20), events('r', 20), tolerance, constantFrom(true, false)), async (given) => {
-          const [left, right, tolerance, exact] = given
-          const expected = left.map((l) => {
-            const near = right.filter(
-              (r) => l.k !== null && r.k === l.k && Math.abs(r.t - l.t) <= tolerance && (exact || r.t !== l.t),
-            )
-            let before: Event | undefined
-            let after: Event | undefined
-            for (const r of near) {
-              if (r.t <= l.t && !(before && before.t > r.t)) before = r
-              if (r.t >= l.t && !(after && after.t <= r.t)) after = r
+        asyncProperty(
+          tuple(events('l', 20), events('r', 20), tolerance, constantFrom(true, false), types),
+          async (given) => {
+            const [left, right, tolerance, exact, type] = given
+            const pairs = left.map((l) => {
+              const near = right.filter(
+                (r) => l.k !== null && r.k === l.k && Math.abs(r.t - l.t) <= tolerance && (exact || r.t !== l.t),
+              )
+              let before: Event | undefined
+              let after: Event | undefined
+              for (const r of near) {
+                if (r.t <= l.t && !(before && before.t > r.t)) before = r
+                if (r.t >= l.t && !(after && after.t <= r.t)) after = r
+              }
+              const nearest = before && !(after && after.t - l.t < l.t - before.t) ? before : after
+              return { l, n: { backward: before, forward: after, nearest }[direction] }
+            })
+            const filters = type === 'semi' || type === 'anti'
+            const alone = type === 'left' || type === 'full' || type === 'anti'
+            const kept = pairs.filter(({ n }) => (n ? type !== 'anti' : alone))
+            const rest = right.filter((r) => (type === 'right' || type === 'full') && !pairs.some(({ n }) => n === r))
+            const expected = [
+              ...kept.map(({ l, n }) => (filters ? l : { ...l, n: n ?? null })),
+              ...rest.map((n) => ({ n })),
+            ]
+            const options = {
+              on: 'k',
+              'as-of': 't',
+              'time-unit': 'ms',
+              direction,
+              tolerance: `${tolerance}ms`,
+              type,
+              nest: 'n',
+              ...(!exact && { 'no-exact': true }),
             }
-            const nearest = before && !(after && after.t - l.t < l.t - before.t) ? before : after
-            return { ...l, n: { backward: before, forward: after, nearest }[direction] ?? null }
-          })
-          const options = {
-            on: 'k',
-            'as-of': 't',
-            'time-unit': 'ms',
-            direction,
-            tolerance: `${tolerance}ms`,
-            type: 'left',
-            nest: 'n',
-            ...(!exact && { 'no-exact': true }),
-          }
-          expect((await runStage(join, lines(left), { options, table: lines(right) })).output).toBe(lines(expected))
-        }),
+            expect((await runStage(join, lines(left), { options, table: lines(right) })).output).toBe(lines(expected))
+          },
+        ),
         { numRuns: 200 },
       )
     },
