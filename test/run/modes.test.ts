@@ -33,11 +33,6 @@ const exceptions: Readonly<
       },
     ]),
   ),
-  'consume/checkpoint-below-zero': {
-    why: 'a stage that fails at its start says so to the next one in a pipe, which the output of a member is not',
-    modes: /parallel/,
-    says: ['["$beck",1,"start",{"failed":true}]\n', ''],
-  },
   'consume/hung-member': { why: 'stops the process that leads a run, and not its stages', modes: /pipes|parallel/ },
 }
 

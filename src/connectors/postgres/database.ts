@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Client, Result } from 'pg'
 import { BeckError } from '../../core/errors.ts'
 import { canonicalKey } from '../../core/key.ts'
@@ -11,6 +12,9 @@ import { isAboutRows, isRowTwice, postgresError } from './errors.ts'
 /** The comment on tables that beck has made: those get a column for each new field. */
 const MADE = 'made by beck'
 const CONNECT_MS = 10_000
+/** A transaction of an earlier run that takes longer is one that was stopped. */
+const STUCK_MS = 1000
+const LOOK_MS = 50
 /** So much goes to the server in one statement. */
 const MOST_ROWS = 1_000
 const MOST_CHARS = 1 << 20
@@ -107,12 +111,7 @@ export class PostgresDatabase implements Database {
 
   async claim({ id, pipeline, generation }: DatabaseRun): Promise<number | undefined> {
     await this.makeCommits()
-    // A sink of an earlier run that was stopped in the middle may hold the row: its session ends.
-    await this.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN beck_commits ON session = pid || ' ' || backend_start
-       WHERE id = $1 AND generation < $2 AND pid <> pg_backend_pid()`,
-      [id, generation],
-    )
+    await this.endStuck([id, generation])
     return this.transaction(async () => {
       const { rows } = await this.query('SELECT generation, epoch FROM beck_commits WHERE id = $1 FOR UPDATE', [id])
       const [there] = rows
@@ -121,6 +120,28 @@ export class PostgresDatabase implements Database {
       await this.query(`UPDATE beck_commits SET generation = $1, session = ${SESSION} WHERE id = $2`, [generation, id])
       return Number(there['epoch'])
     })
+  }
+
+  /**
+   * A sink of an earlier run that was stopped in the middle of its transaction may hold rows: its session ends. One that goes on may have other
+   * partitions to write to, and is told by its next commit where it has not.
+   * @param run the id of the pipeline, and the generation that claims it
+   */
+  private async endStuck(run: readonly unknown[]): Promise<void> {
+    const begun = async (): Promise<string | undefined> => {
+      const { rows } = await this.query(
+        `SELECT pid || ' ' || xact_start AS begun ${EARLIER} AND xact_start IS NOT NULL`,
+        run,
+      )
+      return rows[0]?.['begun'] as string | undefined
+    }
+    const first = await begun()
+    if (first === undefined) return
+    for (let waited = 0; waited < STUCK_MS; waited += LOOK_MS) {
+      await setTimeout(LOOK_MS)
+      if ((await begun()) !== first) return
+    }
+    await this.query(`SELECT pg_terminate_backend(pid) ${EARLIER}`, run)
   }
 
   private async makeCommits(): Promise<void> {
@@ -323,6 +344,10 @@ function kindOf(raw: string): JsonKind {
 
 /** The session that commits for a run. */
 const SESSION = "(SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+
+/** The session of an earlier run of the pipeline `$1`, before the generation `$2`. */
+const EARLIER = `FROM pg_stat_activity JOIN beck_commits ON session = pid || ' ' || backend_start
+  WHERE id = $1 AND generation < $2 AND pid <> pg_backend_pid()`
 
 /** Changes a pipeline's line only if it follows the epoch that is there, and no later run has taken over. */
 const COMMIT = `UPDATE beck_commits SET generation = $1, epoch = $2, offsets = $3, handles = $4
