@@ -6,7 +6,7 @@ import { bin, shell, temporaryFolder } from '../shell.ts'
 import { attempt, rowsOf } from './pipelines.ts'
 
 /** As in pipelines.test.ts. */
-const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 20 : 5))
+const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 20 : 2))
 const RECORDS = 12_000
 const ROUNDS = 6
 
