@@ -125,7 +125,7 @@ async function runCommand(
     case 'process':
     case 'decoder': {
       const { runDriven } = await import('../pipeline/driven.ts')
-      const say = (line: string, always = false): void => (always ? terminal : terminal.toolIo()).say(line)
+      const say = (line: string, always?: boolean): void => terminal.news(line, always)
       return runDriven(stage, { command: spec.name, args, settings }, { spawn: host.spawn, say, progress })
     }
     case 'encoder':

@@ -43,6 +43,11 @@ export class Terminal {
   }
 
   /** A line for people. */
+  /** A line for people, unless they have asked for quiet; `always` where it is no news of ours, as what other programs say. */
+  news(line: string, always = false): void {
+    if (always || !this.#quiet) this.say(line)
+  }
+
   say(line: string): void {
     this.clear()
     writeAll(2, Buffer.from(`${line}\n`), 'standard error')
@@ -176,7 +181,7 @@ export class Terminal {
     const add: Adding = (records, more) => (adding ??= this.#adding())(records, more)
     const wrote = (bytes: Uint8Array | string): void => {
       if (!watched) return
-      add(typeof bytes === 'string' ? bytes.split('\n').length - 1 : countLines(bytes))
+      add(countLines(bytes))
     }
     return {
       write: (bytes) => {
@@ -187,9 +192,7 @@ export class Terminal {
         wrote(bytes)
         return writeBehind(1, bytes, 'standard output')
       },
-      say: (line) => {
-        if (!this.#quiet) this.say(line)
-      },
+      say: (line) => this.news(line),
       terminal: { stdout: isTerminal(1), stderr: this.#stderr, columns: columns() },
       ...(watched && { behind: (records) => add(0, { behind: records }), wrote: (records) => add(records) }),
     }

@@ -1,6 +1,7 @@
 import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import type { Collector, EventTime, Operator, StageContext } from '../core/operator.ts'
+import { countProblem } from './count-member.ts'
 import type { EventTimes } from '../join/broadcast.ts'
 import { Heap } from '../core/heap.ts'
 import type { Growing } from '../ndjson/heap.ts'
@@ -97,14 +98,9 @@ export class DedupeBursts implements Operator, Growing {
         this.#context.reject(batch, row, times.problem(batch, row))
         continue
       }
-      if (countField !== undefined && (bytes[spans[at]!] !== 0x7b || spans[at + 3 + 2 * countField] !== 0)) {
-        const problem =
-          bytes[spans[at]!] === 0x7b ? 'the record has a member "count" already' : 'only objects can get a count'
-        const hint =
-          bytes[spans[at]!] === 0x7b
-            ? 'give it another name with beck map'
-            : "make objects of them: beck map '{value: r}' | beck dedupe --by value --count"
-        this.#context.reject(batch, row, { problem, hint })
+      const problem = countField === undefined ? undefined : countProblem(batch, row, countField)
+      if (problem) {
+        this.#context.reject(batch, row, problem)
         continue
       }
       if (time > this.#newest) {

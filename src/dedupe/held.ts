@@ -3,6 +3,7 @@ import type { KeyTable, KeyTableState, RecordBatch } from '../core/batch.ts'
 import { ByteBuffer } from '../core/byte-buffer.ts'
 import { upTo } from '../core/columns.ts'
 import type { Collector, Operator, StageContext } from '../core/operator.ts'
+import { countProblem } from './count-member.ts'
 import { Arena, storedBytes } from '../sort/arena.ts'
 import type { EntriesState } from '../sort/entries.ts'
 import { ExternalSorter } from '../sort/external.ts'
@@ -87,14 +88,9 @@ export class DedupeHeld implements Operator {
       const at = row * stride
       const start = spans[at]!
       const end = spans[at + 1]!
-      if (countField !== undefined && (bytes[start] !== 0x7b || spans[at + 3 + 2 * countField] !== 0)) {
-        const problem =
-          bytes[start] === 0x7b ? 'the record has a member "count" already' : 'only objects can get a count'
-        const hint =
-          bytes[start] === 0x7b
-            ? 'give it another name with beck map'
-            : "make objects of them: beck map '{value: r}' | beck dedupe --by value --count"
-        this.#context.reject(batch, row, { problem, hint })
+      const problem = countField === undefined ? undefined : countProblem(batch, row, countField)
+      if (problem) {
+        this.#context.reject(batch, row, problem)
         continue
       }
       const id = ids[row]!

@@ -77,6 +77,15 @@ export class DeadLetters implements BadRecords {
   }
 }
 
+/** For who only samples an input: whoever reads all of it says what is wrong. */
+export const unheard: BadRecords = {
+  stops: false,
+  count: 0,
+  reject() {},
+  keepPiece() {},
+  inOrder: (process) => process(),
+}
+
 /**
  * A file of records beside the output: dead letters, late records. It is emptied first, but for workers, which `append` to
  * what the first thread has emptied.

@@ -1,23 +1,21 @@
 import { fstatSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
 import { hasWritten, NothingToDo, writeAll } from './descriptor.ts'
-import { FAILED_START, IDLE_START } from './frames.ts'
+import { asksForFrames, FAILED_START, IDLE_START } from './frames.ts'
 import { upstreamGroup } from './upstream.ts'
 
-/** With one of these a source sends control frames. */
-const FRAMED = ['--exactly-once', '--at-least-once']
 /** What leaves these has no frames. */
 const ENDS = ['append', 'into', 'commit', 'to']
 
 /**
- * A command has failed, or has nothing to do (`NothingToDo`). Where its pipe was to have control frames, and none has left it yet, it tells the next stage so, which would take an empty
- * pipe for one without frames, and say what there is to say about nothing. Costs nothing else; a look at the command lines before it where
- * standard input is a pipe.
+ * A command has failed, or has nothing to do (`NothingToDo`). Where its pipe was to have control frames, and none has left it yet, it tells the
+ * next stage so, which would take an empty pipe for one without frames, and say what there is to say about nothing. Costs nothing else; a look
+ * at the command lines before it where standard input is a pipe.
  */
 export function tellNextStage(name: string, words: readonly string[], error: unknown): void {
   if (ENDS.includes(name) || hasWritten() || !isPipe(1)) return
   if (error instanceof NothingToDo) return void writeAll(1, IDLE_START, 'standard output')
-  const isSource = words.some((word) => FRAMED.includes(word))
+  const isSource = asksForFrames(words)
   const isBehind = (): boolean =>
     (error instanceof BeckError && error.code === 'frames') || upstreamGroup() !== undefined
   if (isSource || (isPipe(0) && isBehind())) writeAll(1, FAILED_START, 'standard output')

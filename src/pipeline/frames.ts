@@ -25,8 +25,11 @@ const DATA_PREFIX = Buffer.from('["$beck",1,"data",')
 const LINE_THEN_FRAME = Buffer.from(`\n${FRAME_PREFIX.toString()}`)
 const DATA_END = Buffer.from(']\n')
 
-/** How often a record may count. */
-export type Level = 'exactly-once' | 'at-least-once'
+/** How often a record may count: the options of `consume` that ask for control frames. */
+export const levels = ['exactly-once', 'at-least-once'] as const
+export type Level = (typeof levels)[number]
+/** Whether a command line says so. */
+export const asksForFrames = (words: readonly string[]): boolean => levels.some((level) => words.includes(`--${level}`))
 
 /** A file in the pipeline's folder of state. */
 export interface StateFile {
@@ -264,7 +267,7 @@ const shapes: Readonly<Record<Frame['kind'], Readonly<Record<string, Check>>>> =
     group: isText,
     generation: isCount,
     epoch: isCount,
-    level: (value) => value === 'exactly-once' || value === 'at-least-once',
+    level: (value) => levels.some((level) => level === value),
     stages: (value) => isListOf(isText)(value) && (value as unknown[]).length > 0,
     states: isCount,
     handles: isListOf(isHandle),

@@ -63,7 +63,7 @@ export class Meter {
         out.emit(lines)
       },
       emitText: (lines) => {
-        this.gave(stage, countLines(Buffer.from(lines, 'latin1')))
+        this.gave(stage, countLines(lines))
         out.emitText(lines)
       },
     }
@@ -83,7 +83,8 @@ interface MeterOptions {
   readonly onChange?: () => void
 }
 
-function chosen({ count }: RecordBatch, mask: Uint8Array | undefined, from: number, to: number): number {
+/** How many rows of a batch go on, of those that `Collector.forward` is given. */
+export function chosen({ count }: RecordBatch, mask: Uint8Array | undefined, from: number, to: number): number {
   if (!mask) return Math.min(to, count) - from
   let rows = 0
   for (let row = from; row < to; row++) rows += mask[row] ? 1 : 0

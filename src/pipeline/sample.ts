@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import type { OperatorStage, SampledStage } from '../core/spec.ts'
-import type { BadRecords } from './bad-records.ts'
+import { unheard } from './bad-records.ts'
 import { openScanner, stageContext } from './context.ts'
 import { RangeOrigin } from './origin.ts'
 import { bytesOf, type InputFile } from './parallel.ts'
@@ -10,15 +10,6 @@ import { FileRange, lineStart } from './source.ts'
 
 const PIECES = 64
 const PIECE_BYTES = 1 << 15
-
-/** Whoever reads all of it says what is wrong. */
-const unheard: BadRecords = {
-  stops: false,
-  count: 0,
-  reject() {},
-  keepPiece() {},
-  inOrder: (process) => process(),
-}
 
 /** Shows a stage some lines from all over its inputs. @returns what it has learnt */
 export async function takeSample(

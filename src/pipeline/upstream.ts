@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { asksForFrames } from './frames.ts'
 
 /**
  * Whether a process writes, by way of others, into the pipe that is our standard input. Asks Linux's /proc; elsewhere nobody can tell,
@@ -9,8 +10,7 @@ export const isUpstream = (pid: number): boolean => upstream().has(pid)
 /** The group of a `consume` that sends control frames, by way of others, into the pipe that is our standard input. Asks the command lines before us. */
 export function upstreamGroup(): string | undefined {
   for (const words of upstreamCommands()) {
-    const consumes = words.includes('consume') && words.some((word) => /^--(exactly|at-least)-once$/.test(word))
-    if (!consumes) continue
+    if (!words.includes('consume') || !asksForFrames(words)) continue
     const at = words.findIndex((word) => /^(--group|-g)(=|$)/.test(word))
     return words[at]?.includes('=') ? words[at].replace(/^.*?=/, '') : (words[at + 1] ?? '?')
   }

@@ -1,8 +1,9 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Collector } from '../core/operator.ts'
 import { samePath } from '../core/field-path.ts'
-import type { BadRecords } from '../pipeline/bad-records.ts'
+import { unheard } from '../pipeline/bad-records.ts'
 import { openScanner, stageContext } from '../pipeline/context.ts'
+import { chosen } from '../pipeline/meter.ts'
 import type { InputFile } from '../pipeline/parallel.ts'
 import { groupStages } from './chain.ts'
 import type { ChainStage } from './group.ts'
@@ -11,15 +12,6 @@ import type { ChainStage } from './group.ts'
 const SAMPLE_BYTES = 1 << 15
 /** Few are fewer than one in so many: then finding further fields in all records costs more than scanning those few again. */
 const FEW = 8
-
-/** Whoever reads all of it says what is wrong. */
-const unheard: BadRecords = {
-  stops: false,
-  count: 0,
-  reject() {},
-  keepPiece() {},
-  inOrder: (process) => process(),
-}
 
 /**
  * Whether a filter lets so few records through that the stage behind it is better off with a scan of its own. That is guessed from the beginning of the
@@ -39,9 +31,8 @@ export function letsFew(stages: readonly ChainStage[], inputs: readonly InputFil
     const { batch } = scanner.scan(filled, false)
     let passed = 0
     const out: Collector = {
-      forward(_batch, mask, from = 0, to = batch.count) {
-        if (!mask) passed += to - from
-        else for (let row = from; row < to; row++) passed += mask[row]!
+      forward(batch, mask, from = 0, to = batch.count) {
+        passed += chosen(batch, mask, from, to)
       },
       emit() {},
       emitText() {},

@@ -9,7 +9,8 @@ import type { RunSettings } from '../pipeline/settings.ts'
 import type { BatchOptions } from './batch/job.ts'
 import { type LogicalPlan, planPipeline } from './plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites } from './rewrite.ts'
-import { writeStats } from './stats.ts'
+import { hasFrames } from './lines.ts'
+import { type TakeStats, writeStats } from './stats.ts'
 import { type JobSource, parsePipeline, readJob } from './text.ts'
 
 /** What `run` and `explain` do. Returns the exit code. @throws BeckError */
@@ -68,7 +69,6 @@ export async function runJob(
     return exit ?? runPlan(plan, rewrites, host, terminal, options['stats'] === 'json')
   }
   if (options['restart'] === true) {
-    const { hasFrames } = await import('./lines.ts')
     if (!hasFrames(plan)) {
       throw new BeckError('usage', {
         problem: '--restart needs a pipeline that can go on where it was: this one would begin again',
@@ -131,7 +131,6 @@ async function runPlan(
   stats: boolean,
 ): Promise<number> {
   const { canFuse, runFused } = await import('./fused.ts')
-  const { hasFrames } = await import('./lines.ts')
   if (!canFuse(logical)) return runPiped(logical, host, terminal, stats)
   // State that is kept is that of the stages as they are written.
   const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
@@ -139,23 +138,21 @@ async function runPlan(
     terminal,
     spawn: host.spawn,
     rewrites,
-    stats: stats ? (stages) => writeStats({ mode: 'fused', stages }) : undefined,
+    stats: stats ? statsOf('fused') : undefined,
   })
 }
 
 async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal, stats: boolean): Promise<number> {
   const { runPipes } = await import('./pipes.ts')
-  const { hasFrames } = await import('./lines.ts')
   const { EXACTLY_ONCE } = await import('../pipeline/swallowed-frames.ts')
   const env = hasFrames(plan) ? { ...process.env, [EXACTLY_ONCE]: '1' } : process.env
-  return runPipes(
-    plan,
-    host.command,
-    env,
-    terminal,
-    stats ? (stages) => writeStats({ mode: 'pipes', stages }) : undefined,
-  )
+  return runPipes(plan, host.command, env, terminal, stats ? statsOf('pipes') : undefined)
 }
+
+const statsOf =
+  (mode: 'fused' | 'pipes'): TakeStats =>
+  (stages) =>
+    writeStats({ mode, stages })
 
 /** A text has spaces or bars; a single word is the name of a file. @throws BeckError no-such-file */
 function sourceOf(job: string): JobSource {

@@ -1,12 +1,13 @@
 import type { Stage } from '../core/spec.ts'
+import { writesBeside } from './lines.ts'
 import type { CommandStage } from './plan.ts'
 
 /** What a stage of an exactly-once pipeline keeps at each checkpoint, in words. */
-export function keptBy({ name, role, stage, settings, args: { options } }: CommandStage): string {
+export function keptBy(of: CommandStage): string {
+  const { name, role, stage } = of
   if (role === 'tool') return 'the offsets up to each checkpoint'
   if (role === 'sink') return 'none: it commits, at each checkpoint, offsets and state with what has come'
-  const files = ['late-to', 'dupes-to'].some((flag) => options[flag] !== undefined) || settings.deadLetter !== undefined
-  const beside = files ? 'how long the files beside the output are' : undefined
+  const beside = writesBeside(of) ? 'how long the files beside the output are' : undefined
   const own = stage && snapshotsOf(stage, name)
   return [own, beside].filter((part) => part !== undefined).join(', and ') || 'none'
 }

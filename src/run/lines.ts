@@ -1,3 +1,4 @@
+import { levels } from '../pipeline/frames.ts'
 import type { CommandStage, LogicalPlan, PlannedStage } from './plan.ts'
 
 /**
@@ -69,26 +70,24 @@ export function linesOf(stages: readonly PlannedStage[]): Lines {
 
 /** Whether a pipeline commits at checkpoints, which control frames bring. */
 export const hasFrames = ({ stages: [first] }: Pick<LogicalPlan, 'stages'>): boolean =>
-  first?.kind === 'command' &&
-  first.name === 'consume' &&
-  ['exactly-once', 'at-least-once'].some((flag) => first.args.options[flag] === true)
+  first?.kind === 'command' && first.name === 'consume' && levels.some((level) => first.args.options[level] === true)
 
 /**
  * Whether a stage is run by a reader of its own, beside the others: it has two inputs, reads no records, or waits for other programs. With control frames
  * also who watches a table or the clock, or writes files beside the output, as that is looked after where frames are read.
  * @param isFirst it begins a pipeline
  */
-export function readsByItself(
-  { role, stage, settings, tables, args }: CommandStage,
-  framed: boolean,
-  isFirst: boolean,
-): boolean {
+export function readsByItself(of: CommandStage, framed: boolean, isFirst: boolean): boolean {
+  const { role, stage, settings, tables } = of
   // One that begins a pipeline has nobody beside it.
   if (role === 'decoder') return !isFirst
   if (role === 'pair' || role === 'process' || role === 'partitions') return true
   // Bad records of a table in brackets come before those of its join, in one file.
   if (role === 'table') return framed || (tables.length > 0 && settings.deadLetter !== undefined)
   if (!framed || stage?.role !== 'operator') return false
-  const beside = ['late-to', 'dupes-to'].some((flag) => args.options[flag] !== undefined)
-  return beside || stage.timers === true || settings.deadLetter !== undefined
+  return stage.timers === true || writesBeside(of)
 }
+
+/** Whether a stage writes files beside its output. */
+export const writesBeside = ({ args: { options }, settings }: CommandStage): boolean =>
+  settings.deadLetter !== undefined || ['late-to', 'dupes-to'].some((flag) => options[flag] !== undefined)

@@ -87,7 +87,7 @@ export class Relay {
       const { runDriven } = await import('../pipeline/driven.ts')
       const driven = (stage.stage ?? (await stage.spec.create(args))) as DrivenStage // as `readsByItself` has said
       const { terminal, spawn, watch } = around
-      const say = (line: string, always = false): void => (always ? terminal : terminal.toolIo()).say(line)
+      const say = (line: string, always?: boolean): void => terminal.news(line, always)
       watch?.count(driven.role === 'process' ? [] : [index])
       watch?.drives(index)
       const progress: Progress | undefined =

@@ -1,6 +1,7 @@
 // Runs pipelines in this process, as `beck run` does.
 import { EventEmitter } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { expect } from 'vitest'
 import { commands } from '../../commands/index.ts'
@@ -63,6 +64,7 @@ export async function runText(text: string, rewrites: Rewrites, file: string, th
       for (const [what, records] of own) counts.push(`${where}: ${what}: ${records}`)
     },
     toolIo: () => io,
+    news: () => {},
     output: undefined,
     board: () => undefined,
     clear: () => {},
@@ -89,4 +91,16 @@ export async function runText(text: string, rewrites: Rewrites, file: string, th
   } finally {
     closeSync(fd)
   }
+}
+
+/** Writes lines to files of a folder, one after the other: several files are several blocks. */
+export function writeParts(folder: string, lines: readonly string[], parts: number): string[] {
+  mkdirSync(folder, { recursive: true })
+  return Array.from({ length: parts }, (_, part) => {
+    const [from, to] = [part, part + 1].map((of) => Math.floor((lines.length * of) / parts))
+    const file = join(folder, `${part}.ndjson`)
+    const text = lines.slice(from, to).map((line) => `${line}\n`)
+    writeFileSync(file, text.join(''))
+    return file
+  })
 }

@@ -1,12 +1,11 @@
 // Filters of keys behind stages that put records together by key: the rewrite changes neither output nor exit code nor what is said about late records.
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { allRewrites, chooseRewrites } from '../../src/run/rewrite.ts'
 import { quoted } from '../../src/run/shell-line.ts'
 import { temporaryFolder } from '../shell.ts'
-import { type FusedResult, runText } from './in-process.ts'
+import { type FusedResult, runText, writeParts } from './in-process.ts'
 
 const folder = temporaryFolder()
 /** What stages are given in between is what rewrites are about. */
@@ -155,19 +154,7 @@ describe('a filter of keys', { timeout: 120_000 }, () => {
     let rewritten = 0
     await fc.assert(
       fc.asyncProperty(pipeline, lines, fc.nat(2), async (stages, records, cut) => {
-        mkdirSync(join(folder, String(run)))
-        const files = Array.from({ length: cut + 1 }, (_, part) => {
-          const [from, to] = [part, part + 1].map((of) => Math.floor((records.length * of) / (cut + 1)))
-          const file = join(folder, String(run), `${part}.ndjson`)
-          writeFileSync(
-            file,
-            records
-              .slice(from, to)
-              .map((line) => `${line}\n`)
-              .join(''),
-          )
-          return file
-        })
+        const files = writeParts(join(folder, String(run)), records, cut + 1)
         run++
         const [first, ...rest] = stages as [string[], ...string[][]]
         const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')

@@ -1,7 +1,7 @@
 // Random pipelines over random records: fused, with each rewrite switched off in turn, and stage after stage on its own, each over the whole
 // output of the one before. Output, exit code and what is said about errors agree. BECK_PIPELINES=all switches off each rewrite for each pipeline.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -19,7 +19,7 @@ import { quoted } from '../../src/run/shell-line.ts'
 import { feed } from '../ndjson/scan.ts'
 import { shell, temporaryFolder } from '../shell.ts'
 import { memorySpill } from '../sort/spill.ts'
-import { plan, type Result, runText, saying } from './in-process.ts'
+import { plan, type Result, runText, saying, writeParts } from './in-process.ts'
 
 const folder = temporaryFolder()
 const table = join(folder, 'table.ndjson')
@@ -361,21 +361,7 @@ describe('pipelines of all kinds', { timeout: 240_000 }, () => {
     let run = 0
     await fc.assert(
       fc.asyncProperty(pipeline, lines, fc.nat(2), fc.nat(names.length - 1), async (stages, records, cut, without) => {
-        // Several files are several blocks.
-        const files = Array.from({ length: cut + 1 }, (_, part) => {
-          mkdirSync(join(folder, String(run)), { recursive: true })
-          const file = join(folder, String(run), `${part}.ndjson`)
-          const from = Math.floor((records.length * part) / (cut + 1))
-          const to = Math.floor((records.length * (part + 1)) / (cut + 1))
-          writeFileSync(
-            file,
-            records
-              .slice(from, to)
-              .map((line) => `${line}\n`)
-              .join(''),
-          )
-          return file
-        })
+        const files = writeParts(join(folder, String(run)), records, cut + 1)
         run++
         // A program that begins is given files, and asked nothing.
         const [first, ...rest] = [(stages[0] ?? []).filter((word) => word !== '--lines'), ...stages.slice(1)]
@@ -410,19 +396,8 @@ describe('pipelines of all kinds', { timeout: 240_000 }, () => {
     await fc.assert(
       fc.asyncProperty(pipeline, lines, fc.nat(names.length - 1), async (stages, records, without) => {
         const cwd = join(folder, `tasks-${run++}`)
-        mkdirSync(cwd)
         // A file is a piece at least.
-        const files = [0, 1, 2].map((part) => {
-          const [from, to] = [part, part + 1].map((of) => Math.floor((records.length * of) / 3)) as [number, number]
-          writeFileSync(
-            join(cwd, `${part}`),
-            records
-              .slice(from, to)
-              .map((line) => `${line}\n`)
-              .join(''),
-          )
-          return `${part}`
-        })
+        const files = writeParts(cwd, records, 3)
         // A program that begins is given files, and asked nothing.
         const [first, ...rest] = [(stages[0] ?? []).filter((word) => word !== '--lines'), ...stages.slice(1)]
         const text = [[...first, ...files], ...rest].map((words) => words.map(quoted).join(' ')).join(' | ')

@@ -141,7 +141,7 @@ export async function resumeBatch(
 ): Promise<number> {
   const resumed = JobFolder.resume(out)
   if (!resumed) {
-    terminal.toolIo().say(`beck run: ${out} is complete`)
+    terminal.news(`beck run: ${out} is complete`)
     return 0
   }
   const { folder, header } = resumed
@@ -277,7 +277,7 @@ class BatchJob {
       // What is wrong with the data stays wrong, and an input that has changed is another one.
       const changed = error instanceof BeckError && error.code === 'input-changed'
       if (out !== undefined && exit > Exit.usage && !changed) {
-        this.#terminal.toolIo().say(`beck run: stopped; go on with: beck run --resume ${out}`)
+        this.#terminal.news(`beck run: stopped; go on with: beck run --resume ${out}`)
       }
       return exit
     } finally {

@@ -7,7 +7,7 @@ import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError } from '../../core/errors.ts'
 import { Output, ReaderGone } from '../../pipeline/descriptor.ts'
 import type { CommandStage, LogicalPlan, PlanSettings } from '../plan.ts'
-import { linesOf } from '../lines.ts'
+import { hasFrames, linesOf } from '../lines.ts'
 import { ENDING, onSignals } from '../signals.ts'
 import { stageStats, writeStats } from '../stats.ts'
 import type { BatchOptions } from './job.ts'
@@ -92,7 +92,7 @@ export async function runMembers(
       running.delete(child)
       if (code !== null || stopped || gone) return code ?? (gone ? 0 : 128 + constants.signals[signal ?? 'SIGTERM'])
       if (--left <= 0) return 128 + constants.signals[signal as NodeJS.Signals]
-      terminal.toolIo().say(`beck run: a worker was killed with ${signal as string}; another takes its place`)
+      terminal.news(`beck run: a worker was killed with ${signal as string}; another takes its place`)
     }
   }
 
@@ -120,11 +120,10 @@ export async function runMembers(
  * @param asked whether people have said how many
  * @throws BeckError usage
  */
-export function memberCount({ stages: [first] }: LogicalPlan, workers: number, asked: boolean): number {
-  const { options } = (first as CommandStage).args
-  const exact = options['exactly-once'] === true || options['at-least-once'] === true
+export function memberCount(plan: LogicalPlan, workers: number, asked: boolean): number {
+  const { options } = (plan.stages[0] as CommandStage).args
   const why: readonly [problem: string, hint: string] | undefined =
-    exact && options['per-partition'] !== true
+    hasFrames(plan) && options['per-partition'] !== true
       ? [
           'one pipeline of a group does all of its work, so that its output is in order',
           'add --per-partition to consume, so that each partition is a pipeline of its own; or leave --workers out',
