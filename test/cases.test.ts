@@ -4,7 +4,7 @@
 //   expected       standard output, byte for byte
 //   expected-err   lines that standard error must contain (without this file, a case that ends well must leave it empty)
 //   expected-exit  exit code (else 0)
-// Each runs as real processes, with both scanners (every eighth with the readable one; all of them with BECK_CASES=all). BECK_BIN=FILE runs them
+// Each runs as real processes, with both scanners (every sixteenth with the readable one; all of them with BECK_CASES=all). BECK_BIN=FILE runs them
 // against a packaged executable.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ describe.concurrent.each([
   {
     scanner: 'the reference scanner',
     env: { BECK_SCANNER: 'reference' },
-    chosen: cases.filter((_, index) => all || index % 8 === 0),
+    chosen: cases.filter((_, index) => all || index % 16 === 0),
   },
 ])('golden cases with $scanner', ({ env, chosen }) => {
   const folder = temporaryFolder()
