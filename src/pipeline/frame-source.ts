@@ -1,4 +1,5 @@
 import {
+  cutOff,
   type Frame,
   FRAME_PREFIX,
   looksLikeFrame,
@@ -38,7 +39,8 @@ export async function startOfStdin(): Promise<StartFrame | undefined> {
     if (!framed || newline >= 0) break
   }
   stdinHead = head
-  if (!framed || newline < 0) return undefined
+  if (!framed) return undefined
+  if (newline < 0) throw cutOff()
   const frame = parseFrame(head.subarray(0, newline))
   return frame.kind === 'start' ? frame : undefined
 }
@@ -277,4 +279,24 @@ function recordsEnd(bytes: Buffer): number {
   const line = tail.subarray(tail.lastIndexOf(NEWLINE) + 1)
   const isOne = line.length < tail.length && FRAME_PREFIX.subarray(0, line.length).equals(line)
   return isOne ? bytes.length - line.length : bytes.length
+}
+
+/** Takes out of what a `FrameSource` has read the blank lines by which idle stages say that they are there. */
+export class PingFilter {
+  /** The last block ended within a record. */
+  #midLine = false
+
+  /** @param block may begin and end within a record */
+  without(block: Uint8Array): Uint8Array[] {
+    const cut = this.#midLine ? block.indexOf(NEWLINE) + 1 || block.length : 0
+    this.#midLine = block.at(-1) !== NEWLINE
+    return [block.subarray(0, cut), withoutBlankLines(block.subarray(cut))].filter(({ length }) => length > 0)
+  }
+}
+
+/** Blank lines are no records, so no stage counts them. */
+export function withoutBlankLines(lines: Uint8Array): Uint8Array {
+  const text = Buffer.from(lines.buffer, lines.byteOffset, lines.length).toString('latin1')
+  if (!/(?:^|\n)[ \t\r]*\n/.test(text)) return lines
+  return Buffer.from(text.replace(/(?<=^|\n)(?:[ \t\r]*\n)+/g, ''), 'latin1')
 }

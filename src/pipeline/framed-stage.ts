@@ -5,6 +5,7 @@ import type { OperatorStage, Sink } from '../core/spec.ts'
 import type { FrameOutput } from './framed-output.ts'
 import {
   type BarrierFrame,
+  cutOff,
   type EndFrame,
   FrameOrder,
   type StartFrame,
@@ -149,10 +150,6 @@ export class OperatorFrames implements FrameTaker {
     this.#order.take(frame, records)
   }
 }
-
-/** The very first line was torn. */
-export const cutOff = (): BeckError =>
-  new BeckError('frames', { problem: 'the pipe ended within its first line; nothing is committed' })
 
 /** A sink has no state of its own in which the file could be committed. @throws BeckError usage */
 export function refuseSideOutputs({ deadLetter, stage }: RunSettings): void {

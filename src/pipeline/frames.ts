@@ -17,6 +17,9 @@ export const failedStart = (): BeckError =>
     problem: 'a stage before this one has failed at its start, and says why; nothing is committed',
     hint: 'see to that first; then run the same command line again',
   })
+/** The same of a stream whose writer was killed at once. */
+export const cutOff = (): BeckError =>
+  new BeckError('frames', { problem: 'the pipe ended within its first line; nothing is committed' })
 /** In place of a stream: the stage that was to begin it has failed, and said why. */
 export const FAILED_START = Buffer.from('["$beck",1,"start",{"failed":true}]\n')
 /** The same where the source has left, since another run is at work. */

@@ -3,9 +3,10 @@ import { BeckError } from '../core/errors.ts'
 import type { Collector } from '../core/operator.ts'
 import type { PairOperator, PairStage } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
-import { cutOff, refuseFileOutput, tableInPipe } from './framed-stage.ts'
+import { refuseFileOutput, tableInPipe } from './framed-stage.ts'
 import {
   type BarrierFrame,
+  cutOff,
   type EndFrame,
   FrameOrder,
   type OtherEpoch,

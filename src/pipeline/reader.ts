@@ -212,6 +212,12 @@ export const unwelcome = (why: string, way?: string): BeckError =>
       'such a pipe goes through map, filter and other commands that can take part, and ends with append, into or commit, which commit:\n  beck consume clicks --group g --exactly-once | beck filter r.ok | beck append good\nto read without that: beck consume clicks --group g',
   })
 
+/** Why an encoder refuses control frames, and what to write in its place. */
+export const otherFormat = (name: string): readonly [why: string, way: string] => [
+  `beck ${name} writes another format, for which nobody could commit`,
+  'end the pipe with append, and read the topic: … | beck append good; beck replay good | beck to csv\nor stand behind beck commit, at least once: beck consume clicks --group g --at-least-once | … | beck commit | beck to csv',
+]
+
 /** Reads one input to its end, or until the stage is 'done'. */
 export async function readInput(
   scanner: Scanner,

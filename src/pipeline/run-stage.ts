@@ -10,7 +10,7 @@ import { collectInto, openScanner, stageContext } from './context.ts'
 import { Output } from './descriptor.ts'
 import { FramedOutput } from './framed-output.ts'
 import { lookForFrames } from './frame-source.ts'
-import { type FrameTaker, readInput, readInputs, type ReaderSettings, unwelcome } from './reader.ts'
+import { type FrameTaker, otherFormat, type ReaderSettings, readInput, readInputs, unwelcome } from './reader.ts'
 import type { ByteSource } from './source.ts'
 import type { SinkTasks } from './task-frames.ts'
 import { openInput, outputOf, type StageIo, type StageOutput } from './stage-io.ts'
@@ -185,10 +185,7 @@ export async function runEncoder(
     try {
       await readInputs(scanner, files, (batch) => encoder.processBatch(batch, write), {
         ...readerSettings(settings, bad, output, false, progress),
-        noFrames: [
-          `beck ${settings.stage.name} writes another format, for which nobody could commit`,
-          'end the pipe with append, and read the topic: … | beck append good; beck replay good | beck to csv\nor stand behind beck commit, at least once: beck consume clicks --group g --at-least-once | … | beck commit | beck to csv',
-        ],
+        noFrames: otherFormat(settings.stage.name),
       })
     } catch (error) {
       if (error instanceof BeckError && error.code === 'bad-record') encoder.onStop?.(write)

@@ -2,9 +2,10 @@ import { BeckError } from '../core/errors.ts'
 import type { Collector, Operator } from '../core/operator.ts'
 import type { OperatorStage, Sink } from '../core/spec.ts'
 import type { FramedOutput } from './framed-output.ts'
-import { cutOff, OperatorFrames, refuseFileOutput, SinkFrames } from './framed-stage.ts'
+import { OperatorFrames, refuseFileOutput, SinkFrames } from './framed-stage.ts'
 import {
   type BarrierFrame,
+  cutOff,
   type EndFrame,
   type Frame,
   type StartFrame,

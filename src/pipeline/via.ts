@@ -1,10 +1,11 @@
 import { countLines } from '../core/count-lines.ts'
 import type { ProcessStage } from '../core/spec.ts'
-import { cutOff, refuseFileOutput } from './framed-stage.ts'
+import { refuseFileOutput } from './framed-stage.ts'
 import { FramedOutput } from './framed-output.ts'
-import { FrameSource, lookForFrames, TornRecord } from './frame-source.ts'
+import { FrameSource, lookForFrames, PingFilter, TornRecord, withoutBlankLines } from './frame-source.ts'
 import {
   type BarrierFrame,
+  cutOff,
   type EndFrame,
   FrameOrder,
   type StartFrame,
@@ -111,8 +112,7 @@ class FramedVia {
   private watermark: WatermarkFrame | undefined
   /** Since the last barrier. */
   private records = 0
-  /** The last block ended within a record. */
-  private midLine = false
+  private readonly pings = new PingFilter()
 
   constructor(stage: ProcessStage, { name, say, io, around }: ViaRun) {
     this.stage = stage
@@ -139,7 +139,7 @@ class FramedVia {
           break // the end that is missing says so
         }
         if (n > 0) {
-          for (const lines of this.withoutPings(block.subarray(0, n))) await this.take(lines)
+          for (const lines of this.pings.without(block.subarray(0, n))) await this.take(lines)
           continue
         }
         const frame = input.takeFrame()
@@ -188,13 +188,6 @@ class FramedVia {
     this.output.frame({ ...frame, records: this.output.takeCount() })
   }
 
-  /** Idle stages say with blank lines that they are there. A block may begin within a record. */
-  private withoutPings(block: Uint8Array): Uint8Array[] {
-    const cut = this.midLine ? block.indexOf(10) + 1 || block.length : 0
-    this.midLine = block.at(-1) !== 10
-    return [block.subarray(0, cut), withoutBlankLines(block.subarray(cut))].filter(({ length }) => length > 0)
-  }
-
   private async take(lines: Uint8Array): Promise<void> {
     const count = countLines(lines)
     this.records += count
@@ -224,11 +217,4 @@ class FramedVia {
     this.watermark = undefined
     this.output.frame({ ...frame, records: this.output.takeCount() })
   }
-}
-
-/** Blank lines are no records, so no stage counts them. */
-function withoutBlankLines(lines: Uint8Array): Uint8Array {
-  const text = Buffer.from(lines.buffer, lines.byteOffset, lines.length).toString('latin1')
-  if (!/(?:^|\n)[ \t\r]*\n/.test(text)) return lines
-  return Buffer.from(text.replace(/(?<=^|\n)(?:[ \t\r]*\n)+/g, ''), 'latin1')
 }

@@ -2,6 +2,7 @@ import { BeckError } from '../core/errors.ts'
 import type { Collector } from '../core/operator.ts'
 import type { Encoder, OperatorStage, Sink, Stage } from '../core/spec.ts'
 import type { Terminal } from '../cli/terminal.ts'
+import { otherFormat } from '../pipeline/reader.ts'
 import { addCounts, type RunSettings } from '../pipeline/settings.ts'
 
 /** What a stage wants beside its batches. */
@@ -55,6 +56,7 @@ export async function asOperator(
       const operator: OperatorStage = {
         role: 'operator',
         reads: stage.reads,
+        noFrames: otherFormat(settings.stage.name),
         open(context) {
           const screen = isEnd ? terminal.output : undefined
           const opened = (encoder = stage.open(screen ? { ...context, terminal: screen } : context))

@@ -3,10 +3,12 @@ import type { BadRecords } from '../pipeline/bad-records.ts'
 import type { Spawn } from '../pipeline/parallel.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import type { ByteSource } from '../pipeline/source.ts'
+import type { StageOutput } from '../pipeline/stage-io.ts'
 import type { StagePipe } from '../pipeline/stage-pipe.ts'
 import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
 import type { FusedHost } from './fused.ts'
+import type { FramedInput } from './framed-input.ts'
 import type { ChainStage, Surroundings } from './group.ts'
 import type { Rewrites } from './rewrite.ts'
 import type { Watch } from './watch.ts'
@@ -20,7 +22,10 @@ export interface RunAround {
   /** Only where somebody looks. */
   readonly watch: Watch | undefined
   readonly surroundings: Surroundings
-  /** What comes out at the end. `direct`: standard output. */
+  /** Standard input, when it brings control frames. */
+  readonly framed: FramedInput | undefined
+  /** What comes out at the end, by way of `sink`. `direct`: standard output. */
+  readonly output: StageOutput
   readonly sink: LineSink
   readonly direct: boolean
   readonly endings: Map<number, Ending>

@@ -1,7 +1,8 @@
+import { countLines } from '../core/count-lines.ts'
 import type { Sink } from '../core/spec.ts'
-import { cutOff, OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
-import { type BarrierFrame, failedStart, type Frame, type StartFrame } from '../pipeline/frames.ts'
-import { FrameSource } from '../pipeline/frame-source.ts'
+import { OperatorFrames, SinkFrames } from '../pipeline/framed-stage.ts'
+import { type BarrierFrame, cutOff, failedStart, type Frame, FrameOrder, type StartFrame } from '../pipeline/frames.ts'
+import { FrameSource, PingFilter, TornRecord } from '../pipeline/frame-source.ts'
 import type { FramedOutput, FrameOutput, RunState, SourceOutput } from '../pipeline/framed-output.ts'
 import type { FrameTaker } from '../pipeline/reader.ts'
 import { SideFiles } from '../pipeline/side-files.ts'
@@ -154,21 +155,71 @@ export class FusedFrames implements SourceOutput {
 
 /**
  * Hands what comes out of a pipe to the stages behind it. The end that is missing is no commit, and has been told of where it got lost.
- * @throws BeckError frames, when the beginning is missing
+ * @param reader names the stage that reads, when others outside of this process have written: what they send may get lost on its way
+ * @throws BeckError frames, when the beginning is missing; and from outside, when anything is
  */
-export async function pumpFrames(input: ByteSource, into: SourceOutput): Promise<void> {
+export async function pumpFrames(input: ByteSource, into: SourceOutput, reader?: string): Promise<void> {
   const source = new FrameSource(input, () => into.alive())
   const block = Buffer.allocUnsafeSlow(BLOCK)
+  const check = reader === undefined ? undefined : new FrameCheck(reader)
   for (let begun = false; ; begun = true) {
-    const n = await source.read(block)
+    const n = await readLines(source, block)
     if (n > 0) {
       if (!begun) throw cutOff()
-      await into.write(block.subarray(0, n), 0)
+      const lines = block.subarray(0, n)
+      check?.see(lines)
+      await into.write(lines, 0)
       continue
     }
     const frame = source.takeFrame()
-    if (!frame) return
+    if (!frame) break
+    check?.take(frame)
     await into.frame(frame)
+  }
+  check?.finish()
+}
+
+/** What its writer was killed in the middle of is no record: the end that is missing says so. */
+async function readLines(source: FrameSource, block: Buffer): Promise<number> {
+  try {
+    return await source.read(block)
+  } catch (error) {
+    if (error instanceof TornRecord) return 0
+    throw error
+  }
+}
+
+/** Holds what came of a stream against its frames. */
+class FrameCheck {
+  readonly #reader: string
+  #order: FrameOrder | undefined
+  /** Since the last barrier. */
+  #records = 0
+  readonly #pings = new PingFilter()
+
+  constructor(reader: string) {
+    this.#reader = reader
+  }
+
+  see(lines: Uint8Array): void {
+    for (const piece of this.#pings.without(lines)) this.#records += countLines(piece)
+  }
+
+  /** @throws BeckError frames */
+  take(frame: Frame): void {
+    if (frame.kind === 'start' && !this.#order) {
+      if (frame.resolve === undefined) this.#order = new FrameOrder(frame, this.#reader)
+      return
+    }
+    if (!this.#order) throw cutOff()
+    this.#order.take(frame, this.#records)
+    if (frame.kind !== 'watermark') this.#records = 0
+  }
+
+  /** @throws BeckError frames, unless `end` was the last to come */
+  finish(): void {
+    if (!this.#order) throw cutOff()
+    this.#order.finish(this.#records)
   }
 }
 

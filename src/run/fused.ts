@@ -8,8 +8,10 @@ import type { InputFile, Spawn } from '../pipeline/parallel.ts'
 import { badInEpoch } from '../pipeline/run-stage.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
 import type { ByteSource } from '../pipeline/source.ts'
+import type { StageOutput } from '../pipeline/stage-io.ts'
 import type { Ending } from './adapters.ts'
 import type { LineSink } from './chain.ts'
+import type { FramedInput } from './framed-input.ts'
 import { stageOf, type Surroundings } from './group.ts'
 import type { RunAround } from './around.ts'
 import { LineRun } from './line-run.ts'
@@ -22,13 +24,17 @@ import { Watch } from './watch.ts'
 /** Whether all stages of a plan can run in one process. */
 export const canFuse = (plan: Pick<LogicalPlan, 'stages'>): boolean => whyNotFused(plan) === undefined
 
-/** In words, what keeps the stages of a plan from being in one process. @param inner it is a table, and who reads it decides about its control frames */
-export function whyNotFused(plan: Pick<LogicalPlan, 'stages'>, inner = false): string | undefined {
+/**
+ * In words, what keeps the stages of a plan from being in one process.
+ * @param where `table`: who reads it decides about its control frames; `stage`: other processes send some, and take them at its end
+ */
+export function whyNotFused(plan: Pick<LogicalPlan, 'stages'>, where?: 'table' | 'stage'): string | undefined {
   const { stages } = plan
   const last = stages.at(-1)
-  if (hasFrames(plan)) {
+  const framed = where === 'stage' || hasFrames(plan)
+  if (framed) {
     // What stands at the end commits. Barriers would have to be aligned where ways meet again, and partitions kept apart.
-    if (!inner && (last?.kind !== 'command' || last.role !== 'sink')) {
+    if (!where && (last?.kind !== 'command' || last.role !== 'sink')) {
       return `${last?.name ?? ''} at the end of an exactly-once pipeline does not commit`
     }
     for (const stage of stages) {
@@ -39,10 +45,10 @@ export function whyNotFused(plan: Pick<LogicalPlan, 'stages'>, inner = false): s
   }
   for (const [index, stage] of stages.entries()) {
     const within = stage.kind === 'tee' ? stage.branches : stage.tables
-    const why = within.map((part) => whyNotFused(part, stage.kind !== 'tee')).find(Boolean)
+    const why = within.map((part) => whyNotFused(part, stage.kind === 'tee' ? undefined : 'table')).find(Boolean)
     if (why) return why
     if (stage.kind === 'tee') continue
-    if (stage.tables.some(hasFrames) && !hasFrames(plan)) {
+    if (stage.tables.some(hasFrames) && !framed) {
       return `the table of ${stage.name} delivers exactly once, and the pipeline does not`
     }
     const standsAlone = stage.role === 'tool' ? index > 0 : stage.role === 'sink' && index < stages.length - 1
@@ -62,6 +68,8 @@ export interface FusedHost {
   readonly stats?: TakeStats | undefined
   /** In place of standard input. */
   readonly input?: ByteSource
+  /** Standard input brings control frames. */
+  readonly framed?: FramedInput | undefined
 }
 
 /**
@@ -83,10 +91,12 @@ class FusedRun implements RunAround {
   readonly rewrites: Rewrites
   readonly planInputs: FusedHost['planInputs']
   readonly watch: Watch | undefined
+  readonly output: StageOutput
   readonly sink: LineSink
   readonly direct: boolean
   readonly surroundings: Surroundings
   readonly endings = new Map<number, Ending>()
+  readonly framed: FramedInput | undefined
   readonly #lines: Lines
   readonly #input: ByteSource | undefined
   readonly #bad = new Map<number, { readonly records: BadRecords; close?(): void }>()
@@ -108,9 +118,10 @@ class FusedRun implements RunAround {
     this.spawn = host.spawn
     this.rewrites = host.rewrites
     this.planInputs = host.planInputs
-    this.#input = host.input
-    this.#lines = linesOf(stages)
-    const output = to ?? new Output()
+    this.framed = host.framed
+    this.#input = host.framed?.source ?? host.input
+    this.#lines = linesOf(stages, host.framed !== undefined)
+    const output = (this.output = to ?? new Output())
     this.direct = to === undefined
     this.sink = {
       write: (bytes) => output.write(bytes),
@@ -143,10 +154,11 @@ class FusedRun implements RunAround {
         return this.#exit
       }
     }
-    if (all.length > 1 && all.some(({ spec }) => spec.place === 'last')) {
+    if ((all.length > 1 || this.framed) && all.some(({ spec }) => spec.place === 'last')) {
       // A sink that knows no store waits for the first line of its pipe to name one; here it is the first stage's.
       const { storeFolder } = await import('../log/store.ts')
-      process.env['BECK_STORE'] ||= storeFolder(line.framed ? (first.args.options['store'] as string) : undefined)
+      const named = this.framed?.store ?? (line.framed ? (first.args.options['store'] as string) : undefined)
+      process.env['BECK_STORE'] ||= storeFolder(named)
     }
     await new LineRun(line, this, { input: this.#input }).run()
     if (this.#stopped && this.#exit === 0) this.#exit = this.#stopped

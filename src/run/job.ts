@@ -130,15 +130,20 @@ async function runPlan(
   terminal: Terminal,
   stats: boolean,
 ): Promise<number> {
-  const { canFuse, runFused } = await import('./fused.ts')
+  const [{ canFuse, runFused }, { framedInput }] = await Promise.all([
+    import('./fused.ts'),
+    import('./framed-input.ts'),
+  ])
   if (!canFuse(logical)) return runPiped(logical, host, terminal, stats)
+  const framed = await framedInput(logical)
   // State that is kept is that of the stages as they are written.
-  const { plan } = hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
+  const { plan } = framed || hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
   return runFused(plan.stages, {
     terminal,
     spawn: host.spawn,
     rewrites,
     stats: stats ? statsOf('fused') : undefined,
+    framed,
   })
 }
 

@@ -26,12 +26,6 @@ import type { Watch } from './watch.ts'
 /** Operators' timers run this often. */
 const TIMER_MS = 20
 
-/** Why a pipe that delivers exactly once does not lead into a run, and the way to go. */
-const NO_FRAMES = [
-  'beck run commits for pipelines that begin in its text, and takes no part in others',
-  `put all of it into the text: beck run 'consume clicks --group g --exactly-once | … | append good'\nor each stage into the pipe: beck consume clicks --group g --exactly-once | beck map … | beck append good`,
-] as const
-
 /** Runs a line from its first stage, which reads something, to the ends of all its forks. */
 export class LineRun implements RunningLine {
   readonly #around: RunAround
@@ -52,7 +46,7 @@ export class LineRun implements RunningLine {
   /** Errors are told one after the other. */
   #telling: Promise<void> = Promise.resolve()
   readonly #ends: LineEnds
-  /** The pipe at the end of the line's own stages, and how control frames get there. */
+  /** The pipe at the end of the line's own stages, and how control frames get there, or out. */
   #pipe: StagePipe | undefined
   #frames: FramedOutput | undefined
   /** Control frames go through the line's own stages. */
@@ -75,8 +69,9 @@ export class LineRun implements RunningLine {
     const relay = next && this.#relayTo(next, stages.length > 0, this.#ends)
     if (!next || stages.length > 0) {
       this.#pipe = relay?.pipe ?? to
-      if (this.#pipe) {
-        const frames = (this.#frames = new FramedOutput(this.#pipe))
+      const output = this.#pipe ?? (this.#line.framed ? this.#around.output : undefined)
+      if (output) {
+        const frames = (this.#frames = new FramedOutput(output))
         this.#out = into(frames)
       }
       try {
@@ -184,7 +179,6 @@ export class LineRun implements RunningLine {
       readInputs(scanner, first?.args.files ?? [], () => {}, {
         open: (file, timers) => (input && file === '-' ? input : openSource(file, timers)),
         maxLineBytes,
-        noFrames: NO_FRAMES,
         bad: surroundings.bad(stages[0]!),
         // Who looks on wants to see also what an input that pauses has brought.
         timers:
@@ -261,7 +255,7 @@ export class LineRun implements RunningLine {
     const last = this.#line.stages.at(-1) as LineStage
     const sink = this.#opening.endings.get(last.index)?.sink?.()
     const to = this.#frames
-    const end = sink ? { sink } : to && pipe && { to, ready: () => pipe.ready() }
+    const end = sink ? { sink } : to && { to, ready: () => pipe?.ready() }
     if (!chain || !end) throw new Error('control frames that nobody takes')
     const { FusedFrames } = await import('./fused-frames.ts')
     return (this.#framed = new FusedFrames(chain, end, this.#around, wrote))
@@ -271,7 +265,8 @@ export class LineRun implements RunningLine {
   async #fromFrames(input: ByteSource, stages: readonly ChainStage[]): Promise<void> {
     const chain = this.#chain(stages)
     const { pumpFrames } = await import('./fused-frames.ts')
-    await this.#through(chain, async () => pumpFrames(input, await this.#framesInto(chain)))
+    const fromOutside = input === this.#around.framed?.source ? stages[0]?.settings.stage.name : undefined
+    await this.#through(chain, async () => pumpFrames(input, await this.#framesInto(chain), fromOutside))
   }
 
   /** Bytes out of a pipe, for whatever is behind. */
@@ -354,7 +349,8 @@ export class LineRun implements RunningLine {
     }
     const timer = (timed.length > 0 || this.#fork?.isTimed) && setInterval(tick, TIMER_MS)
     let failed = -1
-    const stop = framed ? stopAtCheckpoint((code) => this.#around.stop(code)) : undefined
+    // A pipe of the shell ends with its processes.
+    const stop = framed && !this.#around.framed ? stopAtCheckpoint((code) => this.#around.stop(code)) : undefined
     try {
       await read()
       this.#check()

@@ -43,7 +43,8 @@ export interface Lines {
   readonly all: readonly CommandStage[]
 }
 
-export function linesOf(stages: readonly PlannedStage[]): Lines {
+/** @param isStage the whole is a stage of a pipe of processes, which brings control frames */
+export function linesOf(stages: readonly PlannedStage[], isStage = false): Lines {
   const all: CommandStage[] = []
   const lineOf = (pipeline: readonly PlannedStage[], isTable: boolean, framed: boolean, isBranch = false): Line => {
     const own: LineStage[] = []
@@ -65,7 +66,7 @@ export function linesOf(stages: readonly PlannedStage[]): Lines {
     }
     return line
   }
-  return { line: lineOf(stages, false, hasFrames({ stages })), all }
+  return { line: lineOf(stages, false, isStage || hasFrames({ stages })), all }
 }
 
 /** Whether a pipeline commits at checkpoints, which control frames bring. */

@@ -3,7 +3,7 @@ import { delimiter, dirname } from 'node:path'
 import { expect, test } from 'vitest'
 import { hasPostgres, Postgres } from '../postgres.ts'
 import { bin, temporaryFolder } from '../shell.ts'
-import { inOneProcess, intoPostgres, type Pipeline, pipelines, prove } from './pipelines.ts'
+import { inOneProcess, intoPostgres, type Pipeline, pipelines, prove, runsInAPipe } from './pipelines.ts'
 
 /** More of both: see docs/exactly-once.md. */
 const KILLS = Number(process.env['BECK_KILLS'] ?? (process.env['BECK_CRASH'] === 'full' ? 10 : 1))
@@ -42,6 +42,8 @@ const ways = ['join of two topics, and windows of it', 'other programs, into fil
 for (const pipeline of pipelines.filter(({ name }) => isLong || ways.includes(name)).map(inOneProcess)) {
   test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))
 }
+
+test(`${runsInAPipe.name}: ${promise}`, { timeout }, async () => kill(runsInAPipe))
 
 test.skipIf(!hasPostgres)(`${intoPostgres.name}: ${promise}`, { timeout }, async () => {
   const server = await Postgres.make()

@@ -512,6 +512,12 @@ export const pipelines: readonly Pipeline[] = [
   },
 ]
 
+/** Some stages in one process, others beside it. */
+export const runsInAPipe: Pipeline = {
+  name: 'runs in a pipe',
+  line: `${consume} --drain | beck run "filter 'r.ms > 100' | window 'count, first(id)' --tumbling 1s --delay 2s --time ts --by path" | beck map '{...r, n: r.count}' | beck run "dedupe --by n,path | via -- cat | append out"`,
+}
+
 /** The same as a text for `beck run`, in one process. */
 export function inOneProcess({ name, line, ...more }: Pipeline): Pipeline {
   // It is quicker, and commits as often all the same.

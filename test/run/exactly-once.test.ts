@@ -108,6 +108,45 @@ describe('an exactly-once pipeline in one process', () => {
     )
   })
 
+  it('takes part in a pipe of processes, and goes on in either mode', async () => {
+    const env = { BECK_STORE: join(folder, 'stage') }
+    for (const [number, mode] of ['fused', 'pipes', 'fused'].entries()) {
+      writeFileSync(join(folder, 'stage.part'), records.slice(number * 20_000, (number + 1) * 20_000).join(''))
+      const drain = number === 2 ? '--drain' : ''
+      const stages = STAGES.split(' | ')
+      const runs = [stages.slice(0, 2), [...stages.slice(2), 'append out']].map(
+        (part) => `beck run --mode ${mode} ${quoted(part.join(' | '))}`,
+      )
+      const line = `beck append in stage.part && beck consume in -g g --exactly-once ${drain} --checkpoint 5ms | ${runs.join(' | ')}`
+      expect(await shell(line, { cwd: folder, env })).toMatchObject({ exit: 0, stderr: '' })
+    }
+    expect(await replay(env.BECK_STORE, 'out')).toBe(await undisturbed(env.BECK_STORE))
+  })
+
+  it('commits nothing of a pipe that loses something on its way to the run, or cannot be committed', async () => {
+    const env = { BECK_STORE: join(folder, 'lost') }
+    await prepare(env.BECK_STORE)
+    const consume = 'beck consume in -g g --exactly-once'
+    const refused = [
+      [4, 'records before barrier 1 are missing', `${consume} | grep -v k3 | beck run 'filter r.ok | append out'`],
+      [4, 'the stream ended without its "end"', `${consume} | head -100 | beck run 'filter r.ok | append out'`],
+      [4, 'within its first line', `${consume} | head -c 30 | beck run 'filter r.ok' | beck append out`],
+      [4, 'no control frames have come', `true | false ${consume} | beck run 'reduce count | append out'`],
+      [2, '--mode pipes', `${consume} --per-partition | beck run 'filter r.ok | append out'`],
+      [2, '--mode pipes', `${consume} | beck run 'filter r.ok | tee (append no) | append out'`],
+      [2, 'no other input', `${consume} | beck run 'filter r.ok - stage.part | append out'`],
+      [2, 'writes to a file', `${consume} | beck run 'filter r.ok' > out.ndjson`],
+      [2, 'writes another format', `${consume} | beck run 'filter r.ok | to csv' | cat`],
+    ] as const
+    for (const [exit, message, line] of refused) {
+      const got = await shell(`set +o pipefail; ${line}`, { cwd: folder, env })
+      expect(got.stderr, line).toContain(message)
+      expect(got.exit, `${line}: ${got.stderr}`).toBe(line.endsWith('cat') ? 0 : exit)
+    }
+    const { stdout } = await shell('beck pipeline describe g; beck topic list', { cwd: folder, env })
+    expect(stdout.toString()).not.toMatch(/"epoch":[1-9]|"topic":"(?:out|no)".*"records":[1-9]/)
+  })
+
   it('writes rows of a database once each, killed and in either mode', async () => {
     const store = join(folder, 'rows')
     const expected = await prepare(store)
