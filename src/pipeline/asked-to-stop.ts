@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs'
+import { ASKED, onSignals } from '../core/signals.ts'
 import type { RunState } from './framed-output.ts'
 
 /**
@@ -26,7 +27,10 @@ export class AskedToStop implements RunState {
 
   /** Listens from now on: there is something to end. A second signal is that of any program. */
   listen(): void {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (this.stopped = true))
+    const release = onSignals(ASKED, () => {
+      release()
+      this.stopped = true
+    })
     try {
       writeSync(this.#fd, sourceLine(process.pid))
     } catch {

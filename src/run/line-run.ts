@@ -1,5 +1,6 @@
 import { countLines } from '../core/count-lines.ts'
 import { BeckError } from '../core/errors.ts'
+import { stopAtCheckpoint } from '../core/signals.ts'
 import type { ToolIo } from '../core/spec.ts'
 import { createScanner } from '../ndjson/index.ts'
 import type { ByteSink } from '../pipeline/context.ts'
@@ -20,7 +21,6 @@ import type { Line, LineStage, NextStage } from './lines.ts'
 import { Opening } from './opening.ts'
 import type { CommandStage } from './plan.ts'
 import { Relay, type RunLine, type RunningLine } from './relay.ts'
-import { stopAtCheckpoint } from './signals.ts'
 import type { Watch } from './watch.ts'
 
 /** Operators' timers run this often. */

@@ -5,12 +5,12 @@ import { PROGRESS, type Reading, receive, upwardWord } from '../cli/board.ts'
 import type { Terminal } from '../cli/terminal.ts'
 import { BeckError } from '../core/errors.ts'
 import { countLines } from '../core/count-lines.ts'
+import { ENDING, onSignals } from '../core/signals.ts'
 import { sourceIn, STOP } from '../pipeline/asked-to-stop.ts'
 import { Output, ReaderGone } from '../pipeline/descriptor.ts'
 import { hasFrames, linesOf } from './lines.ts'
 import type { LogicalPlan } from './plan.ts'
 import { shellLine } from './shell-line.ts'
-import { ENDING, onSignals } from './signals.ts'
 import { stageStats, type TakeStats } from './stats.ts'
 
 /** A socket to this process, of which every process of the pipeline has the other end. What they do goes up there, too, where people watch. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { BeckError, Exit } from '../core/errors.ts'
 import { formatDuration } from '../core/duration.ts'
-import { ASKED, onSignals } from './signals.ts'
+import { ASKED, onSignals } from '../core/signals.ts'
 
 /** The first wait after a crash; each further one is twice as long, up to the longest. A run that has lasted that long begins anew. */
 const FIRST_WAIT_MS = 500

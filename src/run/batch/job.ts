@@ -3,6 +3,7 @@ import type { Reading } from '../../cli/board.ts'
 import type { Host } from '../../cli/main.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { BeckError, Exit } from '../../core/errors.ts'
+import { ENDING, onSignals } from '../../core/signals.ts'
 import { formatSize, parseSize } from '../../core/size.ts'
 import type { Arguments, OperatorStage } from '../../core/spec.ts'
 import { openSideFile, stopAtBadRecords } from '../../pipeline/bad-records.ts'
@@ -12,7 +13,6 @@ import { openAll } from '../../pipeline/source.ts'
 import { canFuse, runFused } from '../fused.ts'
 import { type CommandStage, type LogicalPlan, planPipeline, type PlanSettings } from '../plan.ts'
 import { chooseRewrites, rewritePlan, type Rewrites, type RewrittenPlan } from '../rewrite.ts'
-import { ENDING } from '../signals.ts'
 import { type StageStats, writeStats } from '../stats.ts'
 import { type JobSource, parsePipeline } from '../text.ts'
 import { BatchDriver, copyOut, Interrupted, type PhaseCounts } from './driver.ts'
@@ -262,11 +262,10 @@ class BatchJob {
   }
 
   async run(): Promise<number> {
-    const stop = (signal: NodeJS.Signals): void => this.#driver.interrupt(signal)
-    for (const signal of ENDING) process.once(signal, stop)
-    const release = (): void => {
-      for (const signal of ENDING) process.off(signal, stop)
-    }
+    const release = onSignals(ENDING, (signal) => {
+      release()
+      this.#driver.interrupt(signal)
+    })
     try {
       for (const worker of this.#workers) worker.start()
       return await this.#run(release)

@@ -1,8 +1,8 @@
 import { constants } from 'node:os'
 
-/** What asks a run to end. */
+/** What asks a program to end. */
 export const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** Of these, what asks; that its terminal has gone ends a run at once. */
+/** Of these, what people ask; that its terminal has gone ends a run at once. */
 export const ASKED = ['SIGINT', 'SIGTERM'] as const
 
 /** Calls `listener` in place of what these signals do by themselves, until the function that it returns is called. */
