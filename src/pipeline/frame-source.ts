@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import {
   cutOff,
   type Frame,
@@ -26,13 +27,15 @@ let stdinHead: Buffer | undefined
  * @throws BeckError frames
  */
 export async function startOfStdin(): Promise<StartFrame | undefined> {
+  const stat = fstatSync(0)
+  if (!stat.isFIFO() && !stat.isSocket()) return undefined
   const { framed, source } = await lookForFrames(openSource('-'), '-')
   let head = Buffer.alloc(0)
   let newline = -1
   // A plain stream's head is handed back at once; a framed one's is read to the end of its first line.
   for (;;) {
     const more = Buffer.allocUnsafe(HEAD)
-    const n = source.pauses ? await source.read(more) : 0
+    const n = await source.read(more)
     if (n === 0) break
     head = Buffer.concat([head, more.subarray(0, n)])
     newline = head.indexOf(NEWLINE)
