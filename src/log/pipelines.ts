@@ -360,11 +360,27 @@ const sinkFile = (store: Store, name: string, generation: number): string =>
 
 /**
  * Says that this process commits for a run: so its source learns that the frames arrive, when nobody is left to commit, and whether stages
- * go by the clock (`ticks`).
+ * go by the clock (`ticks`). Of two ends of a pipe the second would find every epoch committed, and what has come to it would be lost: then the run is
+ * over for both.
+ * @throws BeckError usage
  */
 export function announceSink(store: Store, name: string, generation: number, ticks = false): void {
-  const text = JSON.stringify({ ...store.env.identity, ticks })
-  translate(store.folder, () => replaceFile(store, name, 'sink.', sinkFile(store, name, generation), text))
+  const { identity } = store.env
+  const isSecond = store.transact(true, (transaction) => {
+    const other = sinkOf(store, name, generation)
+    if (other?.alive && other.pid !== identity.pid) {
+      transaction.handles(name, { ...checkRun(store, { name, generation }), generation: generation + 1 })
+      return true
+    }
+    const text = JSON.stringify({ ...identity, ticks })
+    translate(store.folder, () => replaceFile(store, name, 'sink.', sinkFile(store, name, generation), text))
+    return false
+  })
+  if (!isSecond) return
+  throw new BeckError('usage', {
+    problem: `two ends of the pipe "${name}" commit, and an epoch can be committed once: neither commits any more`,
+    hint: `let one of them end the pipe, as … | beck append all, and the other begin with what it has written: beck consume all --group other --exactly-once | …`,
+  })
 }
 
 /** Whether the process that commits for a run is there; undefined while none has said so. */
@@ -376,12 +392,12 @@ export function sinkOf(
   store: Store,
   name: string,
   generation: number,
-): { readonly alive: boolean; readonly ticks: boolean } | undefined {
+): { readonly pid: number; readonly alive: boolean; readonly ticks: boolean } | undefined {
   const text = translate(store.folder, () => readSmallFile(store.env, sinkFile(store, name, generation)))
   if (!text || text.length === 0) return undefined
   try {
     const { ticks, ...identity } = JSON.parse(text.toString()) as Identity & { readonly ticks: boolean }
-    return { alive: store.env.alive(identity) !== 'dead', ticks }
+    return { pid: identity.pid, alive: store.env.alive(identity) !== 'dead', ticks }
   } catch {
     return undefined // it is being written
   }

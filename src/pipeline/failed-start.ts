@@ -21,6 +21,11 @@ export function tellNextStage(name: string, words: readonly string[], error: unk
   if (isSource || (isPipe(0) && isBehind())) writeAll(1, FAILED_START, 'standard output')
 }
 
+/** The same of a run within a pipe with control frames: its stages have said why, and are over. */
+export function tellNextOfRun(): void {
+  if (!hasWritten() && isPipe(1)) writeAll(1, FAILED_START, 'standard output')
+}
+
 /** Or a socket, as Node has them between the processes that it starts. */
 function isPipe(fd: number): boolean {
   try {

@@ -29,7 +29,7 @@ let stdinHead: Buffer | undefined
 export async function startOfStdin(): Promise<StartFrame | undefined> {
   const stat = fstatSync(0)
   if (!stat.isFIFO() && !stat.isSocket()) return undefined
-  const { framed, source } = await lookForFrames(openSource('-'), '-')
+  const { framed, source } = await lookForFrames(openSource('-'))
   let head = Buffer.alloc(0)
   let newline = -1
   // A plain stream's head is handed back at once; a framed one's is read to the end of its first line.
@@ -54,11 +54,10 @@ export async function startOfStdin(): Promise<StartFrame | undefined> {
  */
 export async function lookForFrames(
   source: ByteSource,
-  file: string,
 ): Promise<{ framed: boolean; source: ByteSource; isVoid: boolean }> {
   if (!source.pauses) return { framed: false, source, isVoid: false }
-  const seen = file === '-' ? stdinHead : undefined
-  if (file === '-') stdinHead = undefined
+  const seen = source.isStdin ? stdinHead : undefined
+  if (source.isStdin) stdinHead = undefined
   const head = seen && seen.length > 0 ? seen : Buffer.allocUnsafe(HEAD)
   let filled = seen?.length ?? 0
   const undecided = (): boolean =>

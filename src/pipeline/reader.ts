@@ -100,7 +100,7 @@ export async function readInputs(
     const opened = (settings.open ?? openSource)(file, settings.timers)
     const origin = new CountedOrigin(opened.name, base)
     try {
-      const { framed, source: plain, isVoid } = await lookForFrames(opened, file)
+      const { framed, source: plain, isVoid } = await lookForFrames(opened)
       const source = settings.opened?.(plain, framed ? 'frames' : isVoid ? 'void' : 'plain', base) ?? plain
       if (framed) {
         if (files.length > 1) throw unwelcome('it can have no other input beside it')

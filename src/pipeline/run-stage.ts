@@ -278,7 +278,7 @@ export async function decodeInputs(
     const opened = openInput(io, file, live)
     name = opened.name
     try {
-      const { framed, source } = await lookForFrames(opened, file)
+      const { framed, source } = await lookForFrames(opened)
       if (framed) throw unwelcome('beck from makes records of other formats: these are records already')
       for (;;) {
         const waiting = turn?.() ?? io?.ready()

@@ -5,6 +5,8 @@ import { readSome } from './descriptor.ts'
 /** Bytes of one input. */
 export interface ByteSource {
   readonly name: string
+  /** Standard input of the process: others, within it, may be called so. */
+  readonly isStdin?: boolean
   /** Bytes on disk, of a regular file. */
   readonly size: number | undefined
   /** An input that may pause (a pipe, a terminal): output is flushed before waiting for more. */
@@ -57,6 +59,7 @@ export function openSource(file: string, timers = false): ByteSource {
   }
   return {
     name,
+    isStdin: stdin,
     ...(regular && !stdin && !unpacked && { keep }),
     size: regular ? stat.size : undefined,
     pauses: !regular,

@@ -29,7 +29,7 @@ export async function runVia(
   io?: StageIo,
   said?: ProgramAround['said'],
 ): Promise<void> {
-  const { framed, source } = await lookForFrames(openInput(io, '-', true), '-')
+  const { framed, source } = await lookForFrames(openInput(io, '-', true))
   try {
     const around = { said, ready: io && (() => io.ready()) }
     await throughProgram(stage, { name, say, io, around }, framed, source)

@@ -5,13 +5,15 @@ import { shellSaysFrames } from '../pipeline/shell-text.ts'
 import { type ByteSource, openSource } from '../pipeline/source.ts'
 import { withoutFrames } from '../pipeline/swallowed-frames.ts'
 import { whyNotFused } from './fused.ts'
-import type { CommandStage, LogicalPlan } from './plan.ts'
+import { type CommandStage, type LogicalPlan, MANY_ENDS } from './plan.ts'
 
 /** Standard input that brings control frames: the run is a stage of a pipe that other processes begin. */
 export interface FramedInput {
   readonly source: ByteSource
   /** The store that the pipe names. */
   readonly store: string
+  /** The run ends the pipe. */
+  readonly keeps: boolean
 }
 
 /**
@@ -30,11 +32,12 @@ export async function framedInput(plan: LogicalPlan): Promise<FramedInput | unde
     return undefined
   }
   if (first.args.files.length > 1) throw unwelcome('it can have no other input beside it')
+  if (plan.stages.some(({ kind }) => kind === 'tee')) throw unwelcome(...MANY_ENDS)
   const why = start.tasks ? 'beck run cannot work partition by partition in one process' : whyNotFused(plan, 'stage')
   if (why !== undefined) throw unwelcome(why, 'beck run --mode pipes makes a process of each stage, and takes it')
   if (!keeps) refuseFileOutput(last!.name)
-  const { source } = await lookForFrames(openSource('-', true), '-')
-  return { source, store: start.store }
+  const { source } = await lookForFrames(openSource('-', true))
+  return { source, store: start.store, keeps }
 }
 
 /** Sources have nothing to read there, and what makes records of something else has no frames. */

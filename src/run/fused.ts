@@ -33,13 +33,12 @@ export function whyNotFused(plan: Pick<LogicalPlan, 'stages'>, where?: 'table' |
   const last = stages.at(-1)
   const framed = where === 'stage' || hasFrames(plan)
   if (framed) {
-    // What stands at the end commits. Barriers would have to be aligned where ways meet again, and partitions kept apart.
+    // What stands at the end commits. Partitions would have to be kept apart.
     if (!where && (last?.kind !== 'command' || last.role !== 'sink')) {
       return `${last?.name ?? ''} at the end of an exactly-once pipeline does not commit`
     }
     for (const stage of stages) {
-      if (stage.kind === 'tee') return 'in an exactly-once pipeline, the ways of tee are processes'
-      if (stage.args.options['per-partition'] !== undefined)
+      if (stage.kind === 'command' && stage.args.options['per-partition'] !== undefined)
         return `${stage.name} --per-partition runs tasks of its own`
     }
   }

@@ -138,13 +138,15 @@ async function runPlan(
   const framed = await framedInput(logical)
   // State that is kept is that of the stages as they are written.
   const { plan } = framed || hasFrames(logical) ? { plan: logical } : await rewritePlan(logical, rewrites)
-  return runFused(plan.stages, {
+  const exit = await runFused(plan.stages, {
     terminal,
     spawn: host.spawn,
     rewrites,
     stats: stats ? statsOf('fused') : undefined,
     framed,
   })
+  if (exit > 0 && framed && !framed.keeps) (await import('../pipeline/failed-start.ts')).tellNextOfRun()
+  return exit
 }
 
 async function runPiped(plan: LogicalPlan, host: Host, terminal: Terminal, stats: boolean): Promise<number> {

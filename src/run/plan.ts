@@ -7,6 +7,7 @@ import { optionsOf, parseCommandLine } from '../cli/command-line.ts'
 import { runSettings, stageIdentity } from '../cli/common-options.ts'
 import type { Registry } from '../cli/registry.ts'
 import type { RunSettings } from '../pipeline/settings.ts'
+import { hasFrames } from './lines.ts'
 import { type JobSource, type PipelineText, placeIn, plainWords, type StageText, textError, type Word } from './text.ts'
 
 /**
@@ -88,8 +89,16 @@ export async function planPipeline(
   }
   stages.forEach((stage, index) => checkPlace(source, stage, index, stages.length))
   stages.forEach((stage) => checkInputs(source, stage))
+  const tee = hasFrames({ stages }) && stages.find(({ kind }) => kind === 'tee')
+  if (tee) throw textError(source, tee.text.at, ...MANY_ENDS)
   return { source, text, stages }
 }
+
+/** Each way of a tee has an end that commits, and an epoch can be committed once. */
+export const MANY_ENDS = [
+  'tee has several ends, and a pipe that delivers exactly once can have one, which commits',
+  'let one way end it, and the other begin with what that has written:\n  beck consume clicks --group g --exactly-once | … | beck append all\n  beck consume all --group h --exactly-once | beck filter r.bad | beck append problems',
+] as const
 
 async function planTee(source: JobSource, text: StageText, settings: PlanSettings): Promise<TeeStage> {
   const example = 'for example: … | tee (filter r.bad | append problems) | …'

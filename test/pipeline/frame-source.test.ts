@@ -103,7 +103,7 @@ test.each([
   ['', false],
 ])('%j has frames: %s', async (text, expected) => {
   for (const size of [1, 3, 100]) {
-    const { framed, source } = await lookForFrames(pipe(Buffer.from(text), [size]), '-')
+    const { framed, source } = await lookForFrames(pipe(Buffer.from(text), [size]))
     expect(framed).toBe(expected)
     let all = ''
     for (;;) {
