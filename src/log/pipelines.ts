@@ -361,14 +361,14 @@ const sinkFile = (store: Store, name: string, generation: number): string =>
 /**
  * Says that this process commits for a run: so its source learns that the frames arrive, when nobody is left to commit, and whether stages
  * go by the clock (`ticks`). Of two ends of a pipe the second would find every epoch committed, and what has come to it would be lost: then the run is
- * over for both.
+ * over for both. Also when the first has ended: a run has one end, and when that dies, so does the run.
  * @throws BeckError usage
  */
 export function announceSink(store: Store, name: string, generation: number, ticks = false): void {
   const { identity } = store.env
   const isSecond = store.transact(true, (transaction) => {
     const other = sinkOf(store, name, generation)
-    if (other?.alive && other.pid !== identity.pid) {
+    if (other && (other.pid !== identity.pid || other.start !== identity.start)) {
       transaction.handles(name, { ...checkRun(store, { name, generation }), generation: generation + 1 })
       return true
     }
@@ -392,12 +392,13 @@ export function sinkOf(
   store: Store,
   name: string,
   generation: number,
-): { readonly pid: number; readonly alive: boolean; readonly ticks: boolean } | undefined {
+): (Pick<Identity, 'pid' | 'start'> & { readonly alive: boolean; readonly ticks: boolean }) | undefined {
   const text = translate(store.folder, () => readSmallFile(store.env, sinkFile(store, name, generation)))
   if (!text || text.length === 0) return undefined
   try {
     const { ticks, ...identity } = JSON.parse(text.toString()) as Identity & { readonly ticks: boolean }
-    return { pid: identity.pid, alive: store.env.alive(identity) !== 'dead', ticks }
+    const { pid, start } = identity
+    return { pid, start, alive: store.env.alive(identity) !== 'dead', ticks }
   } catch {
     return undefined // it is being written
   }
