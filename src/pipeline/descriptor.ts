@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, write, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, write, writeSync } from 'node:fs'
 import { fileError } from '../core/errors.ts'
 
 /**
@@ -27,6 +27,16 @@ export function readSome(fd: number, into: Uint8Array, name: string): number {
 let wroteOutput = false
 /** Whether anything has been written to standard output. */
 export const hasWritten = (): boolean => wroteOutput
+
+/** Or a socket, as Node has them between the processes that it starts. */
+export function isPipe(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFIFO() || stat.isSocket()
+  } catch {
+    return false // closed
+  }
+}
 
 /** Writes all of it. False when the reader at the other end has gone (EPIPE): stop quietly then. */
 export function writeAll(fd: number, bytes: Uint8Array, name: string): boolean {

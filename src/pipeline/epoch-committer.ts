@@ -1,8 +1,8 @@
 import { BeckError } from '../core/errors.ts'
 import type { Epoch, PipelineStart } from '../core/spec.ts'
+import { announceSink } from '../log/sinks.ts'
 import type { Store } from '../log/store.ts'
 import {
-  announceSink,
   checkRun,
   commitEpoch,
   decideEpoch,

@@ -1,6 +1,5 @@
-import { fstatSync } from 'node:fs'
 import { BeckError } from '../core/errors.ts'
-import { hasWritten, NothingToDo, writeAll } from './descriptor.ts'
+import { hasWritten, isPipe, NothingToDo, writeAll } from './descriptor.ts'
 import { asksForFrames, FAILED_START, IDLE_START } from './frames.ts'
 import { upstreamGroup } from './upstream.ts'
 
@@ -13,7 +12,7 @@ const ENDS = ['append', 'into', 'commit', 'to']
  * at the command lines before it where standard input is a pipe.
  */
 export function tellNextStage(name: string, words: readonly string[], error: unknown): void {
-  if (ENDS.includes(name) || hasWritten() || !isPipe(1)) return
+  if (ENDS.includes(name) || !canTell()) return
   if (error instanceof NothingToDo) return void writeAll(1, IDLE_START, 'standard output')
   const isSource = asksForFrames(words)
   const isBehind = (): boolean =>
@@ -23,15 +22,8 @@ export function tellNextStage(name: string, words: readonly string[], error: unk
 
 /** The same of a run within a pipe with control frames: its stages have said why, and are over. */
 export function tellNextOfRun(): void {
-  if (!hasWritten() && isPipe(1)) writeAll(1, FAILED_START, 'standard output')
+  if (canTell()) writeAll(1, FAILED_START, 'standard output')
 }
 
-/** Or a socket, as Node has them between the processes that it starts. */
-function isPipe(fd: number): boolean {
-  try {
-    const stat = fstatSync(fd)
-    return stat.isFIFO() || stat.isSocket()
-  } catch {
-    return false // closed
-  }
-}
+/** There may be a next stage, and it has got nothing. */
+const canTell = (): boolean => !hasWritten() && isPipe(1)

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs'
+import { isPipe } from './descriptor.ts'
 import {
   cutOff,
   type Frame,
@@ -27,8 +27,7 @@ let stdinHead: Buffer | undefined
  * @throws BeckError frames
  */
 export async function startOfStdin(): Promise<StartFrame | undefined> {
-  const stat = fstatSync(0)
-  if (!stat.isFIFO() && !stat.isSocket()) return undefined
+  if (!isPipe(0)) return undefined
   const { framed, source } = await lookForFrames(openSource('-'))
   let head = Buffer.alloc(0)
   let newline = -1

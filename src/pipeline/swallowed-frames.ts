@@ -1,6 +1,7 @@
 import { BeckError } from '../core/errors.ts'
-import { ownerIsAlive, type PipelineState, withoutSink } from '../log/pipelines.ts'
+import { ownerIsAlive, type PipelineState } from '../log/pipelines.ts'
 import type { Arguments } from '../core/spec.ts'
+import { withoutSink } from '../log/sinks.ts'
 import type { Store } from '../log/store.ts'
 import { shellSaysFrames } from './shell-text.ts'
 import { isUpstream, processGroup, upstreamGroup } from './upstream.ts'

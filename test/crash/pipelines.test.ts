@@ -37,7 +37,7 @@ const promise = 'killed anywhere, the output is that of an undisturbed run'
 for (const pipeline of pipelines.filter((_, at) => isLong || at % 11 === 1))
   test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))
 
-/** In one process the code is the same but for who hands control frames on: two inputs, and programs. The others are for CI. */
+/** In one process the code is the same but for who hands control frames on: two inputs. The others are for CI. */
 const ways = ['join of two topics, and windows of it']
 for (const pipeline of pipelines.filter(({ name }) => isLong || ways.includes(name)).map(inOneProcess)) {
   test(`${pipeline.name}: ${promise}`, { timeout }, async () => kill(pipeline))

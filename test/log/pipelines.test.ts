@@ -3,17 +3,15 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { BeckError } from '../../src/core/errors.ts'
 import {
-  announceSink,
   commitEpoch,
   decideEpoch,
   type EpochCommit,
   pipelineOf,
   prepareEpoch,
   resetPipeline,
-  sinkIsAlive,
   startRun,
-  withoutSink,
 } from '../../src/log/pipelines.ts'
+import { announceSink, sinkIsAlive, withoutSink } from '../../src/log/sinks.ts'
 import { Store } from '../../src/log/store.ts'
 import { createTopic } from '../../src/log/topics.ts'
 import { removeSnapshots } from '../../src/pipeline/snapshot.ts'

@@ -24,7 +24,7 @@ async function expectWhole(folder: string): Promise<void> {
 }
 
 describe('join of two inputs with frames', () => {
-  test.concurrent.each([by, asOf])(
+  test.each([by, asOf])(
     'runs over parts of both give what one join gives, and both groups are committed: %s',
     async (by) => {
       const folder = await folderWithTopics(by)
